@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wait.h - wait queues: who wants to hear of a change of an object.
+ *
+ * Every object that can be waited for (pipe, socket, eventfd, timer...) has a
+ * waitq.  A waiter links entries into one or many queues, looks at the objects,
+ * and parks; waitq_wake() calls each entry's function, which unparks a thread or
+ * puts an epoll item on its ready list.
+ *
+ * The order that loses nothing: link, then look, then park.
+ *
+ * Layer:   libos.
+ * Locking: q->lock guards the list; entry functions run under it and may take
+ *          only leaf locks (an epoll's ready lock, then its waitq).
+ */
+#ifndef LIBOS_WAIT_H
+#define LIBOS_WAIT_H
+
+#include "libos/lock.h"
+#include "libos/thread.h"
+
+#include <stdint.h>
+
+struct wait_entry {
+	struct wait_entry *next, **pprev; /* under q->lock; NULL pprev: not linked */
+	struct waitq *q;
+	uint32_t events;                  /* EPOLL* bits of interest, ~0u: all */
+	bool exclusive;                   /* wake one of these (EPOLLEXCLUSIVE, accept) */
+	/* Returns true if it took the wake (counts for `exclusive`). */
+	bool (*fn)(struct wait_entry *e, uint32_t events);
+	struct thread *thread;            /* for wait_unpark */
+};
+
+struct waitq {
+	struct lock lock;
+	struct wait_entry *head;
+};
+
+/* An entry function that unparks e->thread. */
+bool wait_unpark(struct wait_entry *e, uint32_t events);
+
+void waitq_add(struct waitq *q, struct wait_entry *e);
+void waitq_remove(struct wait_entry *e); /* also when not linked */
+/* Tell all entries whose interest meets @events. */
+void waitq_wake(struct waitq *q, uint32_t events);
+
+/* Wait until @ready(@arg) says nonzero: links, looks, parks, unlinks.  Returns
+ * @ready's value; -EAGAIN at the deadline; -ERESTARTSYS when interrupted. */
+long wait_until(struct waitq *q, uint32_t events, long (*ready)(void *arg), void *arg,
+                uint64_t deadline, unsigned park_flags);
+
+#endif /* LIBOS_WAIT_H */

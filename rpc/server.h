@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * server.h - the service's side of a channel: read frames, dispatch, answer.
+ *
+ * One struct rpc_conn a guest.  The service's event loop calls rpc_conn_pump()
+ * when the channel's descriptor is readable; each complete frame is copied,
+ * checked, decoded into an arena and handed to the protobuf-c service.  A
+ * handler answers at once, or keeps the struct rpc_req and answers later from
+ * any thread.  A broken frame or ring closes that channel alone: on_broken().
+ *
+ * Layer:     rpc.  Includes protobuf-c, vchan.
+ * Ownership: see each function.
+ * Locking:   rpc_conn_pump() and rpc_event*() on the loop's thread; rpc_reply*()
+ *            on any thread.
+ * Memory:    one allocation a connection; requests come from a pool of n_slots.
+ */
+#ifndef RPC_SERVER_H
+#define RPC_SERVER_H
+
+#include "rpc/frame.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <sys/uio.h>
+
+struct rpc_conn;
+struct vchan_end;
+
+/* A call or a post being served.  For a post, rpc_reply() does nothing. */
+struct rpc_req {
+	struct rpc_conn *conn;
+	struct frame hdr;          /* checked */
+	const uint8_t *payload;    /* hdr.payload_len bytes, private copy; until the answer */
+	const ProtobufCMessage *msg; /* decoded; valid until the answer */
+	bool answered;
+	uint64_t taken;            /* CLOCK_MONOTONIC ns when read; 0 when not traced */
+};
+
+struct rpc_server_ops {
+	ProtobufCService *service; /* generated; closure_data of each method is struct rpc_req * */
+	uint8_t service_id;        /* RPC_SERVICE_FILE or RPC_SERVICE_NET */
+	/* A handler that is done calls the generated closure or rpc_reply(). */
+	void (*on_hello)(struct rpc_conn *, void *ctx); /* session is up; may send events */
+	/* The guest asks to cancel @ticket: 1 cancelled, 0 it was done before with *err. */
+	int (*on_cancel)(struct rpc_conn *, uint64_t ticket, uint32_t *err);
+	/* The peer broke a rule (@why names it) or left; called once, from the pump.
+	 * All calls kept by handlers must still be answered (answers are dropped). */
+	void (*on_broken)(struct rpc_conn *, const char *why);
+	uint32_t n_slots;          /* granted at most */
+	uint32_t post_room;        /* HelloRep.post_room */
+	uint32_t epoch;
+	uint64_t write_verifier;
+};
+
+/* Make a connection on an established vchan end; takes @end (closes it at the end).
+ * @client_id: 16 bytes that hello must present.  NULL with errno on failure. */
+struct rpc_conn *rpc_conn_new(struct vchan_end *end, const struct rpc_server_ops *ops,
+                              const uint8_t client_id[16], uint32_t domid, void *ctx)
+	__attribute__((warn_unused_result));
+
+/* Free it.  No rpc_req may be outstanding (rpc_conn_busy() == 0). */
+void rpc_conn_free(struct rpc_conn *c);
+void *rpc_conn_ctx(const struct rpc_conn *c);
+uint32_t rpc_conn_domid(const struct rpc_conn *c);
+unsigned rpc_conn_busy(const struct rpc_conn *c); /* calls not yet answered */
+bool rpc_conn_broken(const struct rpc_conn *c);
+int rpc_conn_fd(const struct rpc_conn *c);        /* poll for reading */
+
+/* Serve up to @max frames.  Returns the number served; 0: nothing left and the
+ * wake-up is armed (looked again after arming): wait on rpc_conn_fd(). */
+int rpc_conn_pump(struct rpc_conn *c, int max);
+
+/* Spend a bounded while looking for more, when the guest runs on another CPU.
+ * Returns true if a frame is there. */
+bool rpc_conn_spin(struct rpc_conn *c);
+
+/* Answer @req with @err (0 or errno), @msg (may be NULL: empty) and payload.
+ * Thread-safe.  @req is invalid afterwards. */
+void rpc_reply(struct rpc_req *req, int err, const ProtobufCMessage *msg,
+               const struct iovec *payload, int n_payload);
+
+/* As rpc_reply() with payload written by the caller straight into the ring:
+ * rpc_reply_room() lends room for @cap bytes in one or two pieces (returns their
+ * number, holding the connection's send lock: be short, never block), then
+ * rpc_reply_commit() answers with @len <= @cap of them (or err and 0). */
+int rpc_reply_room(struct rpc_req *req, uint32_t cap, struct iovec out[2]);
+void rpc_reply_commit(struct rpc_req *req, int err, uint32_t len);
+
+/* Answer "queued": the call completes by rpc_done(ticket). */
+void rpc_reply_queued(struct rpc_req *req, const ProtobufCMessage *msg);
+/* Complete a queued call.  Credit for it was reserved by the queued reply. */
+void rpc_done(struct rpc_conn *c, uint64_t ticket, int err);
+
+/* Bytes of event credit left: an event of msg and payload needs
+ * rpc_event_cost(msg_len, payload_len) of it. */
+uint32_t rpc_event_credit(const struct rpc_conn *c);
+uint32_t rpc_event_cost(uint32_t msg_len, uint32_t payload_len);
+
+/* Send an event (method index of this service).  Returns 0, or -EAGAIN when
+ * credit is short: send it again after on_credit. Payload is copied. */
+int rpc_event(struct rpc_conn *c, unsigned index, const ProtobufCMessage *msg,
+              const struct iovec *payload, int n_payload)
+	__attribute__((warn_unused_result));
+
+/* Called from the pump whenever credit came back. */
+void rpc_conn_on_credit(struct rpc_conn *c, void (*fn)(struct rpc_conn *, void *ctx));
+
+/* Publish what was written and wake the guest if it sleeps.  rpc_reply() from
+ * inside the pump and rpc_event() only mark: the pump flushes at its end; others
+ * call this. */
+void rpc_conn_flush(struct rpc_conn *c);
+
+/* Trace every frame of every connection of this process to @fd (pcapng, O_APPEND). */
+void rpc_trace_start(int fd, bool with_payload);
+
+#endif /* RPC_SERVER_H */

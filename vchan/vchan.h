@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vchan.h - the service's end of a vchan, above libxenvchan.
+ *
+ * Wraps what libxenvchan's byte calls cannot do well: look at a ring in place,
+ * publish several pieces at once, arm and notify.  This folder alone looks into
+ * struct libxenvchan.  Indices that break the rules (more ready than the ring
+ * holds) are reported, never repaired.
+ *
+ * Layer:   vchan.
+ * Locking: one reader thread and one writer at a time (the caller's lock).
+ */
+#ifndef VCHAN_VCHAN_H
+#define VCHAN_VCHAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct vchan_end;
+
+/* Strait's part of the control page: its last 256 bytes, used when hello agrees.
+ * Each cache line has one writer. */
+struct vchan_strait {
+	/* written by the service */
+	_Atomic uint32_t srv_running;  /* cpu + 1 while it polls or works; 0 asleep */
+	_Atomic uint32_t srv_beat;     /* heartbeat, counts up */
+	_Atomic uint64_t srv_beat_ns;  /* CLOCK_MONOTONIC of the last beat */
+	uint8_t pad0[48];
+	/* written by the guest */
+	_Atomic uint32_t cli_running;  /* cpu + 1 while a thread polls this ring; 0 none */
+	uint8_t pad1[60];
+	uint8_t spare[128];
+};
+_Static_assert(sizeof(struct vchan_strait) == 256, "strait area");
+#define VCHAN_STRAIT_OFFSET (4096u - 256u)
+
+/* Make the server end for guest @domid at @xs_path: libxenvchan_server_init().
+ * Returns NULL with errno set. */
+struct vchan_end *vchan_server_open(int domid, const char *xs_path, unsigned order);
+void vchan_close(struct vchan_end *v);
+
+int vchan_fd(const struct vchan_end *v);
+/* Clear the descriptor's readiness after it woke us (hosted: nothing to do). */
+void vchan_ack(struct vchan_end *v);
+bool vchan_peer_open(const struct vchan_end *v); /* live byte of the client */
+struct vchan_strait *vchan_strait(struct vchan_end *v);
+
+/* Bytes ready to read, or -EPROTO when the peer's index is out of range. */
+int64_t vchan_readable(struct vchan_end *v);
+/* Copy @n ready bytes at @off past the read position; does not consume. */
+void vchan_peek(const struct vchan_end *v, uint32_t off, void *to, uint32_t n);
+/* Consume @n bytes (the peer may now overwrite them). */
+void vchan_consume(struct vchan_end *v, uint32_t n);
+
+/* Room to write (beyond what vchan_put wrote and did not publish), or -EPROTO. */
+int64_t vchan_room(struct vchan_end *v);
+/* Copy @n bytes at @off past the write position; not visible until vchan_publish(). */
+void vchan_put(struct vchan_end *v, uint32_t off, const void *from, uint32_t n);
+/* The ring memory for @n bytes at @off past the write position: 1 or 2 pieces. */
+int vchan_put_iov(struct vchan_end *v, uint32_t off, uint32_t n, struct iovec out[2]);
+void vchan_publish(struct vchan_end *v, uint32_t n);
+
+/* Ask for a wake-up when the guest writes.  The caller looks again afterwards. */
+void vchan_arm(struct vchan_end *v);
+/* Withdraw it while polling. */
+void vchan_disarm(struct vchan_end *v);
+/* Wake the guest if it asked for data. */
+void vchan_notify(struct vchan_end *v);
+/* True if the guest asked to be woken on data. */
+bool vchan_wants_notify(const struct vchan_end *v);
+
+#endif /* VCHAN_VCHAN_H */
