@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guest.h - the guest's side of a channel: calls, posts, events.
+ *
+ * Many calls in flight; replies in any order.  Whichever thread leads reads the
+ * rings for all (rpc_guest_poll(), from thread_park()).  A call is made through
+ * the generated protobuf-c stubs:
+ *
+ *     struct rpc_call call;
+ *     File__PathReq req = FILE__PATH_REQ__INIT;
+ *     rpc_call_init(&call);
+ *     file__stat(rpc_service(&g_file_chan), &req, rpc_reply_taken, &call);
+ *     if (call.err) return call.err;                  // negative errno
+ *     const File__AttrRep *rep = (const File__AttrRep *)call.reply;
+ *
+ * Layer:     rpc (freestanding).  Includes protobuf-c, platform.h, vchan.
+ * Ownership: a struct rpc_call lives on its caller's stack until the call ends.
+ * Locking:   thread-safe.  No lock may be held by the caller, but a position lock.
+ * Memory:    no malloc; replies are decoded in the call's own arena.
+ */
+#ifndef RPC_GUEST_H
+#define RPC_GUEST_H
+
+#include "platform/platform.h"
+#include "rpc/arena.h"
+#include "rpc/frame.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+struct rpc_chan;
+
+/* Move payload between ring memory and wherever it belongs (program memory
+ * through user.h, socket buffers).  Called once or twice in a row, front to back.
+ * Returns 0, or -EFAULT: the call then fails so. */
+typedef int rpc_move_fn(void *arg, void *ring, size_t n);
+
+struct rpc_call {
+	/* set by the caller after rpc_call_init() */
+	rpc_move_fn *source;   /* writes @n payload bytes into ring memory */
+	void *source_arg;
+	uint32_t source_len;   /* <= RPC_PAYLOAD_MAX */
+	rpc_move_fn *sink;     /* takes @n reply payload bytes out of ring memory */
+	void *sink_arg;
+	uint32_t sink_cap;     /* room promised for the reply's payload */
+	/* results */
+	int err;               /* 0 or negative errno: service's, -EFAULT, -EIO (channel) */
+	const ProtobufCMessage *reply; /* decoded, in the call's arena; NULL on error */
+	uint32_t payload_len;  /* bytes given to sink */
+	bool queued;           /* completes by event Done */
+	/* private */
+	_Atomic uint32_t done;
+	void *waiter;
+	const ProtobufCMessageDescriptor *reply_desc;
+	uint32_t reserved;
+	uint16_t slot, msg_len;
+	uint8_t msg[RPC_REPLY_MSG_MAX];
+	struct arena arena;
+	_Alignas(16) uint8_t arena_buf[2048];
+};
+
+void rpc_call_init(struct rpc_call *c);
+
+/* The stub's object for a channel; its invoke() sends, waits and decodes.  The
+ * closure data must be a struct rpc_call. */
+ProtobufCService *rpc_service(struct rpc_chan *ch);
+/* The closure to give to every stub. */
+void rpc_reply_taken(const ProtobufCMessage *reply, void *call);
+
+/* Send without a reply, waiting for ring room if need be: 0 or -EIO (channel gone),
+ * -EFAULT (source).  @index: of the method in the service. */
+int rpc_post(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
+             rpc_move_fn *source, void *arg, uint32_t len);
+
+/* Cancel a queued call: 1 cancelled, 0 done before (*err negative errno or 0). */
+int rpc_cancel(struct rpc_chan *ch, uint64_t ticket, int *err);
+
+/* An event of the service: @move takes payload front to back, at most
+ * hdr->payload_len bytes in all; what is not taken is dropped.  Runs on the
+ * leading thread: must not block, park, or call. */
+struct rpc_event {
+	unsigned index;             /* method index */
+	const uint8_t *msg;         /* private copy, hdr msg_len bytes */
+	uint32_t msg_len;
+	uint32_t payload_len;
+	struct rpc_chan *chan;
+};
+/* Take the next @n payload bytes of the event being handled. */
+void rpc_event_take(struct rpc_event *ev, void *to, uint32_t n);
+
+struct rpc_chan_ops {
+	uint8_t service_id;
+	const ProtobufCServiceDescriptor *service;
+	void (*on_event)(struct rpc_event *ev);
+	void (*on_done)(uint64_t ticket, int err);  /* event Session.Done; negative errno */
+	void (*on_lost)(void);                       /* the channel broke or the service left */
+};
+
+/* The two channels of a guest. */
+extern struct rpc_chan g_file_chan, g_net_chan;
+
+/* Attach: say hello.  0, -EPROTO (no common version), -EIO. */
+int rpc_attach(struct rpc_chan *ch, const struct plat_channel *pc,
+               const struct rpc_chan_ops *ops);
+bool rpc_up(const struct rpc_chan *ch);
+uint32_t rpc_post_room(const struct rpc_chan *ch);
+/* Tell the service that no more will come (guest exit). */
+void rpc_detach(struct rpc_chan *ch);
+
+/* Read every complete frame of all channels; the caller leads.  Returns the
+ * number of frames; 0: nothing there. */
+int rpc_guest_poll(void);
+/* Ask both services for wake-ups / withdraw that.  After arming poll again. */
+void rpc_guest_arm(void);
+void rpc_guest_disarm(void);
+/* True if some service that is attached runs on another CPU now (worth spinning). */
+bool rpc_guest_peer_runs(void);
+
+/* ---- libos provides ---- */
+void *rpc_current(void);      /* the calling thread */
+void rpc_wait(void);          /* sleep until rpc_wake(); may return early; leads */
+void rpc_wake(void *thread);
+void rpc_log(const char *channel, const char *why); /* a channel broke: loud */
+
+#endif /* RPC_GUEST_H */
