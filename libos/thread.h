@@ -15,6 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct lock;
+struct ucontext_x86;
+
 #define LIBOS_STACK_SIZE (64 * 1024) /* per thread, with a guard page below */
 
 struct sigpending;
@@ -46,7 +49,13 @@ struct thread {
 	int nice, policy, priority;
 	uint64_t timerslack;
 	uint64_t affinity;
-	uint64_t priv[24];           /* room of signal.c and thread.c */
+	uint64_t priv[24];           /* room of signal.c */
+	_Atomic uint32_t parked;     /* PARKED_*: how thread_unpark() reaches it */
+	_Atomic bool used;           /* the slot holds a live thread */
+	void (*start_fn)(void *);    /* what a new host thread runs */
+	void *start_arg;
+	uint64_t resume_rip;         /* plat_resume()'s last jump */
+	struct ucontext_x86 *resume; /* the context it loads */
 };
 
 #ifdef STRAIT_TESTLIB
@@ -73,6 +82,16 @@ static inline struct thread *self(void)
 #define PARK_RINGS 2u
 int thread_park(uint64_t deadline, unsigned flags) __attribute__((warn_unused_result));
 void thread_unpark(struct thread *t); /* async-signal-safe */
+
+/* Make @t look at its signals soon: ends an interruptible wait, or interrupts the
+ * program code it runs.  Call after queueing the signal.  Async-signal-safe. */
+void thread_kick(struct thread *t);
+
+/* All live threads: g_threads, linked by `next`, under g_thread_lock. */
+extern struct lock g_thread_lock;
+extern struct thread *g_threads;
+struct thread *thread_find_locked(uint32_t tid); /* NULL: no such thread */
+uint32_t thread_count(void);
 
 /* A signal that would interrupt an interruptible wait is pending. */
 bool thread_interrupted(void);
