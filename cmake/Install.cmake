@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# `cmake --install`: commands, the protocol, man pages, pkg-config.  libos/ and
+# libos/musl install libstrait and the sysroot under lib/strait themselves.
+foreach(cmd IN ITEMS strait strait-cc fsd netd)
+	if(TARGET ${cmd})
+		get_target_property(type ${cmd} TYPE)
+		if(type STREQUAL "EXECUTABLE")
+			install(TARGETS ${cmd} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+		endif()
+	endif()
+endforeach()
+
+file(GLOB protos CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/proto/*.proto")
+install(FILES ${protos} DESTINATION ${CMAKE_INSTALL_DATADIR}/strait/proto)
+file(GLOB man CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/docs/man/*.1")
+if(man)
+	install(FILES ${man} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
+
+configure_file("${CMAKE_SOURCE_DIR}/cmake/strait.pc.in" "${CMAKE_BINARY_DIR}/strait.pc" @ONLY)
+install(FILES "${CMAKE_BINARY_DIR}/strait.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
