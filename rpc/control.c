@@ -117,6 +117,6 @@ void control_fail(int sock, uint32_t domid, const char *fmt, ...)
 	f.domid = domid;
 	c.body_case = CONTROL__CONTROL__BODY_FAILED;
 	c.failed = &f;
-	if (sock >= 0)
-		(void)control_send(sock, &c, NULL, 0); /* the supervisor may be gone */
+	if (sock >= 0 && control_send(sock, &c, NULL, 0) < 0)
+		fprintf(stderr, "(and the supervisor is gone)\n");
 }

@@ -42,6 +42,7 @@ struct rpc_call {
 	rpc_move_fn *sink;     /* takes @n reply payload bytes out of ring memory */
 	void *sink_arg;
 	uint32_t sink_cap;     /* room promised for the reply's payload */
+	bool urgent;           /* may use the reserved slots: unlock, close, cancel */
 	/* results */
 	int err;               /* 0 or negative errno: service's, -EFAULT, -EIO (channel) */
 	const ProtobufCMessage *reply; /* decoded, in the call's arena; NULL on error */
@@ -51,7 +52,7 @@ struct rpc_call {
 	_Atomic uint32_t done;
 	void *waiter;
 	const ProtobufCMessageDescriptor *reply_desc;
-	uint32_t reserved;
+	uint32_t reserved;     /* ring bytes promised for the reply */
 	uint16_t slot, msg_len;
 	uint8_t msg[RPC_REPLY_MSG_MAX];
 	struct arena arena;
@@ -117,7 +118,8 @@ bool rpc_guest_peer_runs(void);
 
 /* ---- libos provides ---- */
 void *rpc_current(void);      /* the calling thread */
-void rpc_wait(void);          /* sleep until rpc_wake(); may return early; leads */
+void rpc_wait(uint64_t deadline); /* sleep until rpc_wake() or the deadline (plat_mono_ns);
+                                     may return early; leads the rings; not interruptible */
 void rpc_wake(void *thread);
 void rpc_log(const char *channel, const char *why); /* a channel broke: loud */
 

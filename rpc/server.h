@@ -70,6 +70,10 @@ int rpc_conn_fd(const struct rpc_conn *c);        /* poll for reading */
  * wake-up is armed (looked again after arming): wait on rpc_conn_fd(). */
 int rpc_conn_pump(struct rpc_conn *c, int max);
 
+/* Breathe: guests tell a hung service from a slow one by it.  Call it for each
+ * connection at least once a second while rpc_conn_busy(). */
+void rpc_conn_beat(struct rpc_conn *c);
+
 /* Spend a bounded while looking for more, when the guest runs on another CPU.
  * Returns true if a frame is there. */
 bool rpc_conn_spin(struct rpc_conn *c);

@@ -13,11 +13,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <xen/io/libxenvchan.h>
 
@@ -74,6 +77,34 @@ int hosted_doorbell_create(void)
 	if (fd >= 0)
 		munmap(map, 4096);
 	return fd;
+}
+
+static void *map_page(int fd)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int hosted_ring_mark_dead(int ring_fd, int doorbell_fd)
+{
+	struct vchan_interface *ring = map_page(ring_fd);
+	struct doorbell *bell = map_page(doorbell_fd);
+	int r = -ENOMEM;
+
+	if (ring && bell) {
+		__atomic_store_n(&ring->srv_live, 0, __ATOMIC_SEQ_CST);
+		atomic_fetch_add(&bell->word, 1);
+		atomic_fetch_add(&bell->pump, 1);
+		syscall(SYS_futex, &bell->word, FUTEX_WAKE, 1, NULL, NULL, 0);
+		syscall(SYS_futex, &bell->pump, FUTEX_WAKE, 1, NULL, NULL, 0);
+		r = 0;
+	}
+	if (ring)
+		munmap(ring, 4096);
+	if (bell)
+		munmap(bell, 4096);
+	return r;
 }
 
 /* ---- the registry: which descriptors stand for a path ---- */

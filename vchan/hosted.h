@@ -47,6 +47,10 @@ static inline size_t hosted_ring_size(unsigned order)
 int hosted_ring_create(unsigned order);
 int hosted_doorbell_create(void);
 
+/* The service behind a channel is dead: set its live byte to 0 and ring the guest,
+ * whatever it sleeps on.  For the supervisor, which learns of deaths. */
+int hosted_ring_mark_dead(int ring_fd, int doorbell_fd);
+
 /* Tell the stand-in which descriptors stand for the channel at @xs_path with
  * guest @domid; the next libxenvchan_server_init(NULL, domid, xs_path, ...) takes
  * them.  Checks seals and size.  On success owns the descriptors.

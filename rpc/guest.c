@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls: a slot, a promise of reply room, a frame, a wait.
+ *
+ * A slot is taken before the frame is written and given back when the caller has
+ * its answer.  `room` is the part of the right ring not yet promised to replies;
+ * event credit was set aside at hello.  So the service always has room to answer.
+ */
+#include "rpc/guest.h"
+
+#include "rpc/guest_priv.h"
+#include "session.pb-c.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define HUNG_NS 5000000000ull  /* no heartbeat for so long: say so */
+#define CHECK_NS 1000000000ull
+#define DONE_ROOM 128u         /* ring bytes of one Done event */
+
+struct rpc_chan g_file_chan, g_net_chan;
+static struct rpc_chan *const g_chans[] = {&g_file_chan, &g_net_chan};
+#define N_CHANS 2u
+
+static const char *chan_name(const struct rpc_chan *ch)
+{
+	return ch == &g_file_chan ? "fsd" : "netd";
+}
+
+bool rpc_up(const struct rpc_chan *ch)
+{
+	return atomic_load_explicit(&ch->state, memory_order_acquire) == CHAN_UP;
+}
+
+uint32_t rpc_post_room(const struct rpc_chan *ch)
+{
+	return ch->post_room;
+}
+
+ProtobufCService *rpc_service(struct rpc_chan *ch)
+{
+	return &ch->service;
+}
+
+void rpc_reply_taken(const ProtobufCMessage *reply, void *data)
+{
+	struct rpc_call *call = data;
+
+	call->reply = reply;
+}
+
+void rpc_call_init(struct rpc_call *c)
+{
+	memset(c, 0, offsetof(struct rpc_call, msg));
+	arena_init(&c->arena, c->arena_buf, sizeof(c->arena_buf));
+}
+
+/* ---- slots ---- */
+
+static uint64_t slots_for(const struct rpc_chan *ch, const struct rpc_call *call)
+{
+	const uint64_t reserved = ch->n_slots > 2 * RPC_SLOTS_RESERVED
+	                                  ? (1ull << RPC_SLOTS_RESERVED) - 1
+	                                  : 0;
+
+	return call->urgent ? ch->free_slots : ch->free_slots & ~reserved;
+}
+
+static bool slot_try_locked(struct rpc_chan *ch, struct rpc_call *call)
+{
+	const uint64_t can = slots_for(ch, call);
+
+	if (can == 0 || ch->room < call->reserved)
+		return false;
+	call->slot = (uint16_t)__builtin_ctzll(can);
+	ch->free_slots &= ~(1ull << call->slot);
+	ch->room -= call->reserved;
+	return true;
+}
+
+static void waiter_unlink_locked(struct rpc_chan *ch, struct slot_waiter *w)
+{
+	struct slot_waiter **p;
+
+	for (p = &ch->waiters; *p; p = &(*p)->next) {
+		if (*p == w) {
+			*p = w->next;
+			return;
+		}
+	}
+}
+
+static int slot_take(struct rpc_chan *ch, struct rpc_call *call)
+{
+	struct slot_waiter w = {NULL, rpc_current()};
+	bool got;
+
+	for (;;) {
+		lock_take(&ch->slots_lock);
+		waiter_unlink_locked(ch, &w);
+		got = slot_try_locked(ch, call);
+		if (!got) {
+			w.next = ch->waiters;
+			ch->waiters = &w;
+		}
+		lock_drop(&ch->slots_lock);
+		if (got)
+			return 0;
+		if (atomic_load(&ch->state) == CHAN_LOST) {
+			lock_take(&ch->slots_lock);
+			waiter_unlink_locked(ch, &w);
+			lock_drop(&ch->slots_lock);
+			return -EIO;
+		}
+		rpc_wait(plat_mono_ns() + CHECK_NS);
+	}
+}
+
+void slots_wake(struct rpc_chan *ch)
+{
+	struct slot_waiter *w;
+
+	lock_take(&ch->slots_lock);
+	for (w = ch->waiters; w; w = w->next)
+		rpc_wake(w->thread);
+	lock_drop(&ch->slots_lock);
+}
+
+static void slot_give(struct rpc_chan *ch, struct rpc_call *call)
+{
+	bool waiters;
+
+	lock_take(&ch->slots_lock);
+	ch->calls[call->slot] = NULL;
+	ch->free_slots |= 1ull << call->slot;
+	ch->room += call->reserved;
+	waiters = ch->waiters != NULL;
+	lock_drop(&ch->slots_lock);
+	if (waiters)
+		slots_wake(ch);
+}
+
+/* ---- calls ---- */
+
+/* Has the service stopped to breathe?  Loud once a silence. */
+static void check_hung(struct rpc_chan *ch, uint64_t since, bool *said)
+{
+	const uint64_t beat = atomic_load(&wire_strait(ch->ctl)->srv_beat_ns);
+	const uint64_t now = plat_mono_ns();
+
+	if (*said || now - since < HUNG_NS || (beat < now && now - beat < HUNG_NS))
+		return;
+	*said = true;
+	rpc_log(chan_name(ch), "does not answer and shows no heartbeat: it hangs");
+}
+
+static void wait_done(struct rpc_chan *ch, struct rpc_call *call)
+{
+	uint64_t since = 0;
+	bool said = false;
+
+	while (!atomic_load_explicit(&call->done, memory_order_acquire)) {
+		const uint64_t now = plat_mono_ns();
+
+		if (!since)
+			since = now;
+		else
+			check_hung(ch, since, &said);
+		rpc_wait(now + CHECK_NS);
+	}
+}
+
+static int call_send(struct rpc_chan *ch, uint16_t method, const ProtobufCMessage *msg,
+                     struct rpc_call *call)
+{
+	struct tx_frame t = {.hdr = {.kind = FRAME_CALL, .method = method, .slot = call->slot},
+	                     .msg = msg,
+	                     .source = call->source,
+	                     .source_arg = call->source_arg,
+	                     .source_len = call->source_len};
+	int r;
+
+	/* The slot is ours: nobody else touches its sequence or wake time. */
+	lock_take(&ch->slots_lock);
+	t.hdr.seq = ch->seq[call->slot] + 1;
+	t.hdr.wake = ch->stamps ? ch->wake[call->slot] : 0;
+	ch->seq[call->slot] = t.hdr.seq;
+	ch->calls[call->slot] = call;
+	lock_drop(&ch->slots_lock);
+	r = tx_send(ch, &t);
+	if (r < 0) { /* nothing was sent: the number is free again */
+		lock_take(&ch->slots_lock);
+		ch->seq[call->slot] = t.hdr.seq - 1;
+		lock_drop(&ch->slots_lock);
+	}
+	return r;
+}
+
+static void call_do(struct rpc_chan *ch, uint16_t method, const ProtobufCMessage *msg,
+                    struct rpc_call *call)
+{
+	int r;
+
+	call->waiter = rpc_current();
+	call->reserved = frame_ring_len(FRAME_HDR_LEN + RPC_REPLY_MSG_MAX + call->sink_cap) +
+	                 DONE_ROOM;
+	r = slot_take(ch, call);
+	if (r < 0) {
+		call->err = r;
+		return;
+	}
+	r = call_send(ch, method, msg, call);
+	if (r == 0)
+		wait_done(ch, call);
+	else
+		call->err = r;
+	if (ch->stamps)
+		ch->wake[call->slot] = plat_mono_ns();
+	slot_give(ch, call);
+}
+
+static void call_decode(struct rpc_chan *ch, struct rpc_call *call,
+                        const ProtobufCMessageDescriptor *out)
+{
+	if (call->err)
+		return;
+	call->reply = protobuf_c_message_unpack(out, &call->arena.pb, call->msg_len, call->msg);
+	if (!call->reply) {
+		chan_lose(ch, "reply: does not decode");
+		call->err = -EIO;
+	}
+}
+
+static void invoke(ProtobufCService *s, unsigned index, const ProtobufCMessage *input,
+                   ProtobufCClosure closure, void *data)
+{
+	struct rpc_chan *ch = chan_of(s);
+	struct rpc_call *call = data;
+
+	if (!rpc_up(ch)) {
+		call->err = -EIO;
+	} else {
+		call_do(ch, FRAME_METHOD(ch->ops->service_id, index), input, call);
+		call_decode(ch, call, s->descriptor->methods[index].output);
+	}
+	closure(call->err ? NULL : call->reply, call);
+}
+
+int rpc_post(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
+             rpc_move_fn *source, void *arg, uint32_t len)
+{
+	struct tx_frame t = {.hdr = {.kind = FRAME_POST,
+	                             .method = FRAME_METHOD(ch->ops->service_id, index)},
+	                     .msg = msg,
+	                     .source = source,
+	                     .source_arg = arg,
+	                     .source_len = len};
+
+	return rpc_up(ch) ? tx_send(ch, &t) : -EIO;
+}
+
+/* ---- the session ---- */
+
+static int session_call(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
+                        struct rpc_call *call)
+{
+	call->urgent = true;
+	call_do(ch, FRAME_METHOD(RPC_SERVICE_SESSION, index), msg, call);
+	call_decode(ch, call, session__session__descriptor.methods[index].output);
+	return call->err;
+}
+
+int rpc_cancel(struct rpc_chan *ch, uint64_t ticket, int *err)
+{
+	struct rpc_call call;
+	Session__CancelReq req = SESSION__CANCEL_REQ__INIT;
+	const Session__CancelRep *rep;
+
+	rpc_call_init(&call);
+	req.ticket = ticket;
+	if (session_call(ch, 2, &req.base, &call) < 0) {
+		*err = call.err;
+		return 0;
+	}
+	rep = (const Session__CancelRep *)call.reply;
+	*err = -frame_errno(rep->err);
+	return rep->cancelled ? 1 : 0;
+}
+
+static int say_hello(struct rpc_chan *ch)
+{
+	struct rpc_call call;
+	Session__HelloReq req = SESSION__HELLO_REQ__INIT;
+	const Session__HelloRep *rep;
+
+	rpc_call_init(&call);
+	req.version_min = RPC_VERSION_MIN;
+	req.version_max = RPC_VERSION_MAX;
+	req.features = g_config.stamps ? RPC_FEATURE_STAMPS : 0;
+	req.client_id = (ProtobufCBinaryData){RPC_CLIENT_ID_LEN, g_config.client_id};
+	req.n_slots = RPC_SLOTS_MAX;
+	req.event_credit = ch->event_credit;
+	req.service = ch->ops->service_id;
+	if (session_call(ch, 0, &req.base, &call) < 0)
+		return call.err;
+	rep = (const Session__HelloRep *)call.reply;
+	if (rep->version < RPC_VERSION_MIN || rep->version > RPC_VERSION_MAX ||
+	    rep->n_slots == 0 || rep->n_slots > RPC_SLOTS_MAX) {
+		chan_lose(ch, "hello: answered with a version or slots not offered");
+		return -EPROTO;
+	}
+	ch->post_room = rep->post_room;
+	ch->stamps = g_config.stamps && (rep->features & RPC_FEATURE_STAMPS);
+	lock_take(&ch->slots_lock);
+	ch->n_slots = rep->n_slots;
+	ch->free_slots = rep->n_slots == 64 ? ~0ull : (1ull << rep->n_slots) - 1;
+	lock_drop(&ch->slots_lock);
+	return 0;
+}
+
+int rpc_attach(struct rpc_chan *ch, const struct plat_channel *pc,
+               const struct rpc_chan_ops *ops)
+{
+	int r;
+
+	if (!pc->ctl)
+		return -ENODEV;
+	memset(ch, 0, sizeof(*ch));
+	ch->service = (ProtobufCService){ops->service, invoke, NULL};
+	ch->ops = ops;
+	ch->ctl = pc->ctl;
+	ch->left = pc->left;
+	ch->right = pc->right;
+	ch->size = 1u << pc->order;
+	ch->id = pc->id;
+	ch->n_slots = 1;
+	ch->free_slots = 1;
+	/* half of the right ring for events where the service sends many */
+	ch->event_credit = ops->service_id == RPC_SERVICE_NET ? ch->size / 2 : ch->size / 16;
+	ch->room = ch->size - ch->event_credit;
+	ch->tx_prod = atomic_load(&ch->ctl->left_prod);
+	ch->rx_cons = atomic_load(&ch->ctl->right_cons);
+	atomic_store(&ch->ctl->cli_live, 1);
+	atomic_store(&ch->state, CHAN_HELLO);
+	r = say_hello(ch);
+	if (r == 0)
+		atomic_store(&ch->state, CHAN_UP);
+	else if (atomic_load(&ch->state) != CHAN_LOST)
+		chan_lose(ch, r == -EPROTONOSUPPORT
+		                      ? "speaks no protocol version that this program speaks"
+		                      : "hello was refused");
+	return r == -EPROTONOSUPPORT ? -EPROTO : r;
+}
+
+void rpc_detach(struct rpc_chan *ch)
+{
+	const uint32_t was = atomic_exchange(&ch->state, CHAN_OFF);
+
+	if (was == CHAN_OFF || !ch->ctl)
+		return;
+	atomic_store(&ch->ctl->cli_live, 0);
+	plat_channel_notify(ch->id);
+}
+
+void chan_lose(struct rpc_chan *ch, const char *why)
+{
+	struct rpc_call *calls[RPC_SLOTS_MAX];
+
+	if (atomic_exchange(&ch->state, CHAN_LOST) == CHAN_LOST)
+		return;
+	rpc_log(chan_name(ch), why);
+	lock_take(&ch->slots_lock);
+	memcpy(calls, ch->calls, sizeof(calls));
+	memset(ch->calls, 0, sizeof(ch->calls));
+	lock_drop(&ch->slots_lock);
+	for (unsigned i = 0; i < RPC_SLOTS_MAX; i++) {
+		if (calls[i]) {
+			void *waiter = calls[i]->waiter;
+
+			calls[i]->err = -EIO;
+			atomic_store_explicit(&calls[i]->done, 1, memory_order_release);
+			rpc_wake(waiter);
+		}
+	}
+	slots_wake(ch);
+	atomic_store(&ch->ctl->cli_live, 0);
+	plat_channel_notify(ch->id);
+	if (ch->ops->on_lost)
+		ch->ops->on_lost();
+}
+
+/* ---- what the leader does ---- */
+
+static bool chan_live(const struct rpc_chan *ch)
+{
+	const uint32_t s = atomic_load_explicit(&ch->state, memory_order_acquire);
+
+	return s == CHAN_HELLO || s == CHAN_UP;
+}
+
+int rpc_guest_poll(void)
+{
+	int n = 0;
+
+	for (unsigned i = 0; i < N_CHANS; i++)
+		n += chan_poll(g_chans[i]);
+	return n;
+}
+
+void rpc_guest_arm(void)
+{
+	for (unsigned i = 0; i < N_CHANS; i++) {
+		if (!chan_live(g_chans[i]))
+			continue;
+		atomic_store_explicit(&wire_strait(g_chans[i]->ctl)->cli_running, 0,
+		                      memory_order_relaxed);
+		atomic_fetch_or(&g_chans[i]->ctl->srv_notify, WIRE_NOTIFY_WRITE);
+	}
+}
+
+void rpc_guest_disarm(void)
+{
+	const uint32_t cpu = plat_cpu() + 1;
+
+	for (unsigned i = 0; i < N_CHANS; i++) {
+		struct rpc_chan *ch = g_chans[i];
+
+		if (!chan_live(ch))
+			continue;
+		atomic_store_explicit(&wire_strait(ch->ctl)->cli_running, cpu,
+		                      memory_order_relaxed);
+		if (atomic_load_explicit(&ch->ctl->srv_notify, memory_order_relaxed) &
+		    WIRE_NOTIFY_WRITE)
+			atomic_fetch_and(&ch->ctl->srv_notify, (uint8_t)~WIRE_NOTIFY_WRITE);
+	}
+}
+
+bool rpc_guest_peer_runs(void)
+{
+	const uint32_t cpu = plat_cpu() + 1;
+
+	for (unsigned i = 0; i < N_CHANS; i++) {
+		if (!chan_live(g_chans[i]))
+			continue;
+		const uint32_t at = atomic_load_explicit(
+		        &wire_strait(g_chans[i]->ctl)->srv_running, memory_order_relaxed);
+		if (at != 0 && at != cpu)
+			return true;
+	}
+	return false;
+}

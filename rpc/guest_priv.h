@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guest_priv.h - the guest's channel: shared by guest.c (calls), guest_ring.c
+ * (the ring) and guest_read.c (replies, events).
+ *
+ * Layer:  rpc, private, freestanding.
+ */
+#ifndef RPC_GUEST_PRIV_H
+#define RPC_GUEST_PRIV_H
+
+#include "platform/lock.h"
+#include "rpc/guest.h"
+#include "vchan/wire.h"
+
+#include <stdatomic.h>
+
+/* A thread that waits for a slot, reply room or ring room. */
+struct slot_waiter {
+	struct slot_waiter *next;
+	void *thread;
+};
+
+/*
+ * Locking: tx guards tx_*; slots_lock guards the slot fields and waiters; rx_*
+ * belong to the leading thread.  Order: none is held while another is taken.
+ */
+struct rpc_chan {
+	ProtobufCService service; /* first: stubs get it */
+	const struct rpc_chan_ops *ops;
+	struct vchan_wire *ctl;
+	uint8_t *left, *right;
+	uint32_t size;            /* of each ring */
+	unsigned id;
+	_Atomic uint32_t state;   /* CHAN_* */
+	uint32_t n_slots, post_room, event_credit;
+	bool stamps;
+
+	struct lock tx;
+	uint32_t tx_prod;         /* our index; never read back */
+	uint32_t tx_post_seq;
+	_Atomic uint32_t credit_due; /* event bytes read, not yet returned */
+
+	struct lock slots_lock;
+	uint64_t free_slots;
+	uint32_t room;            /* reply bytes not yet promised */
+	uint32_t seq[RPC_SLOTS_MAX];
+	uint64_t wake[RPC_SLOTS_MAX];
+	struct rpc_call *calls[RPC_SLOTS_MAX];
+	struct slot_waiter *waiters;
+
+	uint32_t rx_cons;
+	uint32_t rx_event_seq;
+	uint32_t rx_payload_off, rx_payload_left; /* of the event being handled */
+};
+
+#define CHAN_OFF 0u
+#define CHAN_HELLO 1u /* only hello may be sent */
+#define CHAN_UP 2u
+#define CHAN_LOST 3u
+
+/* ---- guest_ring.c ---- */
+
+/* What to send; the header's len, msg_len and payload_len are computed. */
+struct tx_frame {
+	struct frame hdr;
+	const ProtobufCMessage *msg;
+	rpc_move_fn *source;
+	void *source_arg;
+	uint32_t source_len;
+};
+/* Send one frame, waiting for ring room: 0, -EIO (lost), -EFAULT, -EMSGSIZE. */
+int tx_send(struct rpc_chan *ch, struct tx_frame *t);
+/* Return event credit by a frame of its own if much is due and there is room. */
+void tx_credit(struct rpc_chan *ch);
+
+/* ---- guest.c ---- */
+void slots_wake(struct rpc_chan *ch); /* somebody may find a slot or room now */
+/* The channel is unusable: say why once, end all calls with -EIO. */
+void chan_lose(struct rpc_chan *ch, const char *why);
+
+/* ---- guest_read.c ---- */
+int chan_poll(struct rpc_chan *ch);
+
+static inline struct rpc_chan *chan_of(ProtobufCService *s)
+{
+	return (struct rpc_chan *)(void *)s;
+}
+
+#endif /* RPC_GUEST_PRIV_H */

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest's sending half: frames into the left ring.
+ *
+ * A message is packed straight into the ring when its room does not wrap, else
+ * by way of the stack.  Nothing is visible to the service before the index
+ * moves, once a frame, so a failed source (bad program pointer) leaves no trace.
+ * Only a guest waits for ring room, and it keeps reading meanwhile.
+ */
+#include "rpc/guest_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LOOK_AGAIN_NS 1000000000ull
+
+/* Room in the left ring, or -1 when the service's index is out of range. */
+static int64_t tx_room(struct rpc_chan *ch)
+{
+	const uint32_t cons = atomic_load_explicit(&ch->ctl->left_cons, memory_order_acquire);
+	const uint32_t used = ch->tx_prod - cons;
+
+	return used > ch->size ? -1 : (int64_t)(ch->size - used);
+}
+
+static void notify_written(struct rpc_chan *ch)
+{
+	_Atomic uint8_t *bits = &ch->ctl->cli_notify;
+
+	atomic_thread_fence(memory_order_seq_cst); /* index before the bit is looked at */
+	if (!(atomic_load_explicit(bits, memory_order_relaxed) & WIRE_NOTIFY_WRITE))
+		return;
+	if (atomic_fetch_and(bits, (uint8_t)~WIRE_NOTIFY_WRITE) & WIRE_NOTIFY_WRITE)
+		plat_channel_notify(ch->id);
+}
+
+static void ring_put(struct rpc_chan *ch, uint32_t off, const void *from, uint32_t n)
+{
+	const uint32_t at = (ch->tx_prod + off) & (ch->size - 1);
+	const uint32_t first = n < ch->size - at ? n : ch->size - at;
+
+	memcpy(ch->left + at, from, first);
+	if (first < n)
+		memcpy(ch->left, (const uint8_t *)from + first, n - first);
+}
+
+static int put_payload(struct rpc_chan *ch, uint32_t off, const struct tx_frame *t)
+{
+	const uint32_t at = (ch->tx_prod + off) & (ch->size - 1);
+	const uint32_t n = t->source_len;
+	const uint32_t first = n < ch->size - at ? n : ch->size - at;
+
+	if (n == 0)
+		return 0;
+	if (t->source(t->source_arg, ch->left + at, first) < 0)
+		return -EFAULT;
+	if (first < n && t->source(t->source_arg, ch->left, n - first) < 0)
+		return -EFAULT;
+	return 0;
+}
+
+static void __attribute__((noinline)) pack_wrapped(struct rpc_chan *ch, const struct tx_frame *t)
+{
+	uint8_t packed[RPC_MSG_MAX];
+	const size_t n = protobuf_c_message_pack(t->msg, packed);
+
+	ring_put(ch, FRAME_HDR_LEN, packed, (uint32_t)n);
+}
+
+static void put_message(struct rpc_chan *ch, const struct tx_frame *t)
+{
+	const uint32_t at = (ch->tx_prod + FRAME_HDR_LEN) & (ch->size - 1);
+
+	if (t->hdr.msg_len == 0)
+		return;
+	if (ch->size - at >= t->hdr.msg_len)
+		(void)protobuf_c_message_pack(t->msg, ch->left + at);
+	else
+		pack_wrapped(ch, t);
+}
+
+/* The lock is held and the room is there. */
+static int put_frame_locked(struct rpc_chan *ch, struct tx_frame *t)
+{
+	static const uint8_t zero[8];
+	const uint32_t ring_len = frame_ring_len(t->hdr.len);
+	int r;
+
+	if (ch->stamps)
+		t->hdr.stamp = plat_mono_ns();
+	r = put_payload(ch, FRAME_HDR_LEN + t->hdr.msg_len, t);
+	if (r < 0)
+		return r;
+	put_message(ch, t);
+	t->hdr.credit = atomic_exchange_explicit(&ch->credit_due, 0, memory_order_relaxed);
+	if (t->hdr.kind == FRAME_POST)
+		t->hdr.seq = ++ch->tx_post_seq;
+	ring_put(ch, 0, &t->hdr, FRAME_HDR_LEN);
+	ring_put(ch, t->hdr.len, zero, ring_len - t->hdr.len);
+	ch->tx_prod += ring_len;
+	atomic_store_explicit(&ch->ctl->left_prod, ch->tx_prod, memory_order_release);
+	return 0;
+}
+
+int tx_send(struct rpc_chan *ch, struct tx_frame *t)
+{
+	const size_t msg_len = t->msg ? protobuf_c_message_get_packed_size(t->msg) : 0;
+	int64_t room;
+	int r;
+
+	if (msg_len > RPC_MSG_MAX || t->source_len > RPC_PAYLOAD_MAX)
+		return -EMSGSIZE;
+	t->hdr.msg_len = (uint16_t)msg_len;
+	t->hdr.payload_len = t->source_len;
+	t->hdr.len = FRAME_HDR_LEN + t->hdr.msg_len + t->source_len;
+	for (;;) {
+		if (atomic_load(&ch->state) == CHAN_LOST)
+			return -EIO;
+		lock_take(&ch->tx);
+		room = tx_room(ch);
+		if (room >= (int64_t)frame_ring_len(t->hdr.len))
+			break;
+		lock_drop(&ch->tx);
+		if (room < 0) {
+			chan_lose(ch, "ring: the service's read index is out of range");
+			return -EIO;
+		}
+		/* full: ask to hear of reading, look again, keep reading */
+		atomic_fetch_or(&ch->ctl->srv_notify, WIRE_NOTIFY_READ);
+		if (tx_room(ch) < (int64_t)frame_ring_len(t->hdr.len))
+			rpc_wait(plat_mono_ns() + LOOK_AGAIN_NS / 1000);
+	}
+	r = put_frame_locked(ch, t);
+	lock_drop(&ch->tx);
+	if (r == 0)
+		notify_written(ch);
+	return r;
+}
+
+void tx_credit(struct rpc_chan *ch)
+{
+	struct tx_frame t = {.hdr = {.kind = FRAME_CREDIT, .len = FRAME_HDR_LEN}};
+	bool sent = false;
+
+	if (atomic_load_explicit(&ch->credit_due, memory_order_relaxed) <
+	            ch->event_credit / 4 ||
+	    !lock_try(&ch->tx))
+		return; /* the sender that holds the lock takes the credit along, or the
+		           next look does it */
+	if (tx_room(ch) >= (int64_t)FRAME_HDR_LEN)
+		sent = put_frame_locked(ch, &t) == 0;
+	lock_drop(&ch->tx);
+	if (sent)
+		notify_written(ch);
+}
