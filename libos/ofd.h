@@ -91,9 +91,15 @@ void ofd_init(struct ofd *o, const struct ofd_ops *ops, uint32_t flags); /* refs
 int ofd_pos_lock(struct ofd *o) __attribute__((warn_unused_result));
 void ofd_pos_unlock(struct ofd *o);
 
+/* A bit of waitq_wake() that is no EPOLL* bit: the position lock was freed. */
+#define OFD_EV_POS (1u << 27)
+
 struct ofd *ofd_get(int fd);        /* NULL: EBADF */
+struct ofd *ofd_get_io(int fd);     /* the same, but NULL for O_PATH descriptors too */
 struct ofd *ofd_ref(struct ofd *o);
 void ofd_put(struct ofd *o);
+/* EPOLL* bits that hold now; a kind without a poll operation is always ready. */
+uint32_t ofd_poll(struct ofd *o);
 
 /* Install at the lowest free fd >= @min below RLIMIT_NOFILE; takes the caller's
  * reference on success.  Returns fd, -EMFILE, -EINVAL. */
@@ -101,6 +107,7 @@ int fd_install(struct ofd *o, int min, bool cloexec) __attribute__((warn_unused_
 /* Put at exactly @fd (dup2): closes what was there.  Takes the reference. */
 int fd_install_at(struct ofd *o, int fd, bool cloexec) __attribute__((warn_unused_result));
 long fd_close(int fd);
+void fd_close_all(void); /* the guest ends */
 int fd_get_cloexec(int fd); /* 0, 1, -EBADF */
 int fd_set_cloexec(int fd, bool on);
 /* The next open fd >= @fd, or -1: for close_range, /proc/self/fd. */
