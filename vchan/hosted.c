@@ -8,7 +8,6 @@
  */
 #include "vchan/hosted.h"
 
-#include "rpc/limits.h"
 #include "vchan/hosted_priv.h"
 
 #include <errno.h>
@@ -53,7 +52,7 @@ int hosted_ring_create(unsigned order)
 	void *map;
 	int fd;
 
-	if (order < 12 || order > RPC_RING_ORDER_MAX)
+	if (order < 12 || order > HOSTED_ORDER_MAX)
 		return -EINVAL;
 	fd = sealed_memfd("strait-ring", hosted_ring_size(order), &map);
 	if (fd < 0)
@@ -131,7 +130,7 @@ static int ring_order(int fd, unsigned *order)
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	for (unsigned o = 12; o <= RPC_RING_ORDER_MAX; o++) {
+	for (unsigned o = 12; o <= HOSTED_ORDER_MAX; o++) {
 		if ((size_t)st.st_size == hosted_ring_size(o)) {
 			*order = o;
 			return check_memfd(fd, hosted_ring_size(o));

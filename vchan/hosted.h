@@ -31,6 +31,9 @@ struct doorbell {
 	uint8_t pad2[56];
 };
 
+#define HOSTED_ORDER_MIN 12u
+#define HOSTED_ORDER_MAX 22u /* 4 MiB each way */
+
 #define DOORBELL_SIZE 4096u
 #define DOORBELL_AWAKE 0u  /* somebody reads the rings: no wake-up needed */
 #define DOORBELL_LEADER 1u /* the leader sleeps on `word` */
