@@ -9,7 +9,7 @@
  *     struct rpc_call call;
  *     File__PathReq req = FILE__PATH_REQ__INIT;
  *     rpc_call_init(&call);
- *     file__stat(rpc_service(&g_file_chan), &req, rpc_reply_taken, &call);
+ *     file__file__stat(rpc_service(&g_file_chan), &req, rpc_reply_taken, &call);
  *     if (call.err) return call.err;                  // negative errno
  *     const File__AttrRep *rep = (const File__AttrRep *)call.reply;
  *

@@ -364,6 +364,7 @@ static void tell_broken(struct rpc_conn *c)
 		return;
 	c->told_broken = true;
 	trace_flush();
+	vchan_hang_up(c->v); /* the guest's calls end now, not when we have cleaned up */
 	c->ops->on_broken(c, atomic_load(&c->broken));
 }
 

@@ -63,6 +63,12 @@ void vchan_ack(struct vchan_end *v)
 	(void)v; /* hosted: the eventfd is watched with EPOLLET and never read */
 }
 
+void vchan_hang_up(struct vchan_end *v)
+{
+	__atomic_store_n(&v->ctrl->ring->srv_live, 0, __ATOMIC_SEQ_CST);
+	xenevtchn_notify(v->ctrl->event, v->ctrl->event_port);
+}
+
 bool vchan_peer_open(const struct vchan_end *v)
 {
 	return __atomic_load_n(&v->ctrl->ring->cli_live, __ATOMIC_ACQUIRE) != 0;

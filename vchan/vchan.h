@@ -43,6 +43,8 @@ void vchan_close(struct vchan_end *v);
 int vchan_fd(const struct vchan_end *v);
 /* Clear the descriptor's readiness after it woke us (hosted: nothing to do). */
 void vchan_ack(struct vchan_end *v);
+/* Tell the guest that this end is closed, before the memory can be let go. */
+void vchan_hang_up(struct vchan_end *v);
 bool vchan_peer_open(const struct vchan_end *v); /* live byte of the client */
 struct vchan_strait *vchan_strait(struct vchan_end *v);
 

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "fake_guest.h"
+
+#include "rpc/guest.h"
+#include "vchan/hosted.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+struct plat_config g_config;
+
+static struct doorbell *g_bell;
+static int g_event[PLAT_CHANNELS_MAX];
+static char g_log[256];
+
+struct fake_thread {
+	_Atomic uint32_t token;
+};
+static __thread struct fake_thread g_me;
+static _Atomic(struct fake_thread *) g_leader;
+
+int fake_channel_make(struct fake_channel *f, unsigned order, int doorbell_fd)
+{
+	f->order = order;
+	f->doorbell_fd = doorbell_fd;
+	f->ring_fd = hosted_ring_create(order);
+	f->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	f->map = mmap(NULL, hosted_ring_size(order), PROT_READ | PROT_WRITE, MAP_SHARED,
+	              f->ring_fd, 0);
+	if (!g_bell)
+		g_bell = mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		              doorbell_fd, 0);
+	return f->map == MAP_FAILED || (void *)g_bell == MAP_FAILED ? -1 : 0;
+}
+
+void fake_channel_use(struct fake_channel *f, struct plat_channel *pc, unsigned id)
+{
+	uint8_t *m = f->map;
+
+	g_event[id] = f->event_fd;
+	*pc = (struct plat_channel){.ctl = m,
+	                            .left = m + 4096,
+	                            .right = m + 4096 + ((size_t)1 << f->order),
+	                            .order = f->order,
+	                            .id = id,
+	                            .epoch = 1};
+}
+
+const char *fake_log(void)
+{
+	return g_log;
+}
+
+void fake_log_clear(void)
+{
+	g_log[0] = 0;
+}
+
+static int futex_wait(_Atomic uint32_t *word, uint32_t val, uint64_t deadline)
+{
+	const uint64_t now = plat_mono_ns();
+	const uint64_t left = deadline > now ? deadline - now : 0;
+	const struct timespec ts = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+
+	if (syscall(SYS_futex, word, FUTEX_WAIT, val,
+	            deadline == PLAT_NO_DEADLINE ? NULL : &ts, NULL, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+int plat_futex_wait(_Atomic uint32_t *word, uint32_t val, uint64_t deadline)
+{
+	return futex_wait(word, val, deadline);
+}
+
+int plat_futex_wake(_Atomic uint32_t *word, int n)
+{
+	return (int)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+}
+
+uint64_t plat_mono_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+unsigned plat_cpu(void)
+{
+	const int cpu = sched_getcpu();
+
+	return cpu < 0 ? 0 : (unsigned)cpu;
+}
+
+void plat_channel_notify(unsigned id)
+{
+	const uint64_t one = 1;
+
+	(void)!write(g_event[id], &one, sizeof(one));
+}
+
+void *rpc_current(void)
+{
+	return &g_me;
+}
+
+void rpc_wake(void *thread)
+{
+	struct fake_thread *t = thread;
+
+	atomic_store(&t->token, 1);
+	if (t == &g_me)
+		return;
+	if (atomic_load(&g_leader) == t) {
+		atomic_fetch_add(&g_bell->word, 1);
+		plat_futex_wake(&g_bell->word, 1);
+	} else {
+		plat_futex_wake(&t->token, 1);
+	}
+}
+
+/* Lead: read the rings until our token comes or the deadline passes. */
+static void lead(uint64_t deadline)
+{
+	while (!atomic_load(&g_me.token) && plat_mono_ns() < deadline) {
+		const uint32_t seen = atomic_load(&g_bell->word);
+
+		if (rpc_guest_poll())
+			continue;
+		if (rpc_guest_peer_runs()) {
+			for (int i = 0; i < 500 && !rpc_guest_poll(); i++)
+				__builtin_ia32_pause();
+			if (atomic_load(&g_me.token))
+				break;
+		}
+		atomic_store(&g_bell->sleeping, DOORBELL_LEADER);
+		rpc_guest_arm();
+		if (!rpc_guest_poll() && !atomic_load(&g_me.token))
+			futex_wait(&g_bell->word, seen, deadline);
+		atomic_store(&g_bell->sleeping, DOORBELL_AWAKE);
+		rpc_guest_disarm();
+	}
+}
+
+void rpc_wait(uint64_t deadline)
+{
+	struct fake_thread *none = NULL;
+
+	if (atomic_compare_exchange_strong(&g_leader, &none, &g_me)) {
+		lead(deadline);
+		atomic_store(&g_leader, NULL);
+	} else {
+		const uint64_t soon = plat_mono_ns() + 200000; /* take over the lead then */
+
+		futex_wait(&g_me.token, 0, soon < deadline ? soon : deadline);
+	}
+	atomic_store(&g_me.token, 0);
+}
+
+void rpc_log(const char *channel, const char *why)
+{
+	snprintf(g_log, sizeof(g_log), "%s: %s", channel, why);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fake_guest.h - the guest's half of rpc in an ordinary process, for tests.
+ *
+ * Provides what libos and the platform give to rpc/guest.c: threads are
+ * pthreads, whoever waits first leads the rings.  Services' tests link it to talk
+ * to a service as a guest would, over a hosted vchan in the same process or
+ * another one.
+ */
+#ifndef TESTS_UNIT_FAKE_GUEST_H
+#define TESTS_UNIT_FAKE_GUEST_H
+
+#include "platform/platform.h"
+
+#include <stdint.h>
+
+struct fake_channel {
+	int ring_fd, event_fd, doorbell_fd;
+	void *map;
+	unsigned order;
+};
+
+/* Make shared memory for one channel; the service's end is to be registered with
+ * dup()s of the three descriptors.  All channels of a process share a doorbell. */
+int fake_channel_make(struct fake_channel *f, unsigned order, int doorbell_fd);
+/* Fill g_config.file or g_config.net from it; call once each before rpc_attach(). */
+void fake_channel_use(struct fake_channel *f, struct plat_channel *pc, unsigned id);
+/* The ring page, for hostile tests. */
+static inline void *fake_page(struct fake_channel *f)
+{
+	return f->map;
+}
+/* The last text given to rpc_log(), "" if none. */
+const char *fake_log(void);
+void fake_log_clear(void);
+
+#endif /* TESTS_UNIT_FAKE_GUEST_H */
