@@ -96,3 +96,42 @@ function(strait_fuzzer name)
 	endif()
 	_strait_props(fuzz.${name} LABELS fuzz TIMEOUT ${timeout})
 endfunction()
+
+# Conformance programs, tests/sys/test_sys_*.c: one source, linked by musl-gcc for
+# plain Linux (test sys.native.NAME, the oracle) and by strait-cc (test
+# sys.strait.NAME).  tests/sys/run.sh says what their heads may ask for.
+function(strait_sys_tests)
+	find_program(MUSL_GCC musl-gcc)
+	file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/sys/test_sys_*.c")
+	file(GLOB headers CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/sys/*.h")
+	set(run "${CMAKE_SOURCE_DIR}/tests/sys/run.sh")
+	set(dir "${CMAKE_BINARY_DIR}/tests/sys")
+	file(MAKE_DIRECTORY "${dir}/native" "${dir}/strait")
+	set(flags -std=gnu11 -O1 -g -D_GNU_SOURCE= -Wall -Wextra -Wno-unused-result
+		"-I${CMAKE_SOURCE_DIR}" -static)
+	set(exes)
+	foreach(source IN LISTS sources)
+		get_filename_component(base "${source}" NAME_WE)
+		string(REGEX REPLACE "^test_sys_" "" name "${base}")
+		if(MUSL_GCC)
+			add_custom_command(OUTPUT "${dir}/native/${base}"
+				COMMAND ${MUSL_GCC} ${flags} -idirafter "${STRAIT_KERNEL_INCLUDE}"
+				        -o "${dir}/native/${base}" "${source}" -lpthread
+				DEPENDS "${source}" ${headers} COMMENT "musl-gcc ${base}" VERBATIM)
+			list(APPEND exes "${dir}/native/${base}")
+			strait_script_test(sys.native.${name} COMMAND "${run}" native
+				"${dir}/native/${base}" "${source}" LABELS sys oracle)
+		endif()
+		if(TARGET strait_toolchain)
+			add_custom_command(OUTPUT "${dir}/strait/${base}"
+				COMMAND "${STRAIT_BIN_DIR}/strait-cc" ${flags}
+				        -o "${dir}/strait/${base}" "${source}" -lpthread
+				DEPENDS "${source}" ${headers} ${STRAIT_TOOLCHAIN}
+				COMMENT "strait-cc ${base}" VERBATIM)
+			list(APPEND exes "${dir}/strait/${base}")
+			strait_script_test(sys.strait.${name} COMMAND "${run}" strait
+				"${dir}/strait/${base}" "${source}" "${dir}/native/${base}" LABELS sys)
+		endif()
+	endforeach()
+	add_custom_target(sys_tests ALL DEPENDS ${exes})
+endfunction()

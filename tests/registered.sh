@@ -1,0 +1,16 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Every tests/unit/test_*.c, tests/fuzz/fuzz_*.c and tests/e2e/*.sh must be named in
+# a .cmake or CMakeLists.txt beside it, or it would never run.
+cd "$(dirname "$0")" || exit 1
+rc=0
+for f in unit/test_*.c fuzz/fuzz_*.c e2e/*.sh; do
+	[ -e "$f" ] || continue
+	name=${f##*/}
+	case $name in lib*.sh) continue ;; esac
+	grep -qsw "${name%.*}" "${f%/*}"/*.cmake "${f%/*}"/CMakeLists.txt || {
+		echo "tests/$f is registered nowhere"
+		rc=1
+	}
+done
+exit $rc
