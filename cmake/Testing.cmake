@@ -4,7 +4,9 @@
 #
 #   strait_unit_test(NAME [SOURCES ...] [LIBS ...] [LABELS ...] [TIMEOUT s])
 #       tests/unit/NAME.c (or SOURCES), a CUnit or plain program; exit 77 = skipped
-#   strait_script_test(NAME COMMAND ... LABELS e2e [slow] [TIMEOUT s] [SERIAL])
+#   strait_script_test(NAME COMMAND ... LABELS e2e [slow] [TIMEOUT s] [SERIAL]
+#                      [PROGRAMS lighttpd ...])
+#       PROGRAMS: open programs to be built before, by tests/programs/build.sh
 #   strait_fuzzer(NAME [SOURCES ...] [LIBS ...] [DICT file])
 #       tests/fuzz/NAME.c with LLVMFuzzerTestOneInput(); corpus tests/fuzz/corpus/NAME.
 #       With the fuzz preset it fuzzes for a short while; elsewhere it replays the
@@ -47,7 +49,7 @@ function(strait_unit_test name)
 endfunction()
 
 function(strait_script_test name)
-	cmake_parse_arguments(A "SERIAL" "TIMEOUT" "COMMAND;LABELS" ${ARGN})
+	cmake_parse_arguments(A "SERIAL" "TIMEOUT" "COMMAND;LABELS;PROGRAMS" ${ARGN})
 	add_test(NAME ${name} COMMAND ${A_COMMAND} WORKING_DIRECTORY "${CMAKE_BINARY_DIR}")
 	if(A_TIMEOUT)
 		set(timeout TIMEOUT ${A_TIMEOUT})
@@ -56,7 +58,8 @@ function(strait_script_test name)
 		set(serial SERIAL)
 	endif()
 	_strait_props(${name} LABELS ${A_LABELS} ${timeout} ${serial})
-	set_tests_properties(${name} PROPERTIES ENVIRONMENT
+	list(TRANSFORM A_PROGRAMS PREPEND program.)
+	set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED "${A_PROGRAMS}" ENVIRONMENT
 		"STRAIT_BIN=${STRAIT_BIN_DIR};STRAIT_BUILD=${CMAKE_BINARY_DIR};STRAIT_SRC=${CMAKE_SOURCE_DIR};STRAIT_CACHE=${STRAIT_CACHE}")
 endfunction()
 
