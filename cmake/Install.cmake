@@ -17,5 +17,7 @@ if(man)
 	install(FILES ${man} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
 
+# Relocatable: `cmake --install --prefix` may name another place than was configured.
+file(RELATIVE_PATH STRAIT_PC_UP "/x/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/x")
 configure_file("${CMAKE_SOURCE_DIR}/cmake/strait.pc.in" "${CMAKE_BINARY_DIR}/strait.pc" @ONLY)
 install(FILES "${CMAKE_BINARY_DIR}/strait.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
