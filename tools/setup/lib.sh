@@ -120,7 +120,14 @@ ensure_deb_src() {
 	say "  apt has no deb-src entry: adding one for the configured mirror, in $file"
 	printf '# Source packages for Strait, from the mirror that apt already uses.\n%s\n' "$text" |
 		as_root tee "$file" >/dev/null
+	apt_updated=
 	apt_update
+}
+
+# The versions of source package $1 that apt lists, newest first.
+source_versions() {
+	{ apt-cache showsrc --only-source "$1" 2>/dev/null || true; } |
+		awk '$1 == "Version:" {print $2}' | sort -rV
 }
 
 # fetch_source NAME UPSTREAM [REVISION...]: unpack Debian's source package NAME of
@@ -135,12 +142,10 @@ fetch_source() {
 	ensure_deb_src
 	mkdir -p "$STRAIT_CACHE/src"
 	tmp=$(mktemp -d "$STRAIT_CACHE/src/.$name.XXXXXX")
-	versions=$(printf '%s\n' "$@"; apt-cache showsrc --only-source "$name" 2>/dev/null |
-		awk '$1 == "Version:" {print $2}' | sort -rV)
+	versions="$* $(source_versions "$name")"
 	if [ -z "${versions//[[:space:]]/}" ]; then
 		apt_update
-		versions=$(apt-cache showsrc --only-source "$name" 2>/dev/null |
-			awk '$1 == "Version:" {print $2}' | sort -rV)
+		versions=$(source_versions "$name")
 	fi
 	say "  fetching the source of $name $upstream"
 	for version in $(printf '%s\n' $versions | awk '!seen[$0]++'); do
