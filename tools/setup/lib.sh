@@ -164,5 +164,10 @@ fetch_source() {
 		find "$tmp" -mindepth 1 -delete
 	done
 	rm -rf "$tmp"
+	if [ -z "$apt_updated" ]; then      # the lists may be old
+		apt_update
+		fetch_source "$name" "$upstream" "$@"
+		return
+	fi
 	die "no source package $name $upstream could be fetched; the last output is in $STRAIT_CACHE/$name.log"
 }
