@@ -89,6 +89,8 @@ void rpc_reply(struct rpc_req *req, int err, const ProtobufCMessage *msg,
  * rpc_reply_commit() answers with @len <= @cap of them (or err and 0). */
 int rpc_reply_room(struct rpc_req *req, uint32_t cap, struct iovec out[2]);
 void rpc_reply_commit(struct rpc_req *req, int err, uint32_t len);
+/* Give the room back: @req is not answered yet. */
+void rpc_reply_abort(struct rpc_req *req);
 
 /* Answer "queued": the call completes by rpc_done(ticket). */
 void rpc_reply_queued(struct rpc_req *req, const ProtobufCMessage *msg);

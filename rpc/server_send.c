@@ -186,6 +186,11 @@ void rpc_reply_commit(struct rpc_req *req, int err, uint32_t len)
 	finish(req);
 }
 
+void rpc_reply_abort(struct rpc_req *req)
+{
+	pthread_mutex_unlock(&req->conn->tx);
+}
+
 static int put_event(struct rpc_conn *c, uint16_t method, const ProtobufCMessage *msg,
                      const struct iovec *payload, int n_payload)
 {
