@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.h - the file client: descriptions of kind OFD_FILE, answered by fsd.
+ *
+ * A struct file is one fsd handle.  The guest chooses handle numbers, keeps
+ * offset, flags and the current directory, and fsd keeps none of these.  A
+ * struct fnode stands for one regular file that is open here, however often: it
+ * remembers POSIX locks and the memory of shared mappings.
+ *
+ * Layer:     libos.  Includes rpc/guest.h and the generated file.pb-c.h.
+ * Ownership: a struct file is freed by its ofd's last put, which also posts
+ *            Release; its fnode is freed with the last file on it.
+ * Locking:   thread-safe.  The pools' lock and the fnode table's lock are leaves,
+ *            never held across an RPC.
+ * Memory:    pools that grow by pages and are kept; nothing here calls malloc.
+ * Errors:    0 or a value >= 0 on success, a negative errno on failure.
+ */
+#ifndef LIBOS_FILE_H
+#define LIBOS_FILE_H
+
+#include "libos/abi.h"
+#include "libos/ofd.h"
+#include "rpc/guest.h"
+
+#include "file.pb-c.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FILE_ID_MAX 64
+
+struct fmap;  /* fmap.h */
+struct fpath; /* path.h */
+
+struct fnode {
+	struct fnode *next;            /* hash chain; under the table's lock */
+	uint64_t dev, ino;
+	uint32_t refs;                 /* under the table's lock */
+	_Atomic bool posix_locks;      /* this process may hold POSIX locks on it */
+	struct fmap *_Atomic map;      /* memory of shared mappings, or NULL */
+};
+
+struct file {
+	struct ofd ofd;                /* first */
+	uint32_t handle;               /* constant */
+	uint32_t mode;                 /* st_mode when opened: the type counts */
+	uint32_t mount_flags;          /* FILE_MOUNT_* */
+	bool root;                     /* the guest's root directory */
+	uint8_t id_len;
+	uint8_t id[FILE_ID_MAX];       /* persistent identity, as fsd gave it */
+	uint64_t dev, ino;
+	struct fnode *node;            /* regular files and directories; NULL: O_PATH */
+	struct file *next;             /* free list */
+};
+
+static inline struct file *file_of(struct ofd *o)
+{
+	return (struct file *)o;
+}
+
+/* ---- start and end ---- */
+
+/* Attach to fsd and enter the start directory.  Says on stderr what failed.
+ * 0 also when there is no fsd. */
+int file_init(void);
+/* The guest ends: write back what shared mappings changed. */
+void file_exit(void);
+/* False: no fsd is configured; every path but libos's own gives ENOENT. */
+bool file_present(void);
+
+/* ---- calls ---- */
+
+#define FILE_CALL(method, Rep, req, call)                                                \
+	file__file__##method(rpc_service(&g_file_chan), (req),                                 \
+	               (File__##Rep##_Closure)(void (*)(void))rpc_reply_taken, (call))
+
+/* Method numbers of posts (index in the service block of file.proto). */
+#define FILE_POST_RELEASE 2u
+#define FILE_POST_READAHEAD 20u
+
+static inline ProtobufCBinaryData file_bytes(const void *p, size_t n)
+{
+	return (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)p};
+}
+
+/* Payload movers for struct rpc_call; @arg is a struct uio. */
+int file_sink_uio(void *arg, void *ring, size_t n);
+int file_source_uio(void *arg, void *ring, size_t n);
+/* A private buffer as source or sink. */
+struct file_buf {
+	uint8_t *p;
+	size_t cap, len;
+};
+int file_sink_buf(void *arg, void *ring, size_t n);
+int file_source_buf(void *arg, void *ring, size_t n);
+
+/* The index of the calling thread's credentials at fsd, defining it there first
+ * if need be.  0: *@cred is set. */
+int file_cred(uint32_t *cred) __attribute__((warn_unused_result));
+
+/* ---- descriptions ---- */
+
+/* A struct file with a fresh handle, not yet known to fsd; refs = 1 and NULL
+ * ops.  NULL: too many. */
+struct file *file_new(void);
+/* Give back one that fsd never opened. */
+void file_drop(struct file *f);
+
+/* The file @dev, @ino if it is open here (or @make): a reference, or NULL. */
+struct fnode *file_node_get(uint64_t dev, uint64_t ino, bool make);
+void file_node_put(struct fnode *n);
+
+/* ops->release of every OFD_FILE kind. */
+void file_release(struct ofd *o);
+
+/* Open @path from @base as a new description.  @flags: Linux's.  FIFOs become
+ * pipes; so *@out may be of another kind.  umask is applied here. */
+long file_open_at(const struct fpath *p, uint32_t flags, uint32_t mode, uint32_t resolve,
+                  struct ofd **out);
+
+/* Ask which directory is the root, for file.root of later opens. */
+void file_know_root(void);
+
+extern const struct ofd_ops g_file_ops;      /* regular files */
+extern const struct ofd_ops g_file_dir_ops;  /* directories */
+extern const struct ofd_ops g_file_path_ops; /* O_PATH */
+
+/* The description's own position, or *@pos. */
+long file_read(struct ofd *o, struct uio *u, const uint64_t *pos);
+long file_write(struct ofd *o, struct uio *u, const uint64_t *pos);
+/* Read into @u at @off until it is full or the file ends.  No checks. */
+long file_fetch(struct file *f, struct uio *u, uint64_t off);
+/* Write all of @n bytes of libos memory at @off, in pieces. */
+long file_store(struct file *f, const void *from, size_t n, uint64_t off);
+
+/* ---- attributes ---- */
+
+long file_stat_path(const struct fpath *p, uint32_t at_flags, struct kstat *st);
+long file_stat_handle(uint32_t handle, struct kstat *st);
+void file_attr_to_kstat(const File__Attr *a, struct kstat *st);
+/* Change attributes; req->path, base and flags are filled from @p. */
+long file_set_attr(const struct fpath *p, uint32_t at_flags, File__SetAttrReq *req);
+long file_sync_handle(uint32_t handle, uint32_t what);
+
+/* ---- locks (file_lock.c) ---- */
+
+long file_lock(struct ofd *o, int cmd, struct flock *fl);
+long file_flock(struct ofd *o, int op);
+void file_lock_on_done(uint64_t ticket, int err);
+void file_lock_on_lost(void);
+/* A descriptor of @f is being closed: this process's POSIX locks of it go. */
+void file_lock_on_close(struct file *f);
+
+uint32_t file_umask(void);
+
+/* ---- directories (file_dir.c) ---- */
+
+long file_getdents(struct ofd *o, void *user_buf, size_t len, bool old_layout);
+long file_dir_seek(struct ofd *o, int64_t off, int whence);
+
+#endif /* LIBOS_FILE_H */
