@@ -41,8 +41,9 @@
 #define EP_ITEMS_MAX (1u << 20)
 
 #define EV_MODES (EPOLLWAKEUP | EPOLLONESHOT | (uint32_t)EPOLLET | EPOLLEXCLUSIVE)
-#define EV_EXCLUSIVE_OK (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP |       \
-                         (uint32_t)EPOLLET | EPOLLEXCLUSIVE)
+#define EV_EXCLUSIVE_OK                                                                \
+	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | (uint32_t)EPOLLET |  \
+	 EPOLLEXCLUSIVE)
 
 struct ep_link {
 	struct ep_link *next, *prev;
@@ -59,7 +60,7 @@ struct epitem {
 	uint64_t data;           /* under ep->lock */
 	_Atomic uint32_t events; /* written under ep->lock */
 	int fd;
-	bool ready;              /* under ep->ready_lock */
+	bool ready; /* under ep->ready_lock */
 };
 
 struct ep_page {
@@ -70,10 +71,10 @@ struct epoll {
 	struct ofd ofd; /* first */
 	struct lock lock;
 	struct lock ready_lock;
-	struct ep_link ready;      /* under ready_lock */
-	struct ep_link children;   /* items whose target is an epoll; g_epoll_lock */
-	struct ep_link parents;    /* items whose target is this; g_epoll_lock */
-	_Atomic uint32_t n_rings;  /* items whose readiness a service tells */
+	struct ep_link ready;     /* under ready_lock */
+	struct ep_link children;  /* items whose target is an epoll; g_epoll_lock */
+	struct ep_link parents;   /* items whose target is this; g_epoll_lock */
+	_Atomic uint32_t n_rings; /* items whose readiness a service tells */
 	struct ep_page *page[EP_N_PAGES]; /* items by number; under lock */
 };
 
@@ -84,7 +85,7 @@ static struct pool g_ep_pages = POOL_INIT(struct ep_page, EP_MAX * 4);
 
 static const struct ofd_ops g_epoll_ops;
 
-#define ITEM_OF(link_ptr, member)                                                        \
+#define ITEM_OF(link_ptr, member)                                                      \
 	((struct epitem *)(void *)((char *)(link_ptr)-offsetof(struct epitem, member)))
 
 /* ---- lists ---- */
@@ -344,8 +345,8 @@ static int depth_locked(struct epoll *ep, const struct epoll *to, bool down, int
 	if (ep == to || level > EP_MAX_NESTS + 1)
 		return EP_MAX_NESTS + 2;
 	for (struct ep_link *l = head->next; l != head; l = l->next) {
-		struct epoll *next = down ? epoll_of(ITEM_OF(l, child)->target) :
-						  ITEM_OF(l, parent)->ep;
+		struct epoll *next = down ? epoll_of(ITEM_OF(l, child)->target)
+		                          : ITEM_OF(l, parent)->ep;
 		int d = depth_locked(next, to, down, level + 1);
 
 		if (d > deepest)
@@ -455,7 +456,8 @@ static long ctl(struct epoll *ep, int op, struct ofd *target, int fd,
 		lock_drop(&g_epoll_lock);
 	if (r <= 0)
 		return r;
-	waitq_wake(&ep->ofd.wait, EPOLLIN | EPOLLRDNORM); /* something is ready at once */
+	waitq_wake(&ep->ofd.wait,
+	           EPOLLIN | EPOLLRDNORM); /* something is ready at once */
 	return 0;
 }
 
@@ -541,11 +543,11 @@ static void epoll_release(struct ofd *o)
 }
 
 static const struct ofd_ops g_epoll_ops = {
-	.kind = OFD_EPOLL,
-	.poll = epoll_poll,
-	.release = epoll_release,
-	.pollable = true,
-	.rings = true, /* what is inside may be a socket */
+        .kind = OFD_EPOLL,
+        .poll = epoll_poll,
+        .release = epoll_release,
+        .pollable = true,
+        .rings = true, /* what is inside may be a socket */
 };
 
 /* ---- waiting ---- */
@@ -571,7 +573,7 @@ static long wait_for_events(struct epoll *ep, struct epoll_event *user_events, i
                             uint64_t deadline)
 {
 	struct ep_waiter w = {
-		.entry = {.events = EPOLLIN,
+	        .entry = {.events = EPOLLIN,
 	                  .exclusive = true,
 	                  .fn = waiter_woken,
 	                  .thread = self()},
@@ -616,7 +618,8 @@ static long epoll_wait_until(int epfd, struct epoll_event *user_events, int max,
 		r = harvest(ep, user_events, max);
 		if (r == 0 && deadline != DEADLINE_NOW)
 			r = wait_for_events(ep, user_events, max, deadline);
-		if (__atomic_load_n(&ep->ofd.wait.head, __ATOMIC_RELAXED) && ready_any(ep))
+		if (__atomic_load_n(&ep->ofd.wait.head, __ATOMIC_RELAXED) &&
+		    ready_any(ep))
 			waitq_wake(&ep->ofd.wait, EPOLLIN | EPOLLRDNORM);
 	}
 	ofd_put(o);
@@ -633,7 +636,8 @@ static long epoll_wait_masked(int epfd, void *events, int max, uint64_t deadline
 	r = sigmask_swap_for_wait(user_set, set_size);
 	if (r < 0)
 		return r;
-	return sigmask_restore_after_wait(epoll_wait_until(epfd, events, max, deadline));
+	return sigmask_restore_after_wait(
+	        epoll_wait_until(epfd, events, max, deadline));
 }
 
 SYSCALL(epoll_wait, long epfd, void *events, long max, long timeout)

@@ -31,9 +31,9 @@ struct fd_page {
 
 static struct lock g_fd_lock = LOCK_INIT;
 static struct fd_page *_Atomic g_pages[N_PAGES];
-static uint64_t g_open[N_WORDS];        /* under g_fd_lock */
-static uint64_t g_cloexec[N_WORDS];     /* under g_fd_lock */
-static uint64_t g_full[N_WORDS / 64u];  /* words of g_open that are all ones */
+static uint64_t g_open[N_WORDS];       /* under g_fd_lock */
+static uint64_t g_cloexec[N_WORDS];    /* under g_fd_lock */
+static uint64_t g_full[N_WORDS / 64u]; /* words of g_open that are all ones */
 static _Atomic uint32_t g_limit = SOFT_AT_START;
 
 static inline uint64_t bit(unsigned fd)
@@ -65,8 +65,8 @@ struct ofd *ofd_get(int fd)
 			return NULL;
 		refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
 		while (refs != 0 && !atomic_compare_exchange_weak_explicit(
-					    &o->refs, &refs, refs + 1,
-					    memory_order_acquire, memory_order_relaxed))
+		                            &o->refs, &refs, refs + 1,
+		                            memory_order_acquire, memory_order_relaxed))
 			;
 		if (refs == 0)
 			continue; /* being closed: the slot changes or has changed */
@@ -201,7 +201,8 @@ long fd_close(int fd)
 
 static bool is_open_locked(int fd)
 {
-	return (unsigned)fd < FDTABLE_MAX && (g_open[(unsigned)fd / 64u] & bit((unsigned)fd));
+	return (unsigned)fd < FDTABLE_MAX &&
+	       (g_open[(unsigned)fd / 64u] & bit((unsigned)fd));
 }
 
 int fd_get_cloexec(int fd)

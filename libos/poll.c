@@ -23,8 +23,8 @@
 
 struct poll_slot {
 	struct wait_entry wait;
-	struct ofd *ofd;  /* reference, or NULL */
-	uint32_t asked;   /* EPOLL* bits to report */
+	struct ofd *ofd; /* reference, or NULL */
+	uint32_t asked;  /* EPOLL* bits to report */
 	uint32_t found;
 };
 
@@ -38,7 +38,7 @@ struct poll_block {
 struct poll_set {
 	struct poll_block first;
 	struct poll_block *last;
-	bool rings;  /* something's readiness comes from a service */
+	bool rings; /* something's readiness comes from a service */
 	bool linked;
 	bool closed; /* a number was not open */
 };
@@ -165,8 +165,7 @@ static long set_wait(struct poll_set *s, uint64_t deadline)
 		n = set_look(s);
 		if (n != 0)
 			return n;
-		parked = thread_park(deadline,
-		                     PARK_INTR | (s->rings ? PARK_RINGS : 0));
+		parked = thread_park(deadline, PARK_INTR | (s->rings ? PARK_RINGS : 0));
 		if (parked == 0)
 			continue;
 		n = set_look(s);
@@ -378,9 +377,9 @@ SYSCALL(select, long n, void *in, void *out, void *ex, void *timeout)
 			return -EFAULT;
 		if (tv[0] < 0 || tv[1] < 0)
 			return -EINVAL;
-		deadline = deadline_span((int64_t)((uint64_t)tv[0] +
-		                                   (uint64_t)tv[1] / 1000000u),
-		                         tv[1] % 1000000 * 1000);
+		deadline = deadline_span(
+		        (int64_t)((uint64_t)tv[0] + (uint64_t)tv[1] / 1000000u),
+		        tv[1] % 1000000 * 1000);
 	}
 	r = select_until((int)n, user, deadline);
 	put_left(timeout, deadline, 1000);

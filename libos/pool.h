@@ -24,10 +24,10 @@
 
 struct pool {
 	struct lock lock;
-	uint32_t limit;     /* constant */
-	size_t size;        /* constant: of an object, rounded up to POOL_ALIGN */
-	void *free_list;    /* the rest: under lock */
-	uint8_t *fresh;     /* memory never handed out yet, and what is left of it */
+	uint32_t limit;  /* constant */
+	size_t size;     /* constant: of an object, rounded up to POOL_ALIGN */
+	void *free_list; /* the rest: under lock */
+	uint8_t *fresh;  /* memory never handed out yet, and what is left of it */
 	uint32_t n_fresh;
 	uint32_t n_used;
 	uint32_t n_made;
@@ -35,9 +35,9 @@ struct pool {
 
 #define POOL_ALIGN 16u
 #define POOL_ROUND(n) (((n) + POOL_ALIGN - 1) & ~(size_t)(POOL_ALIGN - 1))
-#define POOL_INIT(type, max)                                                             \
-	{                                                                                \
-		.lock = LOCK_INIT, .limit = (max), .size = POOL_ROUND(sizeof(type))      \
+#define POOL_INIT(type, max)                                                           \
+	{                                                                              \
+		.lock = LOCK_INIT, .limit = (max), .size = POOL_ROUND(sizeof(type))    \
 	}
 
 /* All zero. */
