@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of sockets, their life, and the events of netd.
+ *
+ * Handles count up and are not used again before 2^32 sockets were made, so an
+ * event that was under way when a socket closed finds nothing and is dropped.
+ */
+#include "libos/net.h"
+
+#include "libos/syscall.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define N_BUCKETS 16384u
+
+static struct pool g_socks = POOL_INIT(struct nsock, NET_SOCKS_MAX);
+struct pool g_net_blocks = POOL_INIT(struct block, NET_BLOCKS_MAX);
+struct pool g_net_dgrams = POOL_INIT(struct dgram, NET_DGRAMS_MAX);
+
+static struct lock g_net_lock;
+static struct nsock *g_table[N_BUCKETS]; /* g_net_lock */
+static _Atomic uint32_t g_next_handle = 1;
+static bool g_present;
+
+bool net_present(void)
+{
+	return g_present;
+}
+
+uint32_t net_handles(uint32_t n)
+{
+	return atomic_fetch_add(&g_next_handle, n);
+}
+
+static void table_add(struct nsock *ns)
+{
+	lock_take(&g_net_lock);
+	ns->hash_next = g_table[ns->handle % N_BUCKETS];
+	g_table[ns->handle % N_BUCKETS] = ns;
+	lock_drop(&g_net_lock);
+}
+
+static struct nsock *table_find_locked(uint32_t handle)
+{
+	struct nsock *ns;
+
+	for (ns = g_table[handle % N_BUCKETS]; ns; ns = ns->hash_next)
+		if (ns->handle == handle)
+			break;
+	return ns;
+}
+
+static void table_remove(struct nsock *ns)
+{
+	struct nsock **p;
+
+	lock_take(&g_net_lock);
+	for (p = &g_table[ns->handle % N_BUCKETS]; *p; p = &(*p)->hash_next) {
+		if (*p == ns) {
+			*p = ns->hash_next;
+			break;
+		}
+	}
+	lock_drop(&g_net_lock);
+}
+
+/* ---- life ---- */
+
+struct nsock *nsock_new(int domain, int type, int protocol, uint32_t handle)
+{
+	struct nsock *ns = pool_get(&g_socks);
+
+	if (!ns)
+		return NULL;
+	sock_init(&ns->s, &g_net_ofd_ops,
+	          type == SOCK_STREAM ? &g_net_stream_ops : &g_net_dgram_ops, domain, type,
+	          protocol);
+	ns->handle = handle;
+	ns->rx_wnd = type == SOCK_STREAM ? 2 * NET_WND_MIN : 8 * NET_WND_MIN;
+	ns->rx_limit = ns->rx_wnd;
+	ns->dq_limit = ns->rx_wnd;
+	return ns;
+}
+
+void blocks_free(struct block *b)
+{
+	while (b) {
+		struct block *next = atomic_load(&b->next);
+
+		pool_put(&g_net_blocks, b);
+		b = next;
+	}
+}
+
+void dgram_free(struct dgram *d)
+{
+	blocks_free(d->first);
+	pool_put(&g_net_dgrams, d);
+}
+
+int nsock_take_err(struct nsock *ns)
+{
+	return -(int)atomic_exchange(&ns->err, 0);
+}
+
+void nsock_fail(struct nsock *ns, int err, bool fatal)
+{
+	uint32_t none = 0;
+
+	atomic_compare_exchange_strong(&ns->err, &none, (uint32_t)err);
+	if (fatal) {
+		atomic_fetch_or(&ns->flags, NSF_FATAL);
+		atomic_store(&ns->state, NS_CLOSED);
+	}
+	waitq_wake(&ns->s.ofd.wait,
+	           EPOLLERR | EPOLLIN | EPOLLOUT | (fatal ? EPOLLHUP | EPOLLRDHUP : 0u));
+}
+
+long net_socket_create(int domain, int type, int protocol, struct sock **out)
+{
+	struct rpc_call call;
+	Net__SocketReq req = NET__SOCKET_REQ__INIT;
+	struct nsock *ns;
+
+	if (!g_present)
+		return -EAFNOSUPPORT;
+	if (type != SOCK_STREAM && type != SOCK_DGRAM)
+		return type == SOCK_RAW ? -EPERM : -ESOCKTNOSUPPORT;
+	ns = nsock_new(domain, type, protocol, net_handles(1));
+	if (!ns)
+		return -ENFILE;
+	table_add(ns); /* before netd knows it: no event can come first */
+	req.handle = ns->handle;
+	req.domain = (uint32_t)domain;
+	req.type = (uint32_t)type;
+	req.protocol = (uint32_t)protocol;
+	req.rx_limit = ns->rx_limit;
+	rpc_call_init(&call);
+	net__net__socket(rpc_service(&g_net_chan), &req, (Net__Empty_Closure)rpc_reply_taken,
+	                 &call);
+	if (call.err) {
+		table_remove(ns);
+		pool_put(&g_socks, ns);
+		return call.err == -EIO ? -ENETDOWN : call.err;
+	}
+	*out = &ns->s;
+	return 0;
+}
+
+static bool has_unread(struct nsock *ns)
+{
+	return ns->s.type == SOCK_STREAM && !(atomic_load(&ns->flags) & NSF_SHUT_RD) &&
+	       atomic_load(&ns->rx_recv) != atomic_load(&ns->rx_read);
+}
+
+/* Say goodbye to netd; SO_LINGER with a time waits for the data to be acknowledged. */
+static void post_close(struct nsock *ns)
+{
+	Net__CloseReq req = NET__CLOSE_REQ__INIT;
+
+	req.handle = ns->handle;
+	req.abort = has_unread(ns) || (ns->linger_on && ns->linger_s == 0);
+	if (ns->linger_on && ns->linger_s > 0 && !req.abort && ns->s.type == SOCK_STREAM) {
+		struct rpc_call call;
+
+		req.linger_ms = (uint32_t)ns->linger_s * 1000u;
+		rpc_call_init(&call);
+		net__net__close(rpc_service(&g_net_chan), &req,
+		                (Net__Empty_Closure)rpc_reply_taken, &call);
+		return; /* timed out or done: close() reports neither */
+	}
+	(void)rpc_post(&g_net_chan, 5, &req.base, NULL, NULL, 0); /* netd gone: nothing to close */
+}
+
+static void nsock_destroy(struct nsock *ns)
+{
+	struct nsock *child, *next;
+	struct dgram *d, *dnext;
+
+	table_remove(ns); /* from here no event finds it */
+	post_close(ns);
+	for (child = ns->aq_head; child; child = next) {
+		next = child->aq_next;
+		nsock_destroy(child);
+	}
+	for (d = ns->dq_head; d; d = dnext) {
+		dnext = d->next;
+		dgram_free(d);
+	}
+	blocks_free(ns->head);
+	pool_put(&g_socks, ns);
+}
+
+static void net_release(struct ofd *o)
+{
+	nsock_destroy((struct nsock *)(void *)o);
+}
+
+static uint32_t net_poll(struct ofd *o)
+{
+	struct nsock *ns = (struct nsock *)(void *)o;
+
+	return ns->s.type == SOCK_STREAM ? stream_poll(ns) : dgram_poll(ns);
+}
+
+const struct ofd_ops g_net_ofd_ops = {
+        .kind = OFD_SOCKET,
+        .read = sock_ofd_read,
+        .write = sock_ofd_write,
+        .poll = net_poll,
+        .ioctl = sock_ofd_ioctl,
+        .stat = sock_ofd_stat,
+        .release = net_release,
+        .pollable = true,
+        .rings = true,
+};
+
+/* ---- events: on the leading thread, under g_net_lock ---- */
+
+static void on_space(struct nsock *ns, const Net__SpaceEvt *m)
+{
+	if (m->tx_limit > atomic_load(&ns->tx_limit))
+		atomic_store(&ns->tx_limit, m->tx_limit);
+	if (m->acked > atomic_load(&ns->tx_acked))
+		atomic_store(&ns->tx_acked, m->acked);
+	waitq_wake(&ns->s.ofd.wait, EPOLLOUT);
+}
+
+static void on_connected(struct nsock *ns, const Net__ConnectedEvt *m)
+{
+	const int err = frame_errno(m->err);
+
+	if (atomic_load(&ns->state) != NS_CONNECTING)
+		return;
+	if (err) {
+		nsock_fail(ns, err, false);
+		atomic_store(&ns->state, NS_NEW);
+		waitq_wake(&ns->s.ofd.wait, EPOLLHUP | EPOLLERR | EPOLLOUT | EPOLLIN);
+		return;
+	}
+	lock_take(&ns->lock);
+	if (m->local)
+		net_addr_unwire(m->local, &ns->local);
+	if (m->peer)
+		net_addr_unwire(m->peer, &ns->peer);
+	lock_drop(&ns->lock);
+	atomic_store(&ns->tx_limit, m->tx_limit);
+	atomic_store(&ns->state, NS_CONNECTED);
+	waitq_wake(&ns->s.ofd.wait, EPOLLOUT);
+}
+
+static void on_eof(struct nsock *ns)
+{
+	atomic_fetch_or(&ns->flags, NSF_EOF);
+	waitq_wake(&ns->s.ofd.wait,
+	           EPOLLIN | EPOLLRDHUP |
+	                   (atomic_load(&ns->flags) & NSF_SHUT_WR ? (uint32_t)EPOLLHUP : 0u));
+}
+
+/* netd named a connection with one of the ids that the listener granted. */
+static void on_accepted(struct nsock *l, const Net__AcceptedEvt *m)
+{
+	struct nsock *ns;
+
+	if (atomic_load(&l->state) != NS_LISTEN || table_find_locked(m->handle))
+		return;
+	ns = nsock_new(l->s.domain, SOCK_STREAM, l->s.protocol, m->handle);
+	if (!ns)
+		return; /* no memory: the peer sees no answer; bounded by NET_SOCKS_MAX */
+	net_addr_unwire(m->peer, &ns->peer);
+	net_addr_unwire(m->local, &ns->local);
+	ns->tx_limit = m->tx_limit;
+	ns->state = NS_CONNECTED;
+	ns->flags = NSF_BOUND;
+	ns->hash_next = g_table[ns->handle % N_BUCKETS];
+	g_table[ns->handle % N_BUCKETS] = ns;
+	lock_take(&l->lock);
+	if (l->aq_tail)
+		l->aq_tail->aq_next = ns;
+	else
+		l->aq_head = ns;
+	l->aq_tail = ns;
+	l->aq_len++;
+	lock_drop(&l->lock);
+	waitq_wake(&l->s.ofd.wait, EPOLLIN);
+}
+
+/* The socket an event names, by its decoded message: every event's handle. */
+static struct nsock *event_sock(unsigned index, const ProtobufCMessage *msg)
+{
+	uint32_t handle;
+
+	switch (index) {
+	case 9:
+		handle = ((const Net__DataMsg *)msg)->handle;
+		break;
+	case 10:
+		handle = ((const Net__DgramMsg *)msg)->handle;
+		break;
+	case 13:
+		handle = ((const Net__SpaceEvt *)msg)->handle;
+		break;
+	case 14:
+		handle = ((const Net__AcceptedEvt *)msg)->listener;
+		break;
+	case 15:
+		handle = ((const Net__ConnectedEvt *)msg)->handle;
+		break;
+	case 16:
+		handle = ((const Net__EofEvt *)msg)->handle;
+		break;
+	case 17:
+		handle = ((const Net__ErrorEvt *)msg)->handle;
+		break;
+	default:
+		return NULL;
+	}
+	return table_find_locked(handle);
+}
+
+static void event_locked(struct nsock *ns, const ProtobufCMessage *msg, struct rpc_event *ev)
+{
+	switch (ev->index) {
+	case 9:
+		stream_event_data(ns, (const Net__DataMsg *)msg, ev);
+		break;
+	case 10:
+		dgram_event(ns, (const Net__DgramMsg *)msg, ev);
+		break;
+	case 13:
+		on_space(ns, (const Net__SpaceEvt *)msg);
+		break;
+	case 14:
+		on_accepted(ns, (const Net__AcceptedEvt *)msg);
+		break;
+	case 15:
+		on_connected(ns, (const Net__ConnectedEvt *)msg);
+		break;
+	case 16:
+		on_eof(ns);
+		break;
+	case 17: {
+		const Net__ErrorEvt *m = (const Net__ErrorEvt *)msg;
+
+		nsock_fail(ns, m->err ? frame_errno(m->err) : ECONNRESET, m->fatal != 0);
+		break;
+	}
+	default:
+		break;
+	}
+}
+
+static void on_event(struct rpc_event *ev)
+{
+	_Alignas(16) uint8_t mem[1024];
+	const ProtobufCServiceDescriptor *d = &net__net__descriptor;
+	const ProtobufCMessage *msg;
+	struct arena a;
+	struct nsock *ns;
+
+	if (ev->index >= d->n_methods)
+		return;
+	arena_init(&a, mem, sizeof(mem));
+	/* an event's message is the method's input type */
+	msg = protobuf_c_message_unpack(d->methods[ev->index].input, &a.pb, ev->msg_len,
+	                                ev->msg);
+	if (!msg) {
+		rpc_log("netd", "an event does not decode: dropped");
+		return;
+	}
+	lock_take(&g_net_lock);
+	ns = event_sock(ev->index, msg);
+	if (ns)
+		event_locked(ns, msg, ev);
+	lock_drop(&g_net_lock);
+}
+
+/* netd is gone: every socket learns it as it would learn of a dead router. */
+static void on_lost(void)
+{
+	lock_take(&g_net_lock);
+	for (unsigned i = 0; i < N_BUCKETS; i++) {
+		for (struct nsock *ns = g_table[i]; ns; ns = ns->hash_next) {
+			const uint32_t st = atomic_load(&ns->state);
+
+			atomic_fetch_or(&ns->flags, NSF_LOST);
+			nsock_fail(ns, st == NS_CONNECTED ? ECONNRESET : ENETDOWN,
+			           ns->s.type == SOCK_STREAM && st != NS_LISTEN);
+		}
+	}
+	lock_drop(&g_net_lock);
+}
+
+static const struct rpc_chan_ops g_ops = {.service_id = RPC_SERVICE_NET,
+                                          .service = &net__net__descriptor,
+                                          .on_event = on_event,
+                                          .on_lost = on_lost};
+
+void net_init(void)
+{
+	if (!g_config.net.ctl)
+		return;
+	g_present = rpc_attach(&g_net_chan, &g_config.net, &g_ops) == 0;
+}
+
+/* ---- what netd has, for netlink and SIOCGIF* ---- */
+
+static void take_iface(const Net__Iface *w, struct net_if *f)
+{
+	f->index = w->index;
+	f->flags = w->flags;
+	f->mtu = w->mtu;
+	f->prefix4 = w->prefix4;
+	memcpy(f->name, w->name.data, w->name.len < 15 ? w->name.len : 15);
+	f->has_mac = w->mac.len == 6;
+	if (f->has_mac)
+		memcpy(f->mac, w->mac.data, 6);
+	f->has_ip4 = w->ip4.len == 4;
+	if (f->has_ip4)
+		memcpy(f->ip4, w->ip4.data, 4);
+	for (size_t i = 0; i < w->n_ip6 && f->n_ip6 < NET_IF_ADDR6_MAX; i++) {
+		if (w->ip6[i].len != 16)
+			continue;
+		memcpy(f->ip6[f->n_ip6], w->ip6[i].data, 16);
+		f->prefix6[f->n_ip6++] = i < w->n_prefix6 ? w->prefix6[i] : 128;
+	}
+}
+
+long net_info(struct net_info *info)
+{
+	struct rpc_call call;
+	Net__Empty req = NET__EMPTY__INIT;
+	const Net__InfoRep *rep;
+
+	memset(info, 0, sizeof(*info));
+	if (!g_present)
+		return -ENODEV;
+	rpc_call_init(&call);
+	net__net__info(rpc_service(&g_net_chan), &req, (Net__InfoRep_Closure)rpc_reply_taken,
+	               &call);
+	if (call.err)
+		return call.err;
+	rep = (const Net__InfoRep *)call.reply;
+	for (size_t i = 0; i < rep->n_ifaces && info->n_ifs < NET_IF_MAX; i++)
+		take_iface(rep->ifaces[i], &info->ifs[info->n_ifs++]);
+	info->has_gateway4 = rep->gateway4.len == 4;
+	if (info->has_gateway4)
+		memcpy(info->gateway4, rep->gateway4.data, 4);
+	info->has_gateway6 = rep->gateway6.len == 16;
+	if (info->has_gateway6)
+		memcpy(info->gateway6, rep->gateway6.data, 16);
+	for (uint32_t i = 0; i < info->n_ifs; i++)
+		if (!(info->ifs[i].flags & 8u)) /* not IFF_LOOPBACK */
+			info->gateway_if = info->ifs[i].index;
+	return 0;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net.h - the net client: AF_INET and AF_INET6 sockets that netd serves.
+ *
+ * Received data, accepted connections and readiness come as events into guest
+ * memory; poll and most receives are answered from there.  Sends are posted
+ * within the limit that netd gave.  Shared by net*.c.
+ *
+ * Layer:   libos, private to net*.c (net_init() apart).
+ * Locking: g_net_lock (table of handles; held while an event is handled, so a
+ *          socket named by an event cannot go away) -> ns->lock -> leaf locks.
+ *          Stream data: the leader appends at `tail`, one reader at a time
+ *          (rlock) takes from `head`; they meet only in atomics.
+ * Memory:  sockets, datagrams and data blocks come from pools with limits.
+ */
+#ifndef LIBOS_NET_H
+#define LIBOS_NET_H
+
+#include "libos/pool.h"
+#include "libos/socket.h"
+#include "net.pb-c.h"
+#include "rpc/guest.h"
+
+#include <stdatomic.h>
+
+#define NET_SOCKS_MAX 65536u
+#define NET_BLOCK_SIZE 8192u
+#define NET_BLOCKS_MAX 32768u      /* 256 MiB: what all windows together may promise */
+#define NET_DGRAMS_MAX 65536u
+#define NET_WND_MIN (32u * 1024)
+#define NET_WND_MAX (1024u * 1024)
+#define NET_PIECE RPC_BULK_PIECE   /* a send gives way after this */
+
+struct block {
+	_Atomic(struct block *) next;
+	_Atomic uint32_t fill;      /* bytes written by the leader */
+	uint32_t off;               /* bytes taken by the reader */
+	uint8_t data[NET_BLOCK_SIZE - 16];
+};
+
+struct net_addr {
+	uint8_t ip[16];
+	uint8_t len;                /* 4, 16; 0: none */
+	uint16_t port;              /* host order */
+	uint32_t scope;
+};
+
+struct dgram {
+	struct dgram *next;
+	struct net_addr peer, local;
+	uint32_t len, ttl, tos, ifindex;
+	uint64_t charge;
+	uint64_t real_ns;           /* for SO_TIMESTAMP */
+	struct block *first;
+};
+
+enum net_state {
+	NS_NEW,
+	NS_LISTEN,
+	NS_CONNECTING,
+	NS_CONNECTED,
+	NS_CLOSED,                  /* was connected; nothing more will come */
+};
+
+#define NSF_EOF 1u              /* FIN came, at rx_recv */
+#define NSF_SHUT_RD 2u
+#define NSF_SHUT_WR 4u
+#define NSF_FATAL 8u            /* the connection died of an error */
+#define NSF_BOUND 16u
+#define NSF_LOST 32u            /* netd is gone */
+
+/* Local options. */
+#define NSO_PKTINFO 1u
+#define NSO_PKTINFO6 2u
+#define NSO_RECVTTL 4u
+#define NSO_RECVTOS 8u
+#define NSO_TIMESTAMP 16u
+#define NSO_RECVHOPS6 32u
+#define NSO_RECVTCLASS6 64u
+#define NSO_TIMESTAMPNS 128u
+
+struct nsock {
+	struct sock s;              /* first */
+	uint32_t handle;            /* constant */
+	struct nsock *hash_next;    /* g_net_lock */
+	struct lock lock;
+	_Atomic uint32_t state;     /* enum net_state */
+	_Atomic uint32_t flags;     /* NSF_* */
+	_Atomic uint32_t err;       /* first asynchronous error, positive */
+	_Atomic uint32_t opts;      /* NSO_* */
+	struct net_addr local, peer; /* lock */
+	int linger_on, linger_s;    /* lock */
+
+	/* stream, receiving */
+	_Atomic uint64_t rx_recv;   /* leader: bytes that came */
+	_Atomic uint64_t rx_read;   /* reader: bytes taken */
+	uint64_t rx_limit;          /* as told to netd; rlock */
+	uint32_t rx_wnd;            /* rlock */
+	struct lock rlock;
+	struct block *head;         /* rlock */
+	struct block *tail;         /* leader */
+
+	/* stream, sending: tx_off under the position lock */
+	uint64_t tx_off;
+	_Atomic uint64_t tx_limit, tx_acked;
+
+	/* listener; lock */
+	struct nsock *aq_head, *aq_tail, *aq_next;
+	uint32_t aq_len, ids_used;  /* ids_used: taken by accept(), to be granted anew */
+	uint32_t backlog;
+
+	/* datagrams; lock */
+	struct dgram *dq_head, *dq_tail;
+	uint64_t dq_consumed, dq_limit;
+};
+
+static inline struct nsock *nsock_of(struct sock *s)
+{
+	return (struct nsock *)(void *)s;
+}
+
+extern struct pool g_net_blocks, g_net_dgrams;
+extern const struct ofd_ops g_net_ofd_ops;
+extern const struct sock_ops g_net_stream_ops, g_net_dgram_ops;
+
+/* Attach to netd, if there is one.  Called once at start. */
+void net_init(void);
+/* netd was attached at start (it may have been lost since). */
+bool net_present(void);
+
+/* ---- net.c ---- */
+struct nsock *nsock_new(int domain, int type, int protocol, uint32_t handle);
+uint32_t net_handles(uint32_t n);      /* @n fresh handles in a row */
+/* The first asynchronous error, once: 0 or negative errno. */
+int nsock_take_err(struct nsock *ns);
+void nsock_fail(struct nsock *ns, int err, bool fatal); /* positive errno; wakes */
+void dgram_free(struct dgram *d);
+void blocks_free(struct block *b);
+
+/* ---- net_addr.c ---- */
+/* -EINVAL, -EAFNOSUPPORT */
+int net_addr_in(const struct nsock *ns, const struct sock_name *name, struct net_addr *a);
+void net_addr_out(const struct nsock *ns, const struct net_addr *a, struct sock_name *name);
+void net_addr_wire(struct net_addr *a, Net__Addr *w); /* @w borrows @a */
+bool net_addr_unwire(const Net__Addr *w, struct net_addr *a);
+
+/* ---- net_stream.c ---- */
+uint32_t stream_poll(struct nsock *ns);
+void stream_event_data(struct nsock *ns, const Net__DataMsg *m, struct rpc_event *ev);
+long net_stream_accept(struct sock *s, struct sock **out, struct sock_name *peer);
+
+/* ---- net_dgram.c ---- */
+uint32_t dgram_poll(struct nsock *ns);
+void dgram_event(struct nsock *ns, const Net__DgramMsg *m, struct rpc_event *ev);
+
+/* ---- net_opt.c ---- */
+long net_setsockopt(struct sock *s, int level, int name, const void *val, uint32_t len);
+long net_getsockopt(struct sock *s, int level, int name, void *val, uint32_t *len);
+
+/* ---- net_sock.c: what streams and datagrams share ---- */
+long net_bind(struct sock *s, const struct sock_name *name);
+long net_bind_addr(struct nsock *ns, struct net_addr *a);
+long net_connect(struct sock *s, const struct sock_name *name);
+long net_getsockname(struct sock *s, struct sock_name *name);
+long net_getpeername(struct sock *s, struct sock_name *name);
+long net_shutdown(struct sock *s, int how);
+long net_listen(struct sock *s, int backlog);
+
+#endif /* LIBOS_NET_H */

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * UDP and ping sockets in the guest: datagrams pushed into a queue, sends posted.
+ *
+ * netd charges each datagram to a limit (bytes and an overhead) and drops what
+ * goes beyond; the limit moves on as the program receives.
+ */
+#include "libos/net.h"
+
+#include "libos/deadline.h"
+#include "libos/syscall.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#define DGRAM_MAX 65507u
+
+uint32_t dgram_poll(struct nsock *ns)
+{
+	uint32_t ev = EPOLLOUT | EPOLLWRNORM;
+
+	if (ns->dq_head)
+		ev |= EPOLLIN | EPOLLRDNORM;
+	if (atomic_load(&ns->err))
+		ev |= EPOLLERR | EPOLLIN;
+	if (atomic_load(&ns->flags) & NSF_SHUT_RD)
+		ev |= EPOLLIN | EPOLLRDHUP;
+	return ev;
+}
+
+/* Take the payload into fresh blocks.  NULL with len > 0: no memory. */
+static struct block *take_blocks(struct rpc_event *ev)
+{
+	struct block *first = NULL, *last = NULL;
+	uint32_t left = ev->payload_len;
+
+	while (left) {
+		struct block *b = pool_get_dirty(&g_net_blocks);
+		uint32_t n = (uint32_t)sizeof(b->data);
+
+		if (!b) {
+			blocks_free(first);
+			return NULL;
+		}
+		if (n > left)
+			n = left;
+		b->off = 0;
+		atomic_store(&b->next, NULL);
+		atomic_store(&b->fill, n);
+		rpc_event_take(ev, b->data, n);
+		if (last)
+			atomic_store(&last->next, b);
+		else
+			first = b;
+		last = b;
+		left -= n;
+	}
+	return first;
+}
+
+static void charge_locked(struct nsock *ns, uint64_t charge)
+{
+	ns->dq_consumed += charge;
+}
+
+void dgram_event(struct nsock *ns, const Net__DgramMsg *m, struct rpc_event *ev)
+{
+	struct dgram *d = pool_get(&g_net_dgrams);
+
+	if (d && ev->payload_len && !(d->first = take_blocks(ev))) {
+		pool_put(&g_net_dgrams, d);
+		d = NULL;
+	}
+	if (!d) { /* dropped, as a full receive buffer drops */
+		lock_take(&ns->lock);
+		charge_locked(ns, m->credit);
+		lock_drop(&ns->lock);
+		return;
+	}
+	net_addr_unwire(m->peer, &d->peer);
+	net_addr_unwire(m->local, &d->local);
+	d->len = ev->payload_len;
+	d->ttl = m->ttl;
+	d->tos = m->tos;
+	d->ifindex = m->ifindex;
+	d->charge = m->credit;
+	if (atomic_load(&ns->opts) & (NSO_TIMESTAMP | NSO_TIMESTAMPNS))
+		d->real_ns = plat_real_ns();
+	lock_take(&ns->lock);
+	if (ns->dq_tail)
+		ns->dq_tail->next = d;
+	else
+		ns->dq_head = d;
+	ns->dq_tail = d;
+	lock_drop(&ns->lock);
+	waitq_wake(&ns->s.ofd.wait, EPOLLIN | EPOLLRDNORM);
+}
+
+/* ---- receiving ---- */
+
+static long dq_ready(void *arg)
+{
+	struct nsock *ns = arg;
+
+	return ns->dq_head != NULL || atomic_load(&ns->err) ||
+	       (atomic_load(&ns->flags) & (NSF_SHUT_RD | NSF_LOST));
+}
+
+static void put_pktinfo(struct nsock *ns, const struct dgram *d, struct sock_ctl *c)
+{
+	if (ns->s.domain == AF_INET) {
+		struct in_pktinfo pi = {.ipi_ifindex = (int)d->ifindex};
+
+		memcpy(&pi.ipi_addr, d->local.ip, 4);
+		pi.ipi_spec_dst = pi.ipi_addr;
+		sock_ctl_put(c, IPPROTO_IP, IP_PKTINFO, &pi, sizeof(pi));
+	} else {
+		struct in6_pktinfo pi = {.ipi6_ifindex = d->ifindex};
+
+		memcpy(&pi.ipi6_addr, d->local.ip, 16);
+		sock_ctl_put(c, IPPROTO_IPV6, IPV6_PKTINFO, &pi, sizeof(pi));
+	}
+}
+
+static void put_control(struct nsock *ns, const struct dgram *d, struct sock_ctl *c)
+{
+	const uint32_t o = atomic_load(&ns->opts);
+	const int ttl = (int)d->ttl, tos = (int)d->tos;
+
+	if (o & NSO_TIMESTAMP) {
+		const struct timeval tv = {(time_t)(d->real_ns / 1000000000u),
+		                           (suseconds_t)(d->real_ns % 1000000000u / 1000u)};
+		sock_ctl_put(c, SOL_SOCKET, SO_TIMESTAMP, &tv, sizeof(tv));
+	}
+	if (o & NSO_TIMESTAMPNS) {
+		const struct timespec ts = {(time_t)(d->real_ns / 1000000000u),
+		                            (long)(d->real_ns % 1000000000u)};
+		sock_ctl_put(c, SOL_SOCKET, SO_TIMESTAMPNS, &ts, sizeof(ts));
+	}
+	if (o & (NSO_PKTINFO | NSO_PKTINFO6))
+		put_pktinfo(ns, d, c);
+	if (o & NSO_RECVTTL)
+		sock_ctl_put(c, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+	if (o & NSO_RECVHOPS6)
+		sock_ctl_put(c, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
+	if (o & NSO_RECVTOS)
+		sock_ctl_put(c, IPPROTO_IP, IP_TOS, &(uint8_t){(uint8_t)tos}, 1);
+	if (o & NSO_RECVTCLASS6)
+		sock_ctl_put(c, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+}
+
+/* Copy a datagram out; false: a bad address. */
+static bool copy_out(const struct dgram *d, struct uio *u)
+{
+	for (const struct block *b = d->first; b && uio_left(u); b = atomic_load(&b->next)) {
+		const uint32_t fill = atomic_load(&b->fill);
+		const size_t n = fill < uio_left(u) ? fill : uio_left(u);
+
+		if (uio_out(u, b->data, n) < n)
+			return false;
+	}
+	return true;
+}
+
+/* The first datagram, taken off unless peeking.  Under rlock, so that a peeked one
+ * is not freed by another reader. */
+static struct dgram *dq_take(struct nsock *ns, bool peek, uint64_t *limit)
+{
+	struct dgram *d;
+
+	lock_take(&ns->lock);
+	d = ns->dq_head;
+	if (d && !peek) {
+		ns->dq_head = d->next;
+		if (!ns->dq_head)
+			ns->dq_tail = NULL;
+		charge_locked(ns, d->charge);
+		if (ns->dq_consumed + ns->rx_wnd - ns->dq_limit >= ns->rx_wnd / 4) {
+			ns->dq_limit = ns->dq_consumed + ns->rx_wnd;
+			*limit = ns->dq_limit;
+		}
+	}
+	lock_drop(&ns->lock);
+	return d;
+}
+
+static long deliver(struct nsock *ns, struct sock_msg *m, struct dgram *d)
+{
+	const size_t before = m->u->done;
+	size_t got;
+
+	if (!copy_out(d, m->u))
+		return -EFAULT;
+	got = m->u->done - before;
+	if (d->len > got)
+		m->out_flags |= MSG_TRUNC;
+	if (m->name && d->peer.len)
+		net_addr_out(ns, &d->peer, m->name);
+	if (m->ctl && atomic_load(&ns->opts))
+		put_control(ns, d, m->ctl);
+	return (m->flags & MSG_TRUNC) ? (long)d->len : (long)got;
+}
+
+static long take_one(struct nsock *ns, struct sock_msg *m, bool *none)
+{
+	const bool peek = (m->flags & MSG_PEEK) != 0;
+	Net__WindowPost w = NET__WINDOW_POST__INIT;
+	uint64_t limit = 0;
+	struct dgram *d;
+	long r = 0;
+
+	lock_take(&ns->rlock);
+	d = dq_take(ns, peek, &limit);
+	*none = d == NULL;
+	if (d) {
+		r = deliver(ns, m, d);
+		if (!peek)
+			dgram_free(d);
+	}
+	lock_drop(&ns->rlock);
+	if (limit) {
+		w.handle = ns->handle;
+		w.rx_limit = limit;
+		(void)rpc_post(&g_net_chan, 11, &w.base, NULL, NULL, 0); /* gone: told by event */
+	}
+	return r;
+}
+
+static long dgram_recvmsg(struct sock *s, struct sock_msg *m)
+{
+	struct nsock *ns = nsock_of(s);
+	const uint64_t deadline = sock_rcv_deadline(s);
+
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (m->flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	for (;;) {
+		bool none;
+		long r;
+
+		if (atomic_load(&ns->err))
+			return nsock_take_err(ns);
+		r = take_one(ns, m, &none);
+		if (!none)
+			return r;
+		if (atomic_load(&ns->flags) & NSF_SHUT_RD)
+			return 0;
+		if (atomic_load(&ns->flags) & NSF_LOST)
+			return -ENETDOWN;
+		if (sock_nonblock(s, m->flags))
+			return -EAGAIN;
+		r = wait_until(&s->ofd.wait, EPOLLIN | EPOLLERR, dq_ready, ns, deadline,
+		               PARK_INTR | PARK_RINGS);
+		if (r < 0)
+			return r == -ERESTARTSYS && deadline != PLAT_NO_DEADLINE ? -EINTR : r;
+	}
+}
+
+/* ---- sending ---- */
+
+static int from_uio(void *arg, void *ring, size_t n)
+{
+	return uio_in(arg, ring, n) == n ? 0 : -EFAULT;
+}
+
+/* IP_PKTINFO, IPV6_PKTINFO, IP_TTL, IP_TOS of a send. */
+static int take_control(const struct sock_ctl *c, Net__DgramMsg *m, struct net_addr *src)
+{
+	size_t at = 0, len;
+	struct kcmsghdr h;
+	const void *data;
+	int r;
+
+	while ((r = sock_ctl_next(c, &at, &h, &data, &len)) == 1) {
+		if (h.level == IPPROTO_IP && h.type == IP_PKTINFO &&
+		    len >= sizeof(struct in_pktinfo)) {
+			const struct in_pktinfo *pi = data;
+
+			memcpy(src->ip, &pi->ipi_spec_dst, 4);
+			src->len = pi->ipi_spec_dst.s_addr ? 4 : 0;
+			m->ifindex = (uint32_t)pi->ipi_ifindex;
+		} else if (h.level == IPPROTO_IPV6 && h.type == IPV6_PKTINFO &&
+		           len >= sizeof(struct in6_pktinfo)) {
+			const struct in6_pktinfo *pi = data;
+
+			memcpy(src->ip, &pi->ipi6_addr, 16);
+			src->len = 16;
+			m->ifindex = pi->ipi6_ifindex;
+		} else if ((h.level == IPPROTO_IP && h.type == IP_TTL && len >= 4) ||
+		           (h.level == IPPROTO_IPV6 && h.type == IPV6_HOPLIMIT && len >= 4)) {
+			int v;
+
+			memcpy(&v, data, sizeof(v));
+			if (v < 0 || v > 255)
+				return -EINVAL;
+			m->ttl = (uint32_t)v;
+		} else if (h.level == IPPROTO_IP && h.type == IP_TOS && len >= 1) {
+			m->tos = *(const uint8_t *)data;
+		} else if (h.level != SOL_SOCKET) {
+			return -EINVAL;
+		}
+	}
+	return r;
+}
+
+static int destination(struct nsock *ns, const struct sock_msg *m, struct net_addr *to)
+{
+	to->len = 0;
+	if (m->name && m->name->len) {
+		const int r = net_addr_in(ns, m->name, to);
+
+		if (r < 0)
+			return r;
+		return to->port == 0 && ns->s.protocol != IPPROTO_ICMP &&
+		                       ns->s.protocol != IPPROTO_ICMPV6
+		               ? -EINVAL
+		               : 0;
+	}
+	return atomic_load(&ns->state) == NS_CONNECTED ? 0 : -EDESTADDRREQ;
+}
+
+/* The port must be known to getsockname() after the first send. */
+static long autobind(struct nsock *ns)
+{
+	struct net_addr any = {.len = ns->s.domain == AF_INET ? 4 : 16};
+
+	if (atomic_load(&ns->flags) & NSF_BOUND)
+		return 0;
+	const long r = net_bind_addr(ns, &any);
+
+	return r == -EINVAL ? 0 : r; /* another thread was faster */
+}
+
+static long dgram_sendmsg(struct sock *s, struct sock_msg *m)
+{
+	struct nsock *ns = nsock_of(s);
+	Net__DgramMsg msg = NET__DGRAM_MSG__INIT;
+	struct net_addr to, src = {.len = 0};
+	Net__Addr wto, wsrc;
+	const size_t len = uio_left(m->u);
+	long r;
+
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (atomic_load(&ns->err))
+		return nsock_take_err(ns);
+	if (atomic_load(&ns->flags) & NSF_SHUT_WR)
+		return -EPIPE;
+	if (len > DGRAM_MAX)
+		return -EMSGSIZE;
+	r = destination(ns, m, &to);
+	if (r == 0 && m->ctl)
+		r = take_control(m->ctl, &msg, &src);
+	if (r == 0)
+		r = autobind(ns);
+	if (r < 0)
+		return r;
+	msg.handle = ns->handle;
+	if (to.len) {
+		net_addr_wire(&to, &wto);
+		msg.peer = &wto;
+	}
+	if (src.len) {
+		net_addr_wire(&src, &wsrc);
+		msg.local = &wsrc;
+	}
+	r = rpc_post(&g_net_chan, 10, &msg.base, from_uio, m->u, (uint32_t)len);
+	return r < 0 ? (r == -EIO ? -ENETDOWN : r) : (long)len;
+}
+
+const struct sock_ops g_net_dgram_ops = {
+        .bind = net_bind,
+        .connect = net_connect,
+        .getsockname = net_getsockname,
+        .getpeername = net_getpeername,
+        .setsockopt = net_setsockopt,
+        .getsockopt = net_getsockopt,
+        .shutdown = net_shutdown,
+        .sendmsg = dgram_sendmsg,
+        .recvmsg = dgram_recvmsg,
+};

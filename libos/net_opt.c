@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Socket options of the net client: the guest's own in a table, the rest netd's.
+ *
+ * Options that a server sets on every connection and that cannot fail are posted,
+ * not called.
+ */
+#include "libos/net.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+/* Options that are bits of nsock.opts. */
+static const struct {
+	int level, name;
+	uint32_t bit;
+} g_bits[] = {
+        {IPPROTO_IP, IP_PKTINFO, NSO_PKTINFO},
+        {IPPROTO_IPV6, IPV6_RECVPKTINFO, NSO_PKTINFO6},
+        {IPPROTO_IP, IP_RECVTTL, NSO_RECVTTL},
+        {IPPROTO_IP, IP_RECVTOS, NSO_RECVTOS},
+        {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, NSO_RECVHOPS6},
+        {IPPROTO_IPV6, IPV6_RECVTCLASS, NSO_RECVTCLASS6},
+        {SOL_SOCKET, SO_TIMESTAMP, NSO_TIMESTAMP},
+        {SOL_SOCKET, SO_TIMESTAMPNS, NSO_TIMESTAMPNS},
+};
+
+/* int options that take any value: netd cannot refuse them. */
+static const struct {
+	int level, name;
+} g_posted[] = {
+        {IPPROTO_TCP, TCP_NODELAY},
+        {IPPROTO_TCP, TCP_CORK},
+        {IPPROTO_TCP, TCP_QUICKACK},
+        {SOL_SOCKET, SO_KEEPALIVE},
+};
+
+static uint32_t bit_of(int level, int name)
+{
+	for (size_t i = 0; i < sizeof(g_bits) / sizeof(g_bits[0]); i++)
+		if (g_bits[i].level == level && g_bits[i].name == name)
+			return g_bits[i].bit;
+	return 0;
+}
+
+static bool is_posted(const struct nsock *ns, int level, int name)
+{
+	if (ns->s.type != SOCK_STREAM)
+		return false;
+	for (size_t i = 0; i < sizeof(g_posted) / sizeof(g_posted[0]); i++)
+		if (g_posted[i].level == level && g_posted[i].name == name)
+			return true;
+	return false;
+}
+
+struct bytes {
+	uint8_t *p;
+	uint32_t used;
+};
+
+static int from_bytes(void *arg, void *ring, size_t n)
+{
+	struct bytes *b = arg;
+
+	memcpy(ring, b->p + b->used, n);
+	b->used += (uint32_t)n;
+	return 0;
+}
+
+static int to_bytes(void *arg, void *ring, size_t n)
+{
+	struct bytes *b = arg;
+
+	memcpy(b->p + b->used, ring, n);
+	b->used += (uint32_t)n;
+	return 0;
+}
+
+static long forward_set(struct nsock *ns, int level, int name, const void *val, uint32_t len)
+{
+	uint8_t copy[SOCK_OPT_MAX];
+	struct bytes b = {copy, 0};
+	struct rpc_call call;
+	Net__OptReq req = NET__OPT_REQ__INIT;
+
+	if (len > sizeof(copy))
+		return -EINVAL;
+	memcpy(copy, val, len);
+	req.handle = ns->handle;
+	req.level = (uint32_t)level;
+	req.name = (uint32_t)name;
+	req.len = len;
+	if (len >= sizeof(int) && is_posted(ns, level, name)) {
+		const int r = rpc_post(&g_net_chan, 6, &req.base, from_bytes, &b, len);
+
+		return r == -EIO ? -ENETDOWN : r;
+	}
+	rpc_call_init(&call);
+	call.source = from_bytes;
+	call.source_arg = &b;
+	call.source_len = len;
+	net__net__set_opt(rpc_service(&g_net_chan), &req, (Net__Empty_Closure)rpc_reply_taken,
+	                  &call);
+	return call.err == -EIO ? -ENETDOWN : call.err;
+}
+
+static long set_linger(struct nsock *ns, const void *val, uint32_t len)
+{
+	struct linger l;
+
+	if (len < sizeof(l))
+		return -EINVAL;
+	memcpy(&l, val, sizeof(l));
+	lock_take(&ns->lock);
+	ns->linger_on = l.l_onoff != 0;
+	ns->linger_s = l.l_linger < 0 ? 0 : l.l_linger > 3600 ? 3600 : l.l_linger;
+	lock_drop(&ns->lock);
+	return forward_set(ns, SOL_SOCKET, SO_LINGER, val, len);
+}
+
+long net_setsockopt(struct sock *s, int level, int name, const void *val, uint32_t len)
+{
+	struct nsock *ns = nsock_of(s);
+	const uint32_t bit = bit_of(level, name);
+
+	if (bit) {
+		int on;
+
+		if (len < sizeof(on))
+			return -EINVAL;
+		memcpy(&on, val, sizeof(on));
+		if (on)
+			atomic_fetch_or(&ns->opts, bit);
+		else
+			atomic_fetch_and(&ns->opts, ~bit);
+		return 0;
+	}
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		return set_linger(ns, val, len);
+	if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
+		return -EPERM;
+	return forward_set(ns, level, name, val, len);
+}
+
+static long put_int(void *val, uint32_t *len, int v)
+{
+	if (*len > sizeof(v))
+		*len = sizeof(v);
+	memcpy(val, &v, *len);
+	return 0;
+}
+
+long net_getsockopt(struct sock *s, int level, int name, void *val, uint32_t *len)
+{
+	struct nsock *ns = nsock_of(s);
+	const uint32_t bit = bit_of(level, name);
+	struct bytes b = {val, 0};
+	struct rpc_call call;
+	Net__OptReq req = NET__OPT_REQ__INIT;
+
+	if (bit)
+		return put_int(val, len, (atomic_load(&ns->opts) & bit) != 0);
+	if (level == SOL_SOCKET && name == SO_ERROR)
+		return put_int(val, len, -nsock_take_err(ns));
+	if (level == SOL_SOCKET && name == SO_ACCEPTCONN)
+		return put_int(val, len, atomic_load(&ns->state) == NS_LISTEN);
+	req.handle = ns->handle;
+	req.level = (uint32_t)level;
+	req.name = (uint32_t)name;
+	req.len = *len;
+	rpc_call_init(&call);
+	call.sink = to_bytes;
+	call.sink_arg = &b;
+	call.sink_cap = *len;
+	net__net__get_opt(rpc_service(&g_net_chan), &req, (Net__Empty_Closure)rpc_reply_taken,
+	                  &call);
+	if (call.err)
+		return call.err == -EIO ? -ENETDOWN : call.err;
+	*len = b.used;
+	return 0;
+}

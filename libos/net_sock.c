@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* What stream and datagram sockets share: names, connect, listen, shutdown. */
+#include "libos/net.h"
+
+#include "libos/syscall.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* A channel that is gone looks like a network that is down. */
+static long net_err(int err)
+{
+	return err == -EIO ? -ENETDOWN : err;
+}
+
+static void keep_names(struct nsock *ns, const Net__AddrRep *rep)
+{
+	lock_take(&ns->lock);
+	if (rep->local)
+		net_addr_unwire(rep->local, &ns->local);
+	if (rep->peer)
+		net_addr_unwire(rep->peer, &ns->peer);
+	lock_drop(&ns->lock);
+}
+
+long net_bind_addr(struct nsock *ns, struct net_addr *a)
+{
+	struct rpc_call call;
+	Net__BindReq req = NET__BIND_REQ__INIT;
+	Net__Addr w;
+
+	net_addr_wire(a, &w);
+	req.handle = ns->handle;
+	req.addr = &w;
+	rpc_call_init(&call);
+	net__net__bind(rpc_service(&g_net_chan), &req, (Net__AddrRep_Closure)rpc_reply_taken,
+	               &call);
+	if (call.err)
+		return net_err(call.err);
+	keep_names(ns, (const Net__AddrRep *)call.reply);
+	atomic_fetch_or(&ns->flags, NSF_BOUND);
+	return 0;
+}
+
+long net_bind(struct sock *s, const struct sock_name *name)
+{
+	struct nsock *ns = nsock_of(s);
+	struct net_addr a;
+	const int r = net_addr_in(ns, name, &a);
+
+	if (r < 0)
+		return r;
+	if (atomic_load(&ns->flags) & NSF_BOUND)
+		return -EINVAL;
+	return net_bind_addr(ns, &a);
+}
+
+long net_listen(struct sock *s, int backlog)
+{
+	struct nsock *ns = nsock_of(s);
+	struct rpc_call call;
+	Net__ListenReq req = NET__LISTEN_REQ__INIT;
+	const uint32_t state = atomic_load(&ns->state);
+
+	if (s->type != SOCK_STREAM)
+		return -EOPNOTSUPP;
+	if (state != NS_NEW && state != NS_LISTEN)
+		return -EINVAL;
+	if (backlog < 1 || backlog > SOCK_BACKLOG_MAX)
+		backlog = backlog < 1 ? 1 : SOCK_BACKLOG_MAX;
+	req.handle = ns->handle;
+	req.backlog = (uint32_t)backlog;
+	if (state == NS_NEW) { /* a second listen() only changes the backlog */
+		/* ids for what may wait in the guest; each accept gives one back */
+		req.n_ids = (uint32_t)backlog < 16 ? 16 : (uint32_t)backlog;
+		req.first_id = net_handles(req.n_ids);
+	}
+	req.rx_limit = 2 * NET_WND_MIN;
+	lock_take(&ns->lock);
+	ns->backlog = (uint32_t)backlog;
+	lock_drop(&ns->lock);
+	atomic_store(&ns->state, NS_LISTEN); /* before an Accepted can come */
+	rpc_call_init(&call);
+	net__net__listen(rpc_service(&g_net_chan), &req,
+	                 (Net__AddrRep_Closure)rpc_reply_taken, &call);
+	if (call.err) {
+		atomic_store(&ns->state, state);
+		return net_err(call.err);
+	}
+	keep_names(ns, (const Net__AddrRep *)call.reply);
+	atomic_fetch_or(&ns->flags, NSF_BOUND);
+	return 0;
+}
+
+static long conn_done(void *arg)
+{
+	struct nsock *ns = arg;
+
+	return atomic_load(&ns->state) != NS_CONNECTING;
+}
+
+/* Wait for event Connected; a signal leaves the attempt going. */
+static long connect_wait(struct nsock *ns)
+{
+	long r = wait_until(&ns->s.ofd.wait, EPOLLOUT | EPOLLERR | EPOLLHUP, conn_done, ns,
+	                    sock_snd_deadline(&ns->s), PARK_INTR | PARK_RINGS);
+
+	if (r == -EAGAIN)
+		return -EINPROGRESS; /* SO_SNDTIMEO */
+	if (r < 0)
+		return r;
+	if (atomic_load(&ns->err))
+		return nsock_take_err(ns);
+	return atomic_load(&ns->state) == NS_CONNECTED ? 0 : -ECONNABORTED;
+}
+
+static long connect_state(struct nsock *ns)
+{
+	switch (atomic_load(&ns->state)) {
+	case NS_CONNECTED:
+		return -EISCONN;
+	case NS_LISTEN:
+		return -EISCONN;
+	case NS_CONNECTING:
+		return ofd_nonblock(&ns->s.ofd) ? -EALREADY : connect_wait(ns);
+	case NS_CLOSED:
+		return atomic_load(&ns->err) ? nsock_take_err(ns) : -EISCONN;
+	default:
+		return 0;
+	}
+}
+
+static int connect_call(struct nsock *ns, struct net_addr *a)
+{
+	struct rpc_call call;
+	Net__ConnectReq req = NET__CONNECT_REQ__INIT;
+	Net__Addr w;
+
+	net_addr_wire(a, &w);
+	req.handle = ns->handle;
+	if (a->len)
+		req.addr = &w;
+	rpc_call_init(&call);
+	net__net__connect(rpc_service(&g_net_chan), &req,
+	                  (Net__AddrRep_Closure)rpc_reply_taken, &call);
+	if (call.err == 0)
+		keep_names(ns, (const Net__AddrRep *)call.reply);
+	return call.err;
+}
+
+static long connect_stream(struct nsock *ns, struct net_addr *a)
+{
+	long r = connect_state(ns);
+
+	if (r != 0 || atomic_load(&ns->state) == NS_CONNECTED)
+		return r;
+	if (atomic_load(&ns->err)) /* of a failed attempt: SO_ERROR was not asked for */
+		return nsock_take_err(ns);
+	lock_take(&ns->lock);
+	ns->peer = *a;
+	lock_drop(&ns->lock);
+	atomic_store(&ns->state, NS_CONNECTING); /* before Connected can come */
+	r = connect_call(ns, a);
+	if (r < 0) {
+		atomic_store(&ns->state, NS_NEW);
+		return net_err((int)r);
+	}
+	atomic_fetch_or(&ns->flags, NSF_BOUND);
+	if (ofd_nonblock(&ns->s.ofd))
+		return conn_done(ns) ? connect_wait(ns) : -EINPROGRESS;
+	return connect_wait(ns);
+}
+
+static long connect_dgram(struct nsock *ns, struct net_addr *a)
+{
+	const int r = connect_call(ns, a);
+
+	if (r < 0)
+		return net_err(r);
+	lock_take(&ns->lock);
+	ns->peer = *a;
+	lock_drop(&ns->lock);
+	atomic_fetch_or(&ns->flags, NSF_BOUND);
+	atomic_store(&ns->state, a->len ? NS_CONNECTED : NS_NEW);
+	return 0;
+}
+
+long net_connect(struct sock *s, const struct sock_name *name)
+{
+	struct nsock *ns = nsock_of(s);
+	struct net_addr a = {.len = 0};
+
+	if (name->len < sizeof(name->family))
+		return -EINVAL;
+	if (name->family == AF_UNSPEC) {
+		if (s->type == SOCK_STREAM)
+			return -EAFNOSUPPORT; /* dissolving a TCP connection: not served */
+		return connect_dgram(ns, &a);
+	}
+	const int r = net_addr_in(ns, name, &a);
+	if (r < 0)
+		return r;
+	return s->type == SOCK_STREAM ? connect_stream(ns, &a) : connect_dgram(ns, &a);
+}
+
+long net_getsockname(struct sock *s, struct sock_name *name)
+{
+	struct nsock *ns = nsock_of(s);
+	struct net_addr a;
+
+	lock_take(&ns->lock);
+	a = ns->local;
+	lock_drop(&ns->lock);
+	net_addr_out(ns, &a, name);
+	return 0;
+}
+
+long net_getpeername(struct sock *s, struct sock_name *name)
+{
+	struct nsock *ns = nsock_of(s);
+	struct net_addr a;
+
+	if (atomic_load(&ns->state) != NS_CONNECTED)
+		return -ENOTCONN;
+	lock_take(&ns->lock);
+	a = ns->peer;
+	lock_drop(&ns->lock);
+	net_addr_out(ns, &a, name);
+	return 0;
+}
+
+long net_shutdown(struct sock *s, int how)
+{
+	struct nsock *ns = nsock_of(s);
+	Net__ShutdownPost m = NET__SHUTDOWN_POST__INIT;
+	const uint32_t state = atomic_load(&ns->state);
+	uint32_t add = 0;
+
+	if (state == NS_LISTEN && s->type == SOCK_STREAM && how != SHUT_WR) {
+		atomic_store(&ns->state, NS_CLOSED);
+		waitq_wake(&s->ofd.wait, EPOLLIN | EPOLLHUP);
+	} else if (state != NS_CONNECTED) {
+		return -ENOTCONN;
+	}
+	if (how != SHUT_WR)
+		add |= NSF_SHUT_RD;
+	if (how != SHUT_RD)
+		add |= NSF_SHUT_WR;
+	atomic_fetch_or(&ns->flags, add);
+	m.handle = ns->handle;
+	m.how = (uint32_t)how;
+	(void)rpc_post(&g_net_chan, 4, &m.base, NULL, NULL, 0); /* netd gone: told by event */
+	waitq_wake(&s->ofd.wait, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
+	return 0;
+}
