@@ -23,27 +23,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SIGQ_MAX 4096 /* queued signals of the guest; RLIMIT_SIGPENDING is at most this */
+#define SIGQ_MAX 4096   /* queued signals of the guest; RLIMIT_SIGPENDING is at most this */
+#define SIGINFO_KEPT 48 /* bytes of a siginfo that mean anything */
 
 /* ---- sending ---- */
 
 /* To the process, or to one thread.  @info may be NULL (SI_KERNEL); only its
  * first 48 bytes are kept.  -EAGAIN when a realtime signal finds no room. */
 int signal_send_process(int sig, const struct siginfo_x86 *info);
-int signal_send_thread(struct thread *t, int sig, const struct siginfo_x86 *info);
+/* -ESRCH; @sig 0 only looks. */
+int signal_send_tid(uint32_t tid, int sig, const struct siginfo_x86 *info);
 /* To the calling thread, as the kernel does for SIGPIPE and SIGXFSZ. */
 void signal_send_self(int sig);
 
-/* A timer's signal: one preallocated entry that is queued at most once.  While it
- * waits, further expirations count in the timer (@on_take is called under the
- * signal lock when a thread takes it, to fill si_overrun). */
-struct sigq_timer {
-	struct sigq_timer *next;      /* while queued */
-	bool queued;
-	uint32_t to_tid;              /* 0: the process */
-	struct siginfo_x86 *info;     /* the owner's */
-	void (*on_take)(struct sigq_timer *q, struct siginfo_x86 *out);
+/* A queued signal.  Timers own theirs: it is queued at most once, and further
+ * expirations are counted by the timer. */
+struct sigq {
+	struct sigq *next;   /* while queued: the queue's */
+	bool queued;         /* under the signal lock */
+	bool pooled;
+	/* A thread takes it: called under the signal lock, to fill si_overrun. */
+	void (*on_take)(struct sigq *q, struct siginfo_x86 *out);
+	int32_t signo;
+	_Alignas(8) uint8_t info[SIGINFO_KEPT];
 };
+
+/* Queue @q, which the caller owns, for @tid (0: the process).  True: it is queued
+ * now; false: it was already, the signal is ignored, or there is no such thread.
+ * @on_busy: called under the signal lock when it was queued already. */
+bool signal_send_owned(struct sigq *q, uint32_t tid, void (*on_busy)(struct sigq *q));
+/* Take @q out of its queue if it is in one. */
+void signal_withdraw(struct sigq *q);
 
 /* ---- waits with a mask of their own (ppoll, pselect6, epoll_pwait) ---- */
 
@@ -59,24 +69,14 @@ long sigmask_restore_after_wait(long result);
 /* ---- looking ---- */
 
 /* Signals of the calling thread or the process in @set, blocked or not. */
-uint64_t signal_pending_in(uint64_t set);
+uint64_t signal_pending_in(uint64_t set); /* cheap: no lock */
 /* Take the first one of @set.  Its number, or 0 when there is none. */
 int signal_take(uint64_t set, struct siginfo_x86 *out);
 
-/* What signalfd's poll needs to hear of: woken when any signal becomes pending. */
-extern struct waitq g_signal_waitq;
+/* signalfd.c: @sig is pending somewhere now. */
+void signalfd_notify(int sig);
 
-/* Is SIGKILL-like end under way, or the action of @sig SIG_IGN? */
-bool signal_ignored(int sig);
-
-/* ---- threads ---- */
-
-/* Before a thread's first instruction: the mask is @parent's; nothing pending, no
- * alternate stack.  @parent NULL: the first thread. */
-void signal_thread_init(struct thread *t, const struct thread *parent);
-/* After its last one: frees what is pending for it and hands signals of the
- * process that it might have taken to another thread. */
-void signal_thread_exit(struct thread *t);
+/* ---- the calling thread's mask ---- */
 
 /* Change the calling thread's mask (SIGKILL and SIGSTOP stay unblocked). */
 void signal_set_mask(uint64_t mask);
