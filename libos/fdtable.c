@@ -156,6 +156,16 @@ int fd_install(struct ofd *o, int min, bool cloexec)
 	return r;
 }
 
+bool fd_room(void)
+{
+	bool room;
+
+	lock_take(&g_fd_lock);
+	room = lowest_free_locked(0) < fd_limit();
+	lock_drop(&g_fd_lock);
+	return room;
+}
+
 /* What close(2) does beyond the number, for a description taken out of the table. */
 static long close_taken(struct ofd *o)
 {

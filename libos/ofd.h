@@ -110,6 +110,7 @@ long fd_close(int fd);
 void fd_close_all(void); /* the guest ends */
 int fd_get_cloexec(int fd); /* 0, 1, -EBADF */
 int fd_set_cloexec(int fd, bool on);
+bool fd_room(void); /* fd_install() at 0 would find a number now */
 /* The next open fd >= @fd, or -1: for close_range, /proc/self/fd. */
 int fd_next(int fd);
 unsigned fd_limit(void);          /* soft RLIMIT_NOFILE */

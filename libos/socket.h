@@ -27,9 +27,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define SOCK_NAME_MAX 128u   /* struct sockaddr_storage */
-#define SOCK_CTL_MAX 2048u   /* control data of one message */
-#define SOCK_OPT_MAX 512u    /* value of one socket option */
+#define SOCK_NAME_MAX 128u /* struct sockaddr_storage */
+#define SOCK_CTL_MAX 2048u /* control data of one message */
+#define SOCK_OPT_MAX 512u  /* value of one socket option */
 #define SOCK_BACKLOG_MAX 4096
 
 /* A socket address in libos memory.  len 0: none. */
@@ -52,17 +52,17 @@ struct kcmsghdr {
 
 /* Control data in libos memory. */
 struct sock_ctl {
-	uint8_t *buf;   /* 8-aligned, @room bytes */
-	size_t room;    /* sending: bytes that are there; receiving: what the program takes */
+	uint8_t *buf; /* 8-aligned, @room bytes */
+	size_t room; /* sending: bytes that are there; receiving: what the program takes */
 	size_t len;     /* receiving: bytes built so far */
 	bool cloexec;   /* receiving: MSG_CMSG_CLOEXEC */
 	bool truncated; /* receiving: something did not fit (MSG_CTRUNC) */
 };
 
 struct sock_msg {
-	struct uio *u;          /* the data; moved bytes are counted in it */
-	uint32_t flags;         /* MSG_* of the call; MSG_DONTWAIT also for O_NONBLOCK */
-	uint32_t out_flags;     /* receiving: MSG_TRUNC, MSG_EOR, MSG_OOB, MSG_ERRQUEUE */
+	struct uio *u;      /* the data; moved bytes are counted in it */
+	uint32_t flags;     /* MSG_* of the call; MSG_DONTWAIT also for O_NONBLOCK */
+	uint32_t out_flags; /* receiving: MSG_TRUNC, MSG_EOR, MSG_OOB, MSG_ERRQUEUE */
 	struct sock_name *name; /* sending: destination, NULL if none; receiving: filled
 				 * (len stays 0 without one), NULL if not wanted */
 	struct sock_ctl *ctl;   /* NULL: none */
@@ -84,7 +84,8 @@ struct sock_ops {
 	long (*setsockopt)(struct sock *s, int level, int name, const void *val,
 	                   uint32_t len);
 	/* @val has room for *@len <= SOCK_OPT_MAX bytes; *@len becomes what is there. */
-	long (*getsockopt)(struct sock *s, int level, int name, void *val, uint32_t *len);
+	long (*getsockopt)(struct sock *s, int level, int name, void *val,
+	                   uint32_t *len);
 	long (*shutdown)(struct sock *s, int how);
 	/* Bytes moved.  -EPIPE: socket.c raises SIGPIPE for streams unless MSG_NOSIGNAL. */
 	long (*sendmsg)(struct sock *s, struct sock_msg *m);
@@ -96,6 +97,7 @@ struct sock {
 	struct ofd ofd; /* first: a struct sock is an ofd */
 	const struct sock_ops *sops;
 	int domain, type, protocol; /* constant */
+	uint64_t ino;               /* constant: for fstat */
 	/* SO_RCVTIMEO, SO_SNDTIMEO in ns, 0: none; socket.c keeps them. */
 	_Atomic uint64_t rcv_timeout, snd_timeout;
 };
@@ -125,7 +127,8 @@ long sock_ofd_ioctl(struct ofd *o, unsigned long req, void *user_arg);
 
 /* Add one control message while receiving; false: no room, MSG_CTRUNC will be set
  * (what fits of the data is given, as Linux does). */
-bool sock_ctl_put(struct sock_ctl *c, int level, int type, const void *data, size_t len);
+bool sock_ctl_put(struct sock_ctl *c, int level, int type, const void *data,
+                  size_t len);
 /* Step through control data being sent: *@at starts 0.  1: *@h and *@data (inside
  * c->buf, *@len bytes) are one message; 0: the end; -EINVAL: malformed. */
 int sock_ctl_next(const struct sock_ctl *c, size_t *at, struct kcmsghdr *h,
@@ -141,7 +144,7 @@ long netlink_socket(int type, int protocol, struct sock **out);
 /* The net client provides these two; where it is not linked they are NULL and
  * AF_INET, AF_INET6 answer EAFNOSUPPORT. */
 long net_socket_create(int domain, int type, int protocol, struct sock **out)
-	__attribute__((weak));
+        __attribute__((weak));
 
 #define NET_IF_MAX 8
 #define NET_IF_ADDR6_MAX 4
