@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * child.c - start a process that is locked in.
+ *
+ * The order matters: namespaces come with the process; the root directory is
+ * made while capabilities are there; descriptors are put in place after the last
+ * step that opens one; capabilities go last; the death signal is set after the
+ * ids change (which clears it), then the parent is looked for again.
+ */
+#include "tools/strait/child.h"
+
+#include "tools/strait/strait.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FD_FLOOR 200 /* above every number that fds[] can land on */
+#define CAPS_LAST 63
+
+/* glibc 2.36's <sys/mount.h> and <linux/mount.h> cannot be included together. */
+#ifndef MNT_DETACH
+#define MNT_DETACH 2
+#endif
+#ifndef MS_REC
+#define MS_REC 16384
+#endif
+#ifndef MS_PRIVATE
+#define MS_PRIVATE (1 << 18)
+#endif
+
+static void fail(const struct child_spec *s, const char *step)
+{
+	die(EXIT_STRAIT, "cannot lock in %s: %s: %s", s->what, step, strerror(errno));
+}
+
+static int sys_mount_setattr(int fd, unsigned flags, uint64_t set)
+{
+	struct mount_attr a = { .attr_set = set };
+
+	return (int)syscall(SYS_mount_setattr, fd, "", flags | AT_EMPTY_PATH, &a, sizeof(a));
+}
+
+static int sys_move_mount(int from, int to, const char *path)
+{
+	return (int)syscall(SYS_move_mount, from, "", to, path, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+/* A detached file system of @type.  Returns a descriptor or -1 with errno. */
+static int make_fs(const char *type, const char *key, const char *value)
+{
+	int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+	int mnt = -1;
+
+	if (fs < 0)
+		return -1;
+	if ((!key || !syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0)) &&
+	    !syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		mnt = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+		                   MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	int e = errno;
+
+	close(fs);
+	errno = e;
+	return mnt;
+}
+
+/* Show the machine's directory /@name in @root, read-only. */
+static void show_dir(const struct child_spec *s, int root, const char *name)
+{
+	char path[32], link[256];
+	struct stat st;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/%s", name);
+	if (lstat(path, &st))
+		return;
+	if (S_ISLNK(st.st_mode)) {
+		n = readlink(path, link, sizeof(link) - 1);
+		if (n < 0)
+			fail(s, path);
+		link[n] = 0;
+		if (symlinkat(link, root, name))
+			fail(s, path);
+		return;
+	}
+	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path,
+	                        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+
+	if (tree < 0 || mkdirat(root, name, 0755) ||
+	    sys_mount_setattr(tree, AT_RECURSIVE,
+	                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) ||
+	    sys_move_mount(tree, root, name))
+		fail(s, path);
+	close(tree);
+}
+
+/* A /proc that shows this process namespace only; where a container forbids new
+ * ones, the one that is there. */
+static void show_proc(const struct child_spec *s, int root)
+{
+	int proc = make_fs("proc", "subset", "pid");
+
+	if (proc < 0)
+		proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc",
+		                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (proc < 0 || mkdirat(root, "proc", 0555) || sys_move_mount(proc, root, "proc"))
+		fail(s, "/proc");
+	close(proc);
+}
+
+void child_lock_files(const struct child_spec *s)
+{
+	int root;
+
+	if (s->root == ROOT_HOST)
+		return;
+	root = make_fs("tmpfs", "size", "64k");
+	if (root < 0)
+		fail(s, "an empty root directory");
+	/* Attached before it is filled: mounts go only onto attached ones. */
+	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    sys_move_mount(root, AT_FDCWD, "/"))
+		fail(s, "its root directory");
+	if (s->root == ROOT_LIBS) {
+		static const char *const dirs[] = { "usr", "lib", "lib64", "lib32", "libx32" };
+
+		for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+			show_dir(s, root, dirs[i]);
+	}
+	if (s->proc)
+		show_proc(s, root);
+	if (fchdir(root) || syscall(SYS_pivot_root, ".", ".") ||
+	    syscall(SYS_umount2, ".", MNT_DETACH) || chdir("/"))
+		fail(s, "its root directory");
+	if (sys_mount_setattr(root, 0, MOUNT_ATTR_RDONLY))
+		fail(s, "its root directory");
+	close(root);
+}
+
+static void place_fds(const struct child_spec *s, int *exec_fd, int *gate)
+{
+	int high[CHILD_FDS_MAX], i;
+	int own[2] = { s->exec_fd, s->gate };
+
+	/* First all up, out of the way, then down to their places. */
+	for (i = 0; i < s->n_fds; i++) {
+		high[i] = fcntl(s->fds[i], F_DUPFD_CLOEXEC, FD_FLOOR);
+		if (high[i] < 0)
+			fail(s, "its descriptors");
+	}
+	for (i = 0; i < 2; i++)
+		if (own[i] >= 0 && (own[i] = fcntl(own[i], F_DUPFD_CLOEXEC, FD_FLOOR)) < 0)
+			fail(s, "its descriptors");
+	for (i = 0; i < s->n_fds; i++)
+		if (dup2(high[i], CHILD_FIRST_FD + i) < 0)
+			fail(s, "its descriptors");
+	int next = CHILD_FIRST_FD + s->n_fds;
+
+	for (i = 0; i < 2; i++)
+		if (own[i] >= 0 && (own[i] = dup3(own[i], next++, O_CLOEXEC)) < 0)
+			fail(s, "its descriptors");
+	if (syscall(SYS_close_range, next, ~0u, 0))
+		fail(s, "its descriptors");
+	*exec_fd = own[0];
+	*gate = own[1];
+}
+
+static void null_stdio(const struct child_spec *s)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || dup2(fd, 0) < 0 || dup2(fd, 1) < 0)
+		fail(s, "/dev/null");
+	close(fd);
+}
+
+static void limit_cpus(const struct child_spec *s)
+{
+	cpu_set_t have, want;
+	uint32_t n = 0;
+
+	if (!s->cpus || sched_getaffinity(0, sizeof(have), &have))
+		return;
+	CPU_ZERO(&want);
+	for (size_t i = 0; i < CPU_SETSIZE && n < s->cpus; i++)
+		if (CPU_ISSET(i, &have)) {
+			CPU_SET(i, &want);
+			n++;
+		}
+	if (sched_setaffinity(0, sizeof(want), &want))
+		fail(s, "its processors");
+}
+
+void child_lock_rights(const struct child_spec *s)
+{
+	struct rlimit none = { 0, 0 }, files;
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct d[2];
+
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &files))
+			fail(s, "its limits");
+	}
+	if (setrlimit(RLIMIT_CORE, &none))
+		fail(s, "its limits");
+	for (int cap = 0; cap <= CAPS_LAST; cap++)
+		if (!(s->caps >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) &&
+		    errno != EINVAL)
+			fail(s, "its capabilities");
+	if (s->set_ids && (syscall(SYS_setgroups, 0, NULL) ||
+	                   syscall(SYS_setresgid, s->gid, s->gid, s->gid) ||
+	                   syscall(SYS_setresuid, s->uid, s->uid, s->uid)))
+		fail(s, "its user");
+	for (int i = 0; i < 2; i++) {
+		uint32_t v = (uint32_t)(s->caps >> (32 * i));
+
+		d[i] = (struct __user_cap_data_struct){ .effective = v, .permitted = v };
+	}
+	if (syscall(SYS_capset, &h, d))
+		fail(s, "its capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		fail(s, "no_new_privs");
+}
+
+/* Die with the parent.  @life is readable (end of file) when it is gone already. */
+static void die_with_parent(const struct child_spec *s, int life)
+{
+	struct pollfd p = { .fd = life, .events = POLLIN };
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		fail(s, "its death signal");
+	if (life >= 0 && poll(&p, 1, 0) > 0)
+		_exit(EXIT_STRAIT);
+}
+
+static void enter_group(const struct child_spec *s)
+{
+	if (s->group == GROUP_SESSION)
+		setsid();
+	else if (s->group == GROUP_OWN)
+		(void)setpgid(0, 0); /* fails only for a session leader: then it has one */
+}
+
+static void wait_at_gate(const struct child_spec *s, int gate)
+{
+	char go;
+	ssize_t n;
+
+	if (gate < 0)
+		return;
+	while ((n = read(gate, &go, 1)) < 0 && errno == EINTR)
+		;
+	if (n != 1)
+		_exit(EXIT_STRAIT); /* called off */
+	(void)s;
+}
+
+static void __attribute__((noreturn)) child_run(const struct child_spec *s, int life)
+{
+	sigset_t none;
+	int exec_fd = s->exec_fd, gate = s->gate;
+
+	enter_group(s);
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			signal(sig, SIG_DFL); /* EINVAL for libc's own two */
+	if (s->null_stdio)
+		null_stdio(s);
+	if (s->namespaces & CLONE_NEWUTS) {
+		const char *host = s->hostname ? s->hostname : "strait";
+
+		if (sethostname(host, strlen(host)))
+			fail(s, "its host name");
+	}
+	limit_cpus(s);
+	if (s->fn) { /* locks itself in, and keeps what it needs */
+		die_with_parent(s, life);
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		_exit(s->fn(s->arg));
+	}
+	if (!s->plain) {
+		child_lock_files(s);
+		child_lock_rights(s);
+	}
+	die_with_parent(s, life);
+	place_fds(s, &exec_fd, &gate);
+	wait_at_gate(s, gate);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	syscall(SYS_execveat, exec_fd, "", s->argv, s->envp, AT_EMPTY_PATH);
+	die(EXIT_STRAIT, "cannot start %s: %s", s->what, strerror(errno));
+}
+
+pid_t child_start(const struct child_spec *s)
+{
+	/* The writing end lives in the supervisor alone (CLOEXEC, and children close
+	 * all): end of file tells a child that came too late for PDEATHSIG. */
+	static int life[2] = { -1, -1 };
+	struct clone_args a = {
+		.flags = s->plain ? s->namespaces & CLONE_NEWPID : s->namespaces,
+		.exit_signal = SIGCHLD,
+	};
+
+	if (life[0] < 0 && pipe2(life, O_CLOEXEC))
+		return -errno;
+	pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		close(life[1]);
+		child_run(s, life[0]);
+	}
+	return pid;
+}

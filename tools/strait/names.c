@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * names.c - the guests that run, by name.
+ *
+ * A supervisor listens on the abstract socket "strait/UID/NAME".  The kernel
+ * keeps such a name no longer than the process, so nothing is left to clean up
+ * however the supervisor ends, and a name can be taken only once.  Both sides
+ * look at the peer's credentials: other users' sockets are not talked to.
+ */
+#include "tools/strait/strait.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PREFIX "strait/"
+#define REPLY_MAX 4096
+
+static socklen_t name_address(struct sockaddr_un *a, uid_t uid, const char *name)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	int n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, PREFIX "%u/%s", uid, name);
+
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+int names_bind(const char *name)
+{
+	struct sockaddr_un a;
+	socklen_t len = name_address(&a, geteuid(), name);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&a, len) || listen(fd, 8)) {
+		int e = errno;
+
+		close(fd);
+		return -e;
+	}
+	return fd;
+}
+
+bool names_peer_allowed(int sock)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	return !getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &c, &len) &&
+	       (c.uid == geteuid() || c.uid == 0);
+}
+
+/* Ask guest @name of user @uid for @what.  Returns the length of the answer in
+ * reply[REPLY_MAX], NUL-terminated, or negative errno. */
+static ssize_t names_ask(uid_t uid, const char *name, const char *what, char *reply)
+{
+	struct sockaddr_un a;
+	socklen_t len = name_address(&a, uid, name);
+	struct timeval wait = { .tv_sec = 5 };
+	struct ucred c;
+	socklen_t clen = sizeof(c);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	if (connect(fd, (struct sockaddr *)&a, len) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &clen))
+		goto out;
+	if (c.uid != uid) { /* somebody else sits on the name */
+		errno = EPERM;
+		goto out;
+	}
+	if (send(fd, what, strlen(what), MSG_NOSIGNAL) >= 0)
+		n = recv(fd, reply, REPLY_MAX - 1, 0);
+	if (n >= 0)
+		reply[n] = 0;
+out:
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n;
+}
+
+static int ask_or_say(const char *name, const char *what, char *reply)
+{
+	ssize_t n = names_ask(geteuid(), name, what, reply);
+
+	if (n > 0)
+		return 0;
+	if (n == -ECONNREFUSED || n == -ENOENT)
+		say("no guest named %s runs; `strait ps` lists them", name);
+	else
+		say("the guest %s does not answer: %s", name, n ? strerror((int)-n) : "it ended");
+	return EXIT_STRAIT;
+}
+
+static bool wants_help(int argc, char **argv, const char *usage)
+{
+	if (argc < 2 || (strcmp(argv[1], "-h") && strcmp(argv[1], "--help")))
+		return false;
+	fputs(usage, stdout);
+	return true;
+}
+
+/* One line of /proc/net/unix: "...: ref proto flags type state inode @name". */
+static void ps_line(const char *line)
+{
+	char reply[REPLY_MAX];
+	const char *at = strstr(line, " @" PREFIX);
+	unsigned flags;
+	char *end;
+
+	/* Listeners only: connections bear the name too. */
+	if (!at || sscanf(line, "%*s %*s %*s %x", &flags) != 1 || !(flags & 0x10000))
+		return;
+	unsigned long uid = strtoul(at + 2 + strlen(PREFIX), &end, 10);
+
+	if (*end != '/' || uid != geteuid())
+		return;
+	if (names_ask((uid_t)uid, end + 1, "ps", reply) > 0)
+		puts(reply);
+}
+
+int names_cmd_ps(int argc, char **argv)
+{
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t n;
+
+	if (wants_help(argc, argv,
+	               "usage: strait ps\n\n"
+	               "Lists your guests that run.\n"))
+		return 0;
+	if (argc > 1)
+		die(EXIT_STRAIT, "ps: unknown argument %s", argv[1]);
+	FILE *f = fopen("/proc/net/unix", "re");
+
+	if (!f)
+		die(EXIT_STRAIT, "ps: cannot read /proc/net/unix: %s", strerror(errno));
+	printf("%-24s %8s %9s %-5s %-24s %s\n", "NAME", "PID", "UP", "NET", "PORTS", "PROGRAM");
+	while ((n = getline(&line, &room, f)) > 0) {
+		if (line[n - 1] == '\n')
+			line[n - 1] = 0;
+		ps_line(line);
+	}
+	free(line);
+	fclose(f);
+	return 0;
+}
+
+int names_cmd_strace(int argc, char **argv)
+{
+	char reply[REPLY_MAX];
+
+	if (wants_help(argc, argv,
+	               "usage: strait strace NAME on|off\n\n"
+	               "Switches the line for every call on a running guest's stderr.\n"))
+		return 0;
+	if (argc != 3 || (strcmp(argv[2], "on") && strcmp(argv[2], "off")))
+		die(EXIT_STRAIT, "strace: want `strait strace NAME on` or `... off`");
+	return ask_or_say(argv[1], strcmp(argv[2], "on") ? "strace off" : "strace on", reply);
+}
+
+int names_cmd_stop(int argc, char **argv)
+{
+	char reply[REPLY_MAX];
+
+	if (wants_help(argc, argv,
+	               "usage: strait stop NAME\n\n"
+	               "Sends TERM to a guest, and KILL when it still runs 10 seconds later.\n"
+	               "Returns when TERM was sent.\n"))
+		return 0;
+	if (argc != 2)
+		die(EXIT_STRAIT, "stop: want `strait stop NAME`");
+	return ask_or_say(argv[1], "stop", reply);
+}

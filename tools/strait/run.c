@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.c - `strait run`: bring a guest and its services up, wait, take all down.
+ *
+ * Everything that can be refused is refused before the first process starts.
+ * Then network, services and guest are started side by side; the guest waits at
+ * its gate until both services have said that they are ready, so a wrong service
+ * is noticed before the program did anything.
+ *
+ * Nothing is left behind, also when this process is killed: children ask for
+ * SIGKILL at the parent's death, each is the first of its process namespace, and
+ * mounts, links, tables and the guest's name live only as long as descriptors
+ * and processes.
+ */
+#include "tools/strait/run.h"
+
+#include "tools/strait/child.h"
+#include "tools/strait/userns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define START_MS 10000  /* services must be ready */
+#define RELEASE_MS 8000 /* queued data must be out: netd lingers */
+#define STOP_MS 3000    /* everything must have ended */
+#define STOP_KILL_MS 10000
+
+uint64_t run_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void run_watch(struct run *r, int fd, uint32_t what)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u32 = what };
+
+	if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &e))
+		run_fail(r, "cannot wait for events: %s", strerror(errno));
+}
+
+static void enter(struct run *r, enum run_phase phase, uint64_t ms)
+{
+	r->phase = phase;
+	r->deadline = ms ? run_now() + ms : 0;
+}
+
+void run_fail(struct run *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (fmt && r->phase < RUN_STOPPING) {
+		char text[1024];
+
+		va_start(ap, fmt);
+		vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+		say("%s", text);
+	}
+	if (r->result < 0)
+		r->result = EXIT_STRAIT;
+	guest_kill(r);
+}
+
+/* --- the phases ------------------------------------------------------------ */
+
+static bool is_ready(const struct service *s)
+{
+	return s->ready;
+}
+
+static bool is_released(const struct service *s)
+{
+	return s->released;
+}
+
+static bool all_ended(const struct run *r)
+{
+	return !r->service[0].pid && !r->service[1].pid && !r->keeper && !r->guest;
+}
+
+static void begin_release(struct run *r)
+{
+	services_release(r);
+	enter(r, RUN_RELEASING, RELEASE_MS);
+}
+
+static void begin_stop(struct run *r)
+{
+	services_shutdown(r);
+	if (r->keeper_sock >= 0) { /* end of file: finish what is under way */
+		close(r->keeper_sock);
+		r->keeper_sock = -1;
+	}
+	if (r->keeper && r->result == EXIT_STRAIT)
+		(void)kill(r->keeper, SIGKILL);
+	enter(r, RUN_STOPPING, STOP_MS);
+}
+
+static void kill_all(struct run *r)
+{
+	for (int i = 0; i < N_SERVICES; i++)
+		if (r->service[i].pid)
+			(void)kill(r->service[i].pid, SIGKILL);
+	if (r->keeper)
+		(void)kill(r->keeper, SIGKILL);
+	guest_kill(r);
+	r->deadline = 0;
+}
+
+/* Go on to the next phase when this one is done.  True: all is over. */
+static bool advance(struct run *r)
+{
+	bool late = r->deadline && run_now() >= r->deadline;
+
+	if (r->phase == RUN_STARTING) {
+		if (r->result < 0 && services_all(r, is_ready)) {
+			guest_go(r);
+			enter(r, RUN_RUNNING, 0);
+		} else if (r->result < 0 && late) {
+			for (int i = 0; i < N_SERVICES; i++)
+				if (r->service[i].used && !r->service[i].ready)
+					run_fail(r, "%s (%s) does not say that it is ready; check %s",
+					         r->service[i].name, r->service[i].path,
+					         r->service[i].env);
+		}
+		if (r->result >= 0 && !r->guest)
+			begin_release(r);
+	}
+	if (r->phase == RUN_RUNNING && !r->guest)
+		begin_release(r);
+	if (r->phase == RUN_RELEASING && (services_all(r, is_released) || late)) {
+		if (late && r->phase == RUN_RELEASING && !services_all(r, is_released))
+			say("note: a service did not let go of %s in time; it is ended now", r->o.name);
+		begin_stop(r);
+		late = false;
+	}
+	if (r->phase == RUN_STOPPING && late)
+		kill_all(r);
+	return r->phase == RUN_STOPPING && all_ended(r);
+}
+
+/* --- events ---------------------------------------------------------------- */
+
+static void child_ended(struct run *r, pid_t pid, int status)
+{
+	if (pid == r->guest) {
+		r->guest = 0;
+		r->result = guest_status(r, status);
+		return;
+	}
+	if (pid == r->keeper) {
+		r->keeper = 0;
+		if (r->phase < RUN_RELEASING && r->result < 0) {
+			if (WIFSIGNALED(status))
+				say("the guest's network ended (signal %d)", WTERMSIG(status));
+			run_fail(r, NULL); /* else it said why itself */
+		}
+		return;
+	}
+	for (int i = 0; i < N_SERVICES; i++)
+		if (pid == r->service[i].pid) {
+			/* What it said before it went is still to be read. */
+			while (r->service[i].sock >= 0 && r->service[i].pid) {
+				int before = r->service[i].sock;
+
+				service_readable(r, &r->service[i]);
+				if (r->service[i].sock == before)
+					break;
+			}
+			service_died(r, &r->service[i], status);
+		}
+}
+
+static void reap(struct run *r)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		child_ended(r, pid, status);
+}
+
+static void on_signals(struct run *r)
+{
+	struct signalfd_siginfo si;
+
+	while (read(r->signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (si.ssi_signo == SIGCHLD)
+			reap(r);
+		else
+			guest_signal(r, &si);
+	}
+}
+
+static void on_guest(struct run *r)
+{
+	char buf[256];
+	ssize_t n = recv(r->guest_sock, buf, sizeof(buf), MSG_DONTWAIT);
+
+	/* Nothing is asked of us yet; the socket is there for new rings. */
+	if (n > 0 || (n < 0 && errno == EAGAIN))
+		return;
+	close(r->guest_sock);
+	r->guest_sock = -1;
+}
+
+/* A packet of the netkeeper, maybe with the TAP. */
+static int keeper_recv(int sock, struct keeper_msg *m, int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} ctl;
+	struct iovec io = { m, sizeof(*m) };
+	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1,
+		            .msg_control = ctl.buf, .msg_controllen = sizeof(ctl.buf) };
+	ssize_t n = recvmsg(sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
+
+	*fd = -1;
+	if (c && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	return n == (ssize_t)sizeof(*m) ? 1 : n < 0 && errno == EAGAIN ? 0 : -1;
+}
+
+static void on_keeper(struct run *r)
+{
+	struct keeper_msg m;
+	int fd, got = keeper_recv(r->keeper_sock, &m, &fd);
+
+	if (got < 0) { /* it ended: SIGCHLD says how */
+		close(r->keeper_sock);
+		r->keeper_sock = -1;
+		return;
+	}
+	if (!got)
+		return;
+	if (m.word == KEEPER_TAP && fd >= 0 && !r->tap_ready) {
+		r->tap_ready = true;
+		service_configure(r, &r->service[SERVICE_NETD], fd, &m);
+	} else if (m.word == KEEPER_NO_OUT && r->result < 0) {
+		say("warning: no way out for %s: %s", r->o.name, m.text);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void answer_ps(const struct run *r, char *out, size_t size)
+{
+	static const char *const nets[] = { "lwip", "host", "none" };
+	char ports[512] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < r->o.n_ports && n < sizeof(ports); i++)
+		n += (size_t)snprintf(ports + n, sizeof(ports) - n, "%s%s", i ? "," : "",
+		                      r->o.ports[i].text);
+	uint64_t up = (run_now() - r->started) / 1000;
+
+	snprintf(out, size, "%-24s %8d %3llu:%02llu:%02llu %-5s %-24s %s", r->o.name,
+	         (int)getpid(), (unsigned long long)up / 3600,
+	         (unsigned long long)up / 60 % 60, (unsigned long long)up % 60,
+	         nets[r->o.net], n ? ports : "-", r->o.argv[0]);
+}
+
+/* One question, one answer; the asker has sent it with connect, or loses. */
+static void on_name(struct run *r)
+{
+	struct timeval wait = { .tv_usec = 200000 };
+	char ask[64], reply[1024] = "what?";
+	int c = accept4(r->name_sock, NULL, NULL, SOCK_CLOEXEC);
+
+	if (c < 0)
+		return;
+	(void)setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	ssize_t n = names_peer_allowed(c) ? recv(c, ask, sizeof(ask) - 1, 0) : 0;
+
+	if (n > 0) {
+		ask[n] = 0;
+		if (!strcmp(ask, "ps")) {
+			answer_ps(r, reply, sizeof(reply));
+		} else if (!strncmp(ask, "strace ", 7)) {
+			atomic_store(&r->doorbell->strace, !strcmp(ask + 7, "on"));
+			snprintf(reply, sizeof(reply), "ok");
+		} else if (!strcmp(ask, "stop")) {
+			struct signalfd_siginfo si = { .ssi_signo = SIGTERM, .ssi_code = SI_USER };
+
+			guest_signal(r, &si);
+			r->kill_at = run_now() + STOP_KILL_MS;
+			snprintf(reply, sizeof(reply), "ok");
+		}
+		(void)!send(c, reply, strlen(reply), MSG_NOSIGNAL);
+	}
+	close(c);
+}
+
+static int timeout_ms(const struct run *r)
+{
+	uint64_t now = run_now(), at = r->deadline;
+
+	if (r->kill_at && (!at || r->kill_at < at))
+		at = r->kill_at;
+	return !at ? -1 : at <= now ? 0 : (int)(at - now);
+}
+
+static void loop(struct run *r)
+{
+	struct epoll_event e[8];
+
+	while (!advance(r)) {
+		int n = epoll_wait(r->epoll, e, 8, timeout_ms(r));
+
+		if (r->kill_at && run_now() >= r->kill_at) {
+			r->kill_at = 0;
+			guest_kill(r);
+		}
+		for (int i = 0; i < n; i++) {
+			switch (e[i].data.u32) {
+			case SRC_SIGNAL:
+				on_signals(r);
+				break;
+			case SRC_FSD:
+			case SRC_NETD: {
+				struct service *s = &r->service[e[i].data.u32 == SRC_NETD];
+
+				if (s->sock >= 0)
+					service_readable(r, s);
+				break;
+			}
+			case SRC_GUEST:
+				if (r->guest_sock >= 0)
+					on_guest(r);
+				break;
+			case SRC_KEEPER:
+				if (r->keeper_sock >= 0)
+					on_keeper(r);
+				break;
+			case SRC_NAME:
+				on_name(r);
+				break;
+			}
+		}
+	}
+}
+
+/* --- start ----------------------------------------------------------------- */
+
+static void open_stdio(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd < 3);
+	if (fd > 2)
+		close(fd);
+}
+
+static void take_signals(struct run *r)
+{
+	static const int list[] = { SIGCHLD, SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
+		                    SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGCONT };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		sigaddset(&set, list[i]);
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	r->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (r->signals < 0 || r->epoll < 0)
+		die(EXIT_STRAIT, "cannot wait for events: %s", strerror(errno));
+	run_watch(r, r->signals, SRC_SIGNAL);
+	r->in_foreground = isatty(0) && tcgetpgrp(0) == getpgrp();
+}
+
+static void keeper_start(struct run *r)
+{
+	static struct keeper k;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		die(EXIT_STRAIT, "cannot make a socket: %s", strerror(errno));
+	k = (struct keeper){ .opts = &r->o, .plan = &r->net, .sock = pair[1] };
+	struct child_spec spec = {
+		.what = "the guest's network",
+		.namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS,
+		.root = ROOT_EMPTY,
+		.group = GROUP_SESSION,
+		.null_stdio = true,
+		.gate = -1,
+		.exec_fd = -1,
+		.fn = keeper_main,
+		.arg = &k,
+	};
+	/* Its end of our socket must not stay open in it. */
+	r->keeper_sock = pair[0];
+	r->keeper = child_start(&spec);
+	close(pair[1]);
+	if (r->keeper < 0) {
+		int e = -r->keeper;
+
+		r->keeper = 0;
+		run_fail(r, "cannot start the guest's network: %s", strerror(e));
+		return;
+	}
+	for (unsigned i = 0; i < r->o.n_ports; i++) { /* the netkeeper's now */
+		close(r->o.ports[i].fd);
+		r->o.ports[i].fd = -1;
+	}
+	run_watch(r, r->keeper_sock, SRC_KEEPER);
+}
+
+static void take_name(struct run *r)
+{
+	r->name_sock = names_bind(r->o.name);
+	if (r->name_sock == -EADDRINUSE)
+		die(EXIT_STRAIT,
+		    "--name %s: a guest of that name runs; `strait stop %s` ends it, "
+		    "or choose another name",
+		    r->o.name, r->o.name);
+	if (r->name_sock < 0)
+		die(EXIT_STRAIT, "--name %s: cannot be taken: %s", r->o.name,
+		    strerror(-r->name_sock));
+	run_watch(r, r->name_sock, SRC_NAME);
+}
+
+static void prepare(struct run *r, int argc, char **argv)
+{
+	r->result = -1;
+	r->guest_sock = r->gate = r->keeper_sock = r->trace_fd = -1;
+	r->started = run_now();
+	opts_parse_run(argc, argv, &r->o);
+	r->prog_fd = prog_open(r->o.argv[0], &r->prog_open_to_others);
+	services_find(r);
+	take_signals(r);
+	take_name(r);
+	ports_bind(&r->o);
+	if (r->o.trace)
+		r->trace_fd = tracefile_create(r->o.trace);
+	r->o.rootless = userns_enter();
+	if (r->o.net == NET_LWIP)
+		net_plan_choose(&r->net, r->o.name);
+}
+
+int run_main(int argc, char **argv)
+{
+	static struct run r;
+
+	open_stdio();
+	prepare(&r, argc, argv);
+	enter(&r, RUN_STARTING, START_MS);
+	/* The slowest first: the others come up beside it. */
+	if (r.o.net == NET_LWIP)
+		keeper_start(&r);
+	services_start(&r);
+	guest_prepare(&r);
+	mounts_make(&r.o, &r.net);
+	if (r.result < 0)
+		guest_start(&r);
+	if (r.result < 0) {
+		service_configure(&r, &r.service[SERVICE_FSD], -1, NULL);
+		if (r.o.net == NET_HOST)
+			service_configure(&r, &r.service[SERVICE_NETD], -1, NULL);
+	}
+	for (unsigned i = 0; i < r.o.n_mounts; i++)
+		close(r.o.mounts[i].fd);
+	loop(&r);
+	return r.result;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * strait.h - what the parts of the `strait` command share.
+ *
+ * Layer:     tools.
+ * Ownership: strings in struct run_opts are argv's or malloc'd for the life of
+ *            the process.
+ * Locking:   none; every process here has one thread.
+ * Errors:    a function answers 0 or a negative errno, or says a sentence and
+ *            leaves with a documented exit code where its comment says so.
+ */
+#ifndef TOOLS_STRAIT_H
+#define TOOLS_STRAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#define EXIT_STRAIT 125   /* strait itself failed, or bad usage */
+#define EXIT_UNUSABLE 126 /* the program is there but cannot run here */
+#define EXIT_NOTFOUND 127 /* the program is not there */
+
+#define MOUNTS_MAX 48 /* each takes a descriptor of one control packet */
+#define PORTS_MAX 64
+#define NAME_LEN_MAX 63
+
+enum net_mode { NET_LWIP, NET_HOST, NET_NONE };
+
+struct mount_opt {
+	const char *source; /* host directory; NULL: mem */
+	char *guest;        /* absolute, normalised */
+	bool read_only;
+	uint64_t size;      /* of a mem; 0: the default */
+	int fd;             /* the mount, once made */
+};
+
+struct port_opt {
+	const char *text;   /* as given */
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+	uint16_t host, guest;
+	bool udp;
+	int fd;             /* bound socket, once made */
+};
+
+struct run_opts {
+	char **argv;        /* program and its arguments, NULL-terminated */
+	const char *name;
+	const char *hostname;
+	const char *cwd;
+	char **env;         /* NULL-terminated */
+	unsigned n_env;
+	uint32_t uid, gid;
+	enum net_mode net;
+	struct mount_opt mounts[MOUNTS_MAX];
+	unsigned n_mounts;
+	struct port_opt ports[PORTS_MAX];
+	unsigned n_ports;
+	uint64_t memory;
+	uint32_t cpus;
+	const char *trace;
+	bool trace_payload;
+	uint32_t log;       /* BOOT_LOG_* */
+	uint32_t log_level; /* Configure.log_level */
+	bool strace;
+	bool no_squash;
+	bool rootless;      /* in a user namespace of our own */
+};
+
+/* One sentence on stderr, with "strait: " before it and a newline after. */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same, then _exit(@code). */
+void die(int code, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3), noreturn));
+void *xalloc(size_t size); /* zeroed; dies when there is none */
+char *xprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* opts.c: parse `strait run`'s arguments; says and exits on a bad one. */
+void opts_parse_run(int argc, char **argv, struct run_opts *o);
+void opts_help_run(void);
+
+/* prog.c: find and check the program; returns a descriptor open for execveat.
+ * Says and exits 126 or 127 when it cannot run. */
+int prog_open(const char *name, bool *others_may_exec);
+/* True when the ELF open at @fd names an interpreter (is linked dynamically). */
+bool prog_is_dynamic(int fd);
+/* A sealed copy of the program at @fd, for a user who may not execute the file. */
+int prog_copy(int fd);
+
+/* mounts.c: make every mount (o->mounts[].fd), with the empty root and its /etc.
+ * Says and exits 125 when one cannot be made. */
+struct net_plan;
+void mounts_make(struct run_opts *o, const struct net_plan *net);
+
+/* tracefile.c: create @path (0600) with its header; returns a descriptor opened
+ * O_APPEND.  Says and exits 125. */
+int tracefile_create(const char *path);
+
+/* names.c: running guests by name: sockets in the abstract namespace, which leave
+ * nothing behind. */
+int names_bind(const char *name); /* a listener, or -EADDRINUSE, or negative errno */
+bool names_peer_allowed(int sock);
+int names_cmd_ps(int argc, char **argv);
+int names_cmd_strace(int argc, char **argv);
+int names_cmd_stop(int argc, char **argv);
+
+/* run.c: the supervisor.  Returns the exit status. */
+int run_main(int argc, char **argv);
+
+#endif /* TOOLS_STRAIT_H */
