@@ -196,27 +196,45 @@ static int call_send(struct rpc_chan *ch, uint16_t method, const ProtobufCMessag
 	return r;
 }
 
+static void call_prepare(struct rpc_call *call)
+{
+	call->waiter = rpc_current();
+	call->reserved = frame_ring_len(FRAME_HDR_LEN + RPC_REPLY_MSG_MAX + call->sink_cap) +
+	                 DONE_ROOM;
+}
+
+/* The slot is taken: send; on failure the slot is given back. */
+static int call_begin(struct rpc_chan *ch, uint16_t method, const ProtobufCMessage *msg,
+                      struct rpc_call *call)
+{
+	const int r = call_send(ch, method, msg, call);
+
+	if (r < 0) {
+		call->err = r;
+		slot_give(ch, call);
+	}
+	return r;
+}
+
+static void call_end(struct rpc_chan *ch, struct rpc_call *call)
+{
+	wait_done(ch, call);
+	if (ch->stamps)
+		ch->wake[call->slot] = plat_mono_ns();
+	slot_give(ch, call);
+}
+
 static void call_do(struct rpc_chan *ch, uint16_t method, const ProtobufCMessage *msg,
                     struct rpc_call *call)
 {
 	int r;
 
-	call->waiter = rpc_current();
-	call->reserved = frame_ring_len(FRAME_HDR_LEN + RPC_REPLY_MSG_MAX + call->sink_cap) +
-	                 DONE_ROOM;
+	call_prepare(call);
 	r = slot_take(ch, call);
-	if (r < 0) {
+	if (r < 0)
 		call->err = r;
-		return;
-	}
-	r = call_send(ch, method, msg, call);
-	if (r == 0)
-		wait_done(ch, call);
-	else
-		call->err = r;
-	if (ch->stamps)
-		ch->wake[call->slot] = plat_mono_ns();
-	slot_give(ch, call);
+	else if (call_begin(ch, method, msg, call) == 0)
+		call_end(ch, call);
 }
 
 static void call_decode(struct rpc_chan *ch, struct rpc_call *call,
@@ -229,6 +247,28 @@ static void call_decode(struct rpc_chan *ch, struct rpc_call *call,
 		chan_lose(ch, "reply: does not decode");
 		call->err = -EIO;
 	}
+}
+
+int rpc_call_start(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
+                   struct rpc_call *call)
+{
+	bool got;
+
+	if (!rpc_up(ch))
+		return call->err = -EIO;
+	call_prepare(call);
+	lock_take(&ch->slots_lock);
+	got = slot_try_locked(ch, call);
+	lock_drop(&ch->slots_lock);
+	if (!got)
+		return -EAGAIN;
+	return call_begin(ch, FRAME_METHOD(ch->ops->service_id, index), msg, call);
+}
+
+void rpc_call_finish(struct rpc_chan *ch, unsigned index, struct rpc_call *call)
+{
+	call_end(ch, call);
+	call_decode(ch, call, ch->ops->service->methods[index].output);
 }
 
 static void invoke(ProtobufCService *s, unsigned index, const ProtobufCMessage *input,
@@ -285,6 +325,17 @@ int rpc_cancel(struct rpc_chan *ch, uint64_t ticket, int *err)
 	rep = (const Session__CancelRep *)call.reply;
 	*err = -frame_errno(rep->err);
 	return rep->cancelled ? 1 : 0;
+}
+
+int rpc_ping(struct rpc_chan *ch)
+{
+	struct rpc_call call;
+	Session__Empty req = SESSION__EMPTY__INIT;
+
+	if (!rpc_up(ch))
+		return -EIO;
+	rpc_call_init(&call);
+	return session_call(ch, 1, &req.base, &call);
 }
 
 static int say_hello(struct rpc_chan *ch)

@@ -67,6 +67,18 @@ ProtobufCService *rpc_service(struct rpc_chan *ch);
 /* The closure to give to every stub. */
 void rpc_reply_taken(const ProtobufCMessage *reply, void *call);
 
+/* The two halves of a call, for one thread with several in flight.  Start takes a
+ * slot and sends: 0; -EAGAIN when no slot or reply room is free (finish one first:
+ * start never waits for another of the caller's own); -EIO, -EFAULT, -EMSGSIZE.
+ * Every started call must be finished, in any order, by the same thread.
+ * @index: of the method in the service. */
+int rpc_call_start(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
+                   struct rpc_call *call) __attribute__((warn_unused_result));
+/* Wait for the answer; then call->err, reply and payload_len are set. */
+void rpc_call_finish(struct rpc_chan *ch, unsigned index, struct rpc_call *call);
+/* The null call: 0 or negative errno. */
+int rpc_ping(struct rpc_chan *ch);
+
 /* Send without a reply, waiting for ring room if need be: 0 or -EIO (channel gone),
  * -EFAULT (source).  @index: of the method in the service. */
 int rpc_post(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,

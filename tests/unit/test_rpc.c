@@ -322,6 +322,37 @@ static void payload_crosses_both_ways_over_the_ring_end(void)
 	stop();
 }
 
+static void one_thread_keeps_many_calls_in_flight(void)
+{
+	static struct rpc_call calls[40];
+	File__ReadReq q = FILE__READ_REQ__INIT;
+	unsigned n = 0;
+
+	start();
+	for (int round = 0; round < 50; round++) {
+		for (n = 0; n < 40; n++) {
+			rpc_call_init(&calls[n]);
+			CU_ASSERT_EQUAL_FATAL(rpc_call_start(&g_file_chan, 3, &q.base, &calls[n]), 0);
+		}
+		while (n-- > 0) {
+			rpc_call_finish(&g_file_chan, 3, &calls[n]);
+			CU_ASSERT_EQUAL(calls[n].err, 0);
+		}
+	}
+	/* reply room runs out before the slots do: told, not waited for */
+	for (n = 0; n < 40; n++) {
+		rpc_call_init(&calls[n]);
+		calls[n].sink_cap = 60000;
+		if (rpc_call_start(&g_file_chan, 3, &q.base, &calls[n]) == -EAGAIN)
+			break;
+	}
+	CU_ASSERT_TRUE(n >= 3 && n < 5);
+	while (n-- > 0)
+		rpc_call_finish(&g_file_chan, 3, &calls[n]);
+	CU_ASSERT_EQUAL(rpc_ping(&g_file_chan), 0);
+	stop();
+}
+
 static _Atomic int g_bad;
 
 static void *caller(void *arg)
@@ -637,6 +668,7 @@ int main(void)
 	ADD(the_wire_is_libxenvchans);
 	ADD(calls_carry_messages_and_errors);
 	ADD(payload_crosses_both_ways_over_the_ring_end);
+	ADD(one_thread_keeps_many_calls_in_flight);
 	ADD(many_threads_call_at_once);
 	ADD(posts_arrive_in_order_without_replies);
 	ADD(a_reply_that_faults_is_efault_for_that_call);
