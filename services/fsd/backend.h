@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend.h - what a store of files must do for fsd.
+ *
+ * A node is a back end's reference to one file, opaque to everybody else (the
+ * `dir` back end keeps a descriptor in it, one that reads an image may keep an
+ * inode number).  A node that open() or create() gave can also do I/O.  The
+ * back end checks permissions for the thread's credentials (cred.h).
+ *
+ * Layer:     services/fsd.
+ * Ownership: who gets a node puts it back with put().  Mounts live as long as
+ *            the process.
+ * Locking:   every operation may run on any thread; the caller orders writes
+ *            that must be ordered (append, readdir of one node).
+ * Errors:    0 or a value >= 0, or a negative errno.  With NODE_CACHED in the
+ *            flags, -EAGAIN means "not without waiting for a disk".
+ */
+#ifndef FSD_BACKEND_H
+#define FSD_BACKEND_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct mount;
+struct mtree;
+
+struct node {
+	struct mount *mount; /* NULL: none */
+	intptr_t ref;        /* the back end's */
+};
+
+#define NODE_NONE ((struct node){ NULL, -1 })
+
+#define NODE_CACHED 1u  /* do not wait for a disk */
+#define NODE_NOWAIT 2u  /* the same, of I/O */
+#define NODE_APPEND 4u  /* write: at the end */
+#define NODE_DSYNC 8u   /* write: as O_DSYNC */
+#define NODE_SYNC 16u   /* write: as O_SYNC */
+
+#define FILE_ID_MAX 64 /* as many as a guest keeps */
+
+/* What of struct setattr is set: FILE_SET_* of rpc/limits.h. */
+struct setattr {
+	uint32_t what;
+	mode_t mode;
+	uid_t uid; /* (uid_t)-1: keep */
+	gid_t gid;
+	uint64_t size;
+	struct timespec times[2];
+};
+
+/* A file that lost its last name while open: where it is kept. */
+struct orphan {
+	char name[40]; /* "": not kept */
+};
+
+struct backend_ops {
+	const char *kind;
+
+	/* Names.  lookup() takes a relative path, follows no link, does not leave @dir
+	 * (-EXDEV, -ELOOP when it would); the last component may be a link itself. */
+	int (*lookup)(const struct node *dir, const char *path, unsigned flags,
+	              struct node *out);
+	int (*dup)(const struct node *node, struct node *out);
+	void (*put)(struct node *node);
+	/* Path from the mount's root ("": the root); -ENOENT when removed. */
+	int (*path)(const struct node *dir, char *buf, size_t size);
+	int (*attr)(const struct node *node, unsigned flags, struct statx *out);
+	int (*readlink)(const struct node *node, char *buf, size_t size);
+	int (*mkdir)(const struct node *dir, const char *name, mode_t mode);
+	int (*mknod)(const struct node *dir, const char *name, mode_t mode);
+	int (*symlink)(const struct node *dir, const char *name, const char *target);
+	int (*link)(const struct node *node, const struct node *dir, const char *name);
+	int (*rename)(const struct node *dir, const char *name, const struct node *to_dir,
+	              const char *to_name, unsigned flags);
+	int (*unlink)(const struct node *dir, const char *name, bool directory);
+
+	/* Files.  open() takes O_ACCMODE, O_TRUNC, O_DIRECTORY, O_NOATIME; create()
+	 * is exclusive. */
+	int (*open)(const struct node *node, int flags, struct node *out);
+	int (*create)(const struct node *dir, const char *name, int flags, mode_t mode,
+	              struct node *out);
+	int (*access)(const struct node *node, int mode);
+	int (*setattr)(const struct node *node, bool opened, const struct setattr *set);
+	int (*statfs)(const struct node *node, struct statfs *out);
+	int (*file_id)(const struct node *node, const struct statx *stx, uint8_t *id);
+	ssize_t (*getxattr)(const struct node *node, const char *name, void *to, size_t size);
+	int (*setxattr)(const struct node *node, const char *name, const void *from,
+	                size_t size, int flags);
+	ssize_t (*listxattr)(const struct node *node, char *to, size_t size);
+	int (*removexattr)(const struct node *node, const char *name);
+
+	/* I/O on an opened node.  append writes set *off to where the data went. */
+	ssize_t (*read)(const struct node *node, const struct iovec *iov, int n, uint64_t off,
+	                unsigned flags);
+	ssize_t (*write)(const struct node *node, const void *from, size_t n, uint64_t *off,
+	                 unsigned flags);
+	ssize_t (*readdir)(const struct node *node, uint64_t cookie, bool seek, void *to,
+	                   size_t size);
+	int (*sync)(const struct node *node, unsigned what, uint64_t off, uint64_t len,
+	            unsigned flags);
+	int (*fallocate)(const struct node *node, int mode, uint64_t off, uint64_t len);
+	int64_t (*seek)(const struct node *node, uint64_t off, int whence);
+	int (*readahead)(const struct node *node, uint64_t off, uint64_t len);
+	ssize_t (*copy)(const struct node *in, uint64_t in_off, const struct node *out,
+	                uint64_t out_off, size_t len);
+
+	/* Keep an open file whose last name is about to go; forget it again. */
+	int (*orphan_keep)(const struct node *node, uint64_t ino, struct orphan *out);
+	void (*orphan_drop)(struct mount *mount, struct orphan *o);
+
+	/* Locks seen by other users of a shared mount.  lock_open() gives the node that
+	 * carries them; type F_RDLCK, F_WRLCK, F_UNLCK; len 0: to the end. */
+	int (*lock_open)(const struct node *node, bool write, struct node *out);
+	int (*lock_range)(const struct node *lk, int type, uint64_t start, uint64_t len);
+	int (*lock_test)(const struct node *lk, int *type, uint64_t *start, uint64_t *len);
+	int (*lock_whole)(const struct node *lk, int type); /* flock */
+};
+
+struct mount {
+	const struct backend_ops *ops;
+	char *path;     /* in the guest: "/" or "/a/b" */
+	char *source;   /* for messages */
+	unsigned number;
+	bool read_only, exclusive, allow_setid;
+	bool memory;    /* never waits for a disk */
+	bool no_nowait; /* the file system knows no RWF_NOWAIT */
+	uint64_t dev;   /* st_dev in the guest, stable over a restart */
+	struct node root;
+	uint64_t root_dev, root_ino; /* as the back end numbers them */
+	struct mtree *at;
+	pthread_mutex_t names; /* unlink and rename, see serve_names.c */
+	void *priv;            /* the back end's */
+};
+
+static inline bool node_ok(const struct node *n)
+{
+	return n->mount != NULL;
+}
+
+static inline void node_put(struct node *n)
+{
+	if (n->mount)
+		n->mount->ops->put(n);
+	*n = NODE_NONE;
+}
+
+#define ORPHANS_DIR ".strait-orphans"
+
+/* be_dir.c: a directory; also serves `mem`, a detached tmpfs.  Takes @fd, also on
+ * failure.  @epoch: of this instance. */
+int be_dir_attach(struct mount *m, int fd, uint32_t epoch)
+	__attribute__((warn_unused_result));
+/* Open what this back end needs of /proc; once, before the sandbox. */
+int be_dir_setup(void) __attribute__((warn_unused_result));
+void be_dir_detach(struct mount *m);
+
+#endif /* FSD_BACKEND_H */

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * be_dir.h - the parts of the `dir` back end among themselves.
+ *
+ * A node's ref is a descriptor: O_PATH from a look-up, a real one from open().
+ * A name is reached through the parent's descriptor, one component or a path
+ * under RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS; a node is opened again through
+ * /proc/self/fd, which is also the process's working directory, so that calls
+ * without a *at() form reach a descriptor by its number.
+ *
+ * Layer:   services/fsd, `dir` back end only.
+ * Locking: dir_mount.lock guards the orphan folder's descriptors.
+ */
+#ifndef FSD_BE_DIR_H
+#define FSD_BE_DIR_H
+
+#include "services/fsd/backend.h"
+
+struct dir_mount {
+	int fd;           /* the root, O_RDONLY | O_DIRECTORY */
+	int mount_id;
+	bool kernel_ids;  /* name_to_handle_at() works */
+	uint32_t epoch;
+	size_t path_len;  /* of the root as /proc shows it */
+	pthread_mutex_t lock;
+	int orphans;      /* this instance's folder, locked; -1: none yet */
+	char instance[17];
+	uint64_t n_orphans;
+};
+
+extern int g_dir_proc; /* /proc/self/fd */
+
+#define NODE_FD(n) ((int)(n)->ref)
+
+static inline struct dir_mount *dir_mount(const struct node *n)
+{
+	return n->mount->priv;
+}
+
+struct dir_fdname {
+	char s[12];
+};
+/* The name of a descriptor in /proc/self/fd. */
+struct dir_fdname dir_fdname(int fd);
+
+/* be_dir_names.c */
+int dir_lookup(const struct node *dir, const char *path, unsigned flags, struct node *out);
+int dir_dup(const struct node *node, struct node *out);
+void dir_put(struct node *node);
+int dir_path(const struct node *dir, char *buf, size_t size);
+int dir_attr(const struct node *node, unsigned flags, struct statx *out);
+int dir_readlink(const struct node *node, char *buf, size_t size);
+int dir_mkdir(const struct node *dir, const char *name, mode_t mode);
+int dir_mknod(const struct node *dir, const char *name, mode_t mode);
+int dir_symlink(const struct node *dir, const char *name, const char *target);
+int dir_link(const struct node *node, const struct node *dir, const char *name);
+int dir_rename(const struct node *dir, const char *name, const struct node *to_dir,
+               const char *to_name, unsigned flags);
+int dir_unlink(const struct node *dir, const char *name, bool directory);
+
+/* be_dir_io.c */
+int dir_open(const struct node *node, int flags, struct node *out);
+int dir_create(const struct node *dir, const char *name, int flags, mode_t mode,
+               struct node *out);
+int dir_access(const struct node *node, int mode);
+int dir_setattr(const struct node *node, bool opened, const struct setattr *set);
+int dir_statfs(const struct node *node, struct statfs *out);
+int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id);
+ssize_t dir_getxattr(const struct node *node, const char *name, void *to, size_t size);
+int dir_setxattr(const struct node *node, const char *name, const void *from, size_t size,
+                 int flags);
+ssize_t dir_listxattr(const struct node *node, char *to, size_t size);
+int dir_removexattr(const struct node *node, const char *name);
+ssize_t dir_read(const struct node *node, const struct iovec *iov, int n, uint64_t off,
+                 unsigned flags);
+ssize_t dir_write(const struct node *node, const void *from, size_t n, uint64_t *off,
+                  unsigned flags);
+ssize_t dir_readdir(const struct node *node, uint64_t cookie, bool seek, void *to,
+                    size_t size);
+int dir_sync(const struct node *node, unsigned what, uint64_t off, uint64_t len,
+             unsigned flags);
+int dir_fallocate(const struct node *node, int mode, uint64_t off, uint64_t len);
+int64_t dir_seek(const struct node *node, uint64_t off, int whence);
+int dir_readahead(const struct node *node, uint64_t off, uint64_t len);
+ssize_t dir_copy(const struct node *in, uint64_t in_off, const struct node *out,
+                 uint64_t out_off, size_t len);
+
+/* be_dir_orphan.c */
+int dir_orphan_keep(const struct node *node, uint64_t ino, struct orphan *out);
+void dir_orphan_drop(struct mount *mount, struct orphan *o);
+void dir_orphans_sweep(struct mount *mount);
+void dir_orphans_close(struct mount *mount);
+
+/* be_dir_lock.c */
+int dir_lock_open(const struct node *node, bool write, struct node *out);
+int dir_lock_range(const struct node *lk, int type, uint64_t start, uint64_t len);
+int dir_lock_test(const struct node *lk, int *type, uint64_t *start, uint64_t *len);
+int dir_lock_whole(const struct node *lk, int type);
+
+#endif /* FSD_BE_DIR_H */

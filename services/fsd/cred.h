@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cred.h - whose permissions a request has.
+ *
+ * The kernel checks: the thread that executes a request takes the guest's file
+ * system ids (setfsuid, setfsgid, setgroups: of the calling thread alone).  With
+ * ids other than 0 the kernel also takes away the file capabilities.  A service
+ * that may not change ids does everything as itself.
+ *
+ * Layer:     services/fsd.
+ * Ownership: a struct cred is counted and constant; each holder has a reference.
+ * Locking:   thread-safe.
+ */
+#ifndef FSD_CRED_H
+#define FSD_CRED_H
+
+#include "rpc/limits.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct cred {
+	_Atomic unsigned refs;
+	uid_t uid;
+	gid_t gid;
+	unsigned n_groups;
+	gid_t groups[];
+};
+
+struct cred_policy {
+	bool can_set;
+	bool squash;
+	uid_t squash_uid;
+	gid_t squash_gid;
+};
+
+void cred_policy_set(const struct cred_policy *p);
+/* The id of the service domain that stands for the guest's. */
+uid_t cred_map_uid(uint32_t uid);
+gid_t cred_map_gid(uint32_t gid);
+
+/* A new credential with one reference, mapped by the policy; NULL: no memory. */
+struct cred *cred_new(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned n);
+/* @c with other ids and the same groups. */
+struct cred *cred_real(const struct cred *c, uint32_t uid, uint32_t gid);
+struct cred *cred_get(struct cred *c);
+void cred_put(struct cred *c);
+
+/* Make the calling thread act as @c (NULL: as the service itself).  0, or -EPERM
+ * when the kernel refuses the ids; the thread then acts as nobody of use. */
+int cred_use(struct cred *c) __attribute__((warn_unused_result));
+/* Before a thread ends. */
+void cred_thread_fini(void);
+
+#endif /* FSD_CRED_H */

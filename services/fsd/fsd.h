@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fsd.h - the process: supervisor, guests, loop.
+ *
+ * Layer:     services/fsd.
+ * Ownership: one struct fsd, in main().
+ * Locking:   the loop's thread; `wake` may be written by any.
+ */
+#ifndef FSD_FSD_H
+#define FSD_FSD_H
+
+#include "rpc/control.h"
+#include "rpc/server.h"
+#include "services/fsd/mounts.h"
+
+struct guest;
+
+struct fsd {
+	int control;  /* SEQPACKET, to the supervisor */
+	int epoll;
+	int wake;     /* eventfd: a worker has something for the loop */
+	bool sandbox;
+	bool configured;
+	bool stop;
+	uint32_t epoch;
+	struct mounts mounts;
+	struct rpc_server_ops ops;
+	struct guest *guests;
+	unsigned n_guests, max_handles;
+};
+
+/* ---- log.c: to stderr; level 0 errors, 1 warnings, 2 information, 3 debugging ---- */
+extern int g_log_level;
+void log_write(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- configure.c ---- */
+/* Act on the first message; descriptors are taken.  0, or negative after the
+ * supervisor was told why. */
+int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
+	__attribute__((warn_unused_result));
+
+/* ---- sandbox.c ---- */
+/* Give up capabilities that are not needed; @root: guests' root stays root. */
+int sandbox_caps(void) __attribute__((warn_unused_result));
+/* From here on only the system calls that serving takes.  All threads. */
+int sandbox_seccomp(void) __attribute__((warn_unused_result));
+
+/* ---- guests.c ---- */
+void guests_init(struct fsd *f);
+void guest_add(struct fsd *f, const Control__GuestAdd *g, int *fds, int n_fds);
+void guest_gone(struct fsd *f, uint32_t domid);
+/* Serve what is there.  True if something was. */
+bool guests_serve(struct fsd *f);
+/* Look a bounded while for more. */
+bool guests_spin(struct fsd *f);
+void guests_beat(struct fsd *f);
+/* Free those that are gone and have nothing running. */
+void guests_reap(struct fsd *f);
+bool guests_busy(const struct fsd *f);
+void guests_close_all(struct fsd *f);
+
+#endif /* FSD_FSD_H */

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest's life: added -> serving -> closed (it left, broke a rule, or the
+ * platform said that it is gone; what it had published was served) -> released
+ * (nothing of it runs any more).  Its locks go as soon as it is closed.
+ */
+#define _GNU_SOURCE
+#include "services/fsd/fsd.h"
+#include "services/fsd/lock.h"
+#include "services/fsd/serve.h"
+#include "vchan/hosted.h"
+#include "vchan/vchan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define FRAMES_A_TURN 32 /* of one guest, before the next one's */
+
+struct guest {
+	struct guest *next;
+	struct fsd *fsd;
+	uint32_t domid;
+	struct rpc_conn *conn;
+	struct session *session;
+	bool closed;
+};
+
+static void close_session(struct guest *g)
+{
+	g->closed = true;
+	if (g->session->dead)
+		return;
+	g->session->dead = true;
+	lock_release_session(g->session);
+}
+
+static struct guest *guest_of(struct rpc_conn *conn)
+{
+	struct session *s = rpc_conn_ctx(conn);
+
+	return s->owner;
+}
+
+static void on_broken(struct rpc_conn *conn, const char *why)
+{
+	struct guest *g = guest_of(conn);
+
+	if (strcmp(why, "the guest left") == 0)
+		log_write(2, "guest %u left", g->domid);
+	else
+		log_write(0, "guest %u: channel closed: %s", g->domid, why);
+	close_session(g);
+}
+
+static int on_cancel(struct rpc_conn *conn, uint64_t ticket, uint32_t *err)
+{
+	*err = 0; /* what is not waiting was granted, and Done said so */
+	return lock_cancel(rpc_conn_ctx(conn), ticket);
+}
+
+void guests_init(struct fsd *f)
+{
+	f->ops = (struct rpc_server_ops){
+		.service = serve_service(),
+		.service_id = RPC_SERVICE_FILE,
+		.on_cancel = on_cancel,
+		.on_broken = on_broken,
+		.n_slots = RPC_SLOTS_MAX,
+		.epoch = f->epoch,
+		.write_verifier = serve_verifier(),
+	};
+}
+
+static void tell(struct fsd *f, uint32_t domid, bool ready)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestReady up = CONTROL__GUEST_READY__INIT;
+	Control__Released gone = CONTROL__RELEASED__INIT;
+
+	up.domid = gone.domid = domid;
+	if (ready) {
+		c.body_case = CONTROL__CONTROL__BODY_GUEST_READY;
+		c.guest_ready = &up;
+	} else {
+		c.body_case = CONTROL__CONTROL__BODY_RELEASED;
+		c.released = &gone;
+	}
+	if (control_send(f->control, &c, NULL, 0) < 0)
+		f->stop = true;
+}
+
+static int take_fd(int *fds, int n_fds, uint32_t i)
+{
+	int fd;
+
+	if (i >= (uint32_t)n_fds || fds[i] < 0)
+		return -1;
+	fd = fds[i];
+	fds[i] = -1;
+	return fd;
+}
+
+static struct vchan_end *open_channel(const Control__GuestAdd *m, int *fds, int n_fds)
+{
+	const int ring = take_fd(fds, n_fds, m->ring_fd);
+	const int event = take_fd(fds, n_fds, m->event_fd);
+	const int bell = take_fd(fds, n_fds, m->doorbell_fd);
+	char path[256];
+	int r = ring < 0 || event < 0 || bell < 0 || m->xs_path.len >= sizeof path ? -EINVAL : 0;
+
+	if (r == 0) {
+		memcpy(path, m->xs_path.data, m->xs_path.len);
+		path[m->xs_path.len] = 0;
+		r = hosted_vchan_register((int)m->domid, path, ring, event, bell);
+	}
+	if (r < 0) {
+		if (ring >= 0)
+			close(ring);
+		if (event >= 0)
+			close(event);
+		if (bell >= 0)
+			close(bell);
+		errno = -r;
+		return NULL;
+	}
+	return vchan_server_open((int)m->domid, path, RPC_RING_ORDER);
+}
+
+static struct guest *guest_new(struct fsd *f, const Control__GuestAdd *m,
+                               struct vchan_end *end)
+{
+	struct guest *g = calloc(1, sizeof *g);
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = g };
+
+	if (!g)
+		return NULL;
+	g->fsd = f;
+	g->domid = m->domid;
+	g->session = session_new(NULL, m->domid, m->uid, m->gid, m->groups,
+	                         (unsigned)m->n_groups, f->max_handles);
+	if (g->session)
+		g->conn = rpc_conn_new(end, &f->ops, m->client_id.data, m->domid, g->session);
+	if (!g->conn || epoll_ctl(f->epoll, EPOLL_CTL_ADD, rpc_conn_fd(g->conn), &ev) < 0) {
+		if (g->conn)
+			rpc_conn_free(g->conn); /* closes @end */
+		else
+			vchan_close(end);
+		if (g->session)
+			session_free(g->session);
+		free(g);
+		return NULL;
+	}
+	g->session->conn = g->conn;
+	g->session->owner = g;
+	return g;
+}
+
+void guest_add(struct fsd *f, const Control__GuestAdd *m, int *fds, int n_fds)
+{
+	struct vchan_end *end;
+	struct guest *g;
+
+	for (g = f->guests; g; g = g->next)
+		if (g->domid == m->domid) {
+			control_fail(f->control, m->domid, "fsd: guest %u is here already",
+			             m->domid);
+			return;
+		}
+	if (m->client_id.len != RPC_CLIENT_ID_LEN || m->n_groups > RPC_GROUPS_MAX) {
+		control_fail(f->control, m->domid, "fsd: guest %u has no valid client id",
+		             m->domid);
+		return;
+	}
+	end = open_channel(m, fds, n_fds);
+	g = end ? guest_new(f, m, end) : NULL;
+	if (!g) {
+		control_fail(f->control, m->domid, "fsd: cannot open the channel of guest %u: %s",
+		             m->domid, strerror(errno));
+		return;
+	}
+	g->next = f->guests;
+	f->guests = g;
+	serve_sessions(++f->n_guests);
+	tell(f, m->domid, true);
+}
+
+void guest_gone(struct fsd *f, uint32_t domid)
+{
+	struct guest *g = f->guests;
+
+	while (g && g->domid != domid)
+		g = g->next;
+	if (!g) {
+		tell(f, domid, false);
+		return;
+	}
+	/* It is dead: what it had published is all that comes.  Bounded by the ring. */
+	while (rpc_conn_pump(g->conn, FRAMES_A_TURN) >= FRAMES_A_TURN)
+		;
+	close_session(g);
+}
+
+bool guests_serve(struct fsd *f)
+{
+	bool any = false;
+
+	for (struct guest *g = f->guests; g; g = g->next)
+		if (!g->closed && rpc_conn_pump(g->conn, FRAMES_A_TURN) > 0)
+			any = true;
+	return any;
+}
+
+bool guests_spin(struct fsd *f)
+{
+	for (struct guest *g = f->guests; g; g = g->next)
+		if (!g->closed && rpc_conn_spin(g->conn))
+			return true;
+	return false;
+}
+
+void guests_beat(struct fsd *f)
+{
+	for (struct guest *g = f->guests; g; g = g->next)
+		if (!g->closed)
+			rpc_conn_beat(g->conn);
+}
+
+bool guests_busy(const struct fsd *f)
+{
+	for (const struct guest *g = f->guests; g; g = g->next)
+		if (rpc_conn_busy(g->conn) > 0)
+			return true;
+	return false;
+}
+
+static void guest_free(struct fsd *f, struct guest *g)
+{
+	const uint32_t domid = g->domid;
+
+	serve_resume(); /* handles of opens that failed meanwhile */
+	epoll_ctl(f->epoll, EPOLL_CTL_DEL, rpc_conn_fd(g->conn), NULL);
+	session_free(g->session);
+	rpc_conn_free(g->conn);
+	free(g);
+	serve_sessions(--f->n_guests);
+	tell(f, domid, false);
+}
+
+void guests_reap(struct fsd *f)
+{
+	struct guest **p = &f->guests;
+
+	while (*p) {
+		struct guest *g = *p;
+
+		if (!g->closed || rpc_conn_busy(g->conn) > 0 ||
+		    !pool_queue_idle(&g->session->queue)) {
+			p = &g->next;
+			continue;
+		}
+		*p = g->next;
+		guest_free(f, g);
+	}
+}
+
+void guests_close_all(struct fsd *f)
+{
+	for (struct guest *g = f->guests; g; g = g->next)
+		if (!g->closed)
+			close_session(g);
+}

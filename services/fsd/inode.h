@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inode.h - what fsd knows of a file that is open: appends, orphan, locks.
+ *
+ * One object for each file with a handle or a lock, found by device and inode
+ * number (which no other file can have while it is open).
+ *
+ * Layer:     services/fsd.
+ * Ownership: counted; the last inode_put() forgets locks' host side and orphan.
+ * Locking:   thread-safe.  inode.append guards reserved_*; inode.stripe (shared by
+ *            some inodes) makes open and unlink of one file exclude each other and
+ *            guards orphan; locks and waits belong to the loop's thread.
+ *            Order: mount.names, then a stripe, then the table's own lock.
+ */
+#ifndef FSD_INODE_H
+#define FSD_INODE_H
+
+#include "services/fsd/backend.h"
+
+#include <stdatomic.h>
+
+struct lock_rec;
+struct lock_wait;
+
+struct inode {
+	struct inode *next;
+	struct mount *mount;
+	uint64_t dev, ino;
+	unsigned refs; /* under the table's lock */
+	pthread_mutex_t append;
+	uint64_t reserved_end; /* an append in pieces owns the file up to here */
+	const void *reserved_by;
+	struct orphan orphan;
+	_Atomic bool orphaned; /* its last name is gone for guests */
+	struct lock_rec *locks;
+	struct lock_wait *waits; /* in order of arrival */
+	struct node host;  /* carries the locks towards the host */
+	bool host_write;
+};
+
+/* Find or make it; NULL: no memory. */
+struct inode *inode_get(struct mount *m, const struct statx *stx);
+struct inode *inode_ref(struct inode *i);
+void inode_put(struct inode *i);
+/* Only if it is open now. */
+struct inode *inode_find(const struct statx *stx);
+pthread_mutex_t *inode_stripe(const struct statx *stx);
+unsigned inode_count(void);
+
+#endif /* FSD_INODE_H */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is left to a fsd that a guest has taken over: descriptors of the exports,
+ * file system ids, and the calls below.  The list stands in docs/SECURITY.md too.
+ */
+#define _GNU_SOURCE
+#include "services/fsd/fsd.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* File capabilities stay in the permitted set: the kernel takes them from the
+ * effective one as long as the file system uid is not 0. */
+static const int kept_caps[] = {
+	CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
+	CAP_FSETID, CAP_SETUID,       CAP_SETGID,
+};
+
+int sandbox_caps(void)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2], want[2];
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	if (syscall(SYS_capget, &h, d) < 0)
+		return -errno;
+	memset(want, 0, sizeof want);
+	for (size_t i = 0; i < sizeof kept_caps / sizeof kept_caps[0]; i++) {
+		const uint32_t bit = 1u << (kept_caps[i] & 31);
+
+		want[kept_caps[i] >> 5].permitted |= bit & d[kept_caps[i] >> 5].permitted;
+		want[kept_caps[i] >> 5].effective |= bit & d[kept_caps[i] >> 5].effective;
+	}
+	return syscall(SYS_capset, &h, want) < 0 ? -errno : 0;
+}
+
+static const int allowed[] = {
+	/* files */
+	SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(close), SCMP_SYS(statx),
+	SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(fstatfs), SCMP_SYS(readlinkat),
+	SCMP_SYS(faccessat2), SCMP_SYS(mkdirat), SCMP_SYS(mknodat), SCMP_SYS(symlinkat),
+	SCMP_SYS(linkat), SCMP_SYS(renameat2), SCMP_SYS(unlinkat), SCMP_SYS(fchmodat),
+	SCMP_SYS(fchownat), SCMP_SYS(utimensat), SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
+	SCMP_SYS(name_to_handle_at), SCMP_SYS(getxattr), SCMP_SYS(setxattr),
+	SCMP_SYS(listxattr), SCMP_SYS(removexattr), SCMP_SYS(flock), SCMP_SYS(fcntl),
+	/* data */
+	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
+	SCMP_SYS(writev), SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(lseek),
+	SCMP_SYS(getdents64), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs),
+	SCMP_SYS(sync_file_range), SCMP_SYS(fadvise64), SCMP_SYS(copy_file_range),
+	/* whose */
+	SCMP_SYS(setfsuid), SCMP_SYS(setfsgid), SCMP_SYS(setgroups), SCMP_SYS(geteuid),
+	SCMP_SYS(getegid),
+	/* channels and supervisor */
+	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmsg), SCMP_SYS(futex), SCMP_SYS(mmap), SCMP_SYS(munmap),
+	/* the process: memory, threads, time, end */
+	SCMP_SYS(brk), SCMP_SYS(mremap), SCMP_SYS(mprotect), SCMP_SYS(madvise),
+	SCMP_SYS(sched_yield), SCMP_SYS(getcpu), SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_nanosleep), SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(tgkill),
+	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(restart_syscall), SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group),
+};
+
+int sandbox_seccomp(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	int r;
+
+	if (!ctx)
+		return -ENOMEM;
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	for (size_t i = 0; r == 0 && i < sizeof allowed / sizeof allowed[0]; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
+	if (r == 0)
+		r = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return r;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * serve.h - a call of proto/file.proto being served.
+ *
+ * A call begins on the loop's thread: its credentials and handles are looked up
+ * there.  A handler runs at once with task.nowait set; what would wait for a disk
+ * answers -EAGAIN and runs again on a worker without it.  Calls on a handle whose
+ * open is still running wait for it, in order.
+ *
+ * Layer:     services/fsd.
+ * Ownership: a task holds references on its credential and handles.
+ * Locking:   run() on any thread, tables on the loop's only.
+ */
+#ifndef FSD_SERVE_H
+#define FSD_SERVE_H
+
+#include "rpc/server.h"
+#include "services/fsd/session.h"
+
+#include "file.pb-c.h"
+
+struct task;
+
+enum serve_class {
+	SERVE_FAST,  /* never waits */
+	SERVE_LOOK,  /* may wait for a disk: tried without waiting first */
+	SERVE_NAMES, /* changes names or data: at once in memory, or if nobody else is there */
+	SERVE_SLOW,  /* always on a worker, unless in memory */
+	SERVE_LOOP,  /* on the loop's thread only */
+};
+
+/* 0: answer "done"; > 0: the handler answered; < 0: answer this error. */
+#define SERVED 1
+
+struct method {
+	int (*run)(struct task *t);
+	enum serve_class class;
+	/* Offsets in the message; 0: it has none. */
+	uint16_t cred, base, base2;
+	bool handle;   /* base must name a handle: EBADF else */
+};
+
+struct task {
+	struct pool_job job; /* first */
+	struct rpc_req *req;
+	struct session *session;
+	const struct method *method;
+	struct cred *cred;
+	struct handle *h[2];   /* base or handle; base2 */
+	struct handle *opening; /* Open: the new one */
+	bool nowait;
+	bool on_loop;
+	struct task *next;     /* in handle.waiters */
+};
+
+/* The service object for struct rpc_server_ops. */
+ProtobufCService *serve_service(void);
+
+/* To be called once; @mounts stays.  @wake is called from any thread when
+ * serve_resume() has something to do. */
+void serve_init(const struct mounts *mounts, uint64_t verifier, void (*wake)(void));
+/* Dispatch the calls that waited for an open.  Loop's thread. */
+void serve_resume(void);
+/* How many sessions there are: alone, a guest is served without a worker where
+ * it could only make itself wait. */
+void serve_sessions(unsigned n);
+
+/* ---- for the handlers ---- */
+
+const struct mounts *serve_mounts(void);
+uint64_t serve_verifier(void);
+void serve_verifier_bump(void); /* unsynced data may be lost */
+/* Tried on the loop first, and what comes next would wait for @m's disk. */
+bool serve_must_defer(const struct task *t, const struct mount *m);
+/* t->opening is open: calls on it may run from now on. */
+void serve_opened(struct task *t);
+int serve_reply(struct task *t, const ProtobufCMessage *msg, const void *payload, size_t len);
+
+/* A path as it came: bytes without NUL, made a string.  -EINVAL, -ENAMETOOLONG. */
+struct serve_path {
+	char s[RPC_PATH_MAX];
+};
+int serve_path(const ProtobufCBinaryData *b, struct serve_path *out);
+
+/* Walk @path from @base.  An empty path names the base itself (unless a parent is
+ * wanted); w->it is then w's own copy. */
+int serve_walk(struct task *t, struct walk *w, const struct handle *base,
+               const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve);
+/* The parent for a new or dying name: refuses mount points, the orphans' folder,
+ * and (EROFS) read-only mounts.  @busy: the error if the name is in the mount tree. */
+int serve_parent(struct task *t, struct walk *w, const struct handle *base,
+                 const ProtobufCBinaryData *path, uint64_t resolve, int busy);
+
+void serve_attr(const struct node *n, const struct inode *i, const struct statx *stx,
+                File__Attr *out);
+bool serve_is_root(const struct mount *m, const struct statx *stx);
+
+/* run() of each method, by file. */
+int serve_set_cred(struct task *t); /* serve_open.c */
+int serve_open(struct task *t);
+int serve_release(struct task *t);
+int serve_getcwd(struct task *t);
+int serve_read(struct task *t); /* serve_io.c */
+int serve_write(struct task *t);
+int serve_readdir(struct task *t); /* serve_dir.c */
+int serve_sync(struct task *t);
+int serve_fallocate(struct task *t);
+int serve_seek(struct task *t);
+int serve_readahead(struct task *t);
+int serve_copy_range(struct task *t);
+int serve_stat(struct task *t); /* serve_attr.c */
+int serve_set_attr(struct task *t);
+int serve_access(struct task *t);
+int serve_readlink(struct task *t);
+int serve_statfs(struct task *t);
+int serve_get_xattr(struct task *t); /* serve_xattr.c */
+int serve_set_xattr(struct task *t);
+int serve_list_xattr(struct task *t);
+int serve_remove_xattr(struct task *t);
+int serve_mkdir(struct task *t); /* serve_names.c */
+int serve_mknod(struct task *t);
+int serve_symlink(struct task *t);
+int serve_link(struct task *t);
+int serve_rename(struct task *t);
+int serve_unlink(struct task *t);
+int serve_lock(struct task *t); /* serve_lock.c */
+int serve_get_lock(struct task *t);
+
+#endif /* FSD_SERVE_H */

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "services/fsd/lock.h"
+#include "services/fsd/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static int make_req(const struct task *t, struct lock_req *r)
+{
+	const File__LockReq *in = (const File__LockReq *)t->req->msg;
+
+	*r = (struct lock_req){
+		.kind = in->kind,
+		.type = in->type <= F_UNLCK ? (int)in->type : -1,
+		.start = in->start,
+		.len = in->len,
+		.wait = in->wait != 0,
+		.ticket = in->ticket,
+	};
+	return t->h[0]->flags & O_PATH ? -EBADF : 0;
+}
+
+int serve_lock(struct task *t)
+{
+	File__LockRep rep = FILE__LOCK_REP__INIT;
+	struct lock_req req;
+	int r = make_req(t, &req);
+
+	if (r == 0)
+		r = lock_set(t->h[0], &req);
+	if (r < 0)
+		return r;
+	rep.queued = r == 1;
+	rep.type = F_UNLCK;
+	if (r == 1)
+		rpc_reply_queued(t->req, &rep.base);
+	else
+		rpc_reply(t->req, 0, &rep.base, NULL, 0);
+	return SERVED;
+}
+
+int serve_get_lock(struct task *t)
+{
+	File__LockRep rep = FILE__LOCK_REP__INIT;
+	struct lock_found found;
+	struct lock_req req;
+	int r = make_req(t, &req);
+
+	if (r == 0)
+		r = lock_get(t->h[0], &req, &found);
+	if (r < 0)
+		return r;
+	rep.type = (uint32_t)found.type;
+	rep.start = found.start;
+	rep.len = found.len;
+	rep.pid = found.pid;
+	return serve_reply(t, &rep.base, NULL, 0);
+}

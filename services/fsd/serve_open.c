@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Open, SetCred, Release, Getcwd.
+ *
+ * A file is looked at before it is opened: a device is refused, a FIFO or socket
+ * is never opened here, and what is opened is what was looked at.  Creation is
+ * always exclusive; without O_EXCL, losing the race means looking again.
+ */
+#define _GNU_SOURCE
+#include "services/fsd/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OPEN_TRIES 64
+#define OPEN_KNOWN                                                                       \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_DIRECTORY | O_NOFOLLOW | O_PATH |    \
+	 O_NOATIME | O_DIRECT | O_TMPFILE)
+#define RESOLVE_KNOWN                                                                    \
+	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | \
+	 RESOLVE_IN_ROOT | RESOLVE_CACHED)
+
+struct opening {
+	struct task *t;
+	const File__OpenReq *in;
+	uint32_t flags;
+	mode_t mode;
+	struct walk w;
+	struct statx stx;
+	struct handle *h;
+	bool created;
+};
+
+int serve_set_cred(struct task *t)
+{
+	const File__SetCredReq *in = (const File__SetCredReq *)t->req->msg;
+
+	return session_set_cred(t->session, in->cred, in->uid, in->gid, in->groups,
+	                        in->n_groups);
+}
+
+int serve_release(struct task *t)
+{
+	handle_drop(t->session, t->h[0]);
+	return 0;
+}
+
+int serve_getcwd(struct task *t)
+{
+	char path[PATH_MAX];
+	int n;
+
+	if (!S_ISDIR(t->h[0]->type))
+		return -ENOTDIR;
+	n = walk_guest_path(&t->h[0]->place, path, sizeof path);
+	return n < 0 ? n : serve_reply(t, NULL, path, (size_t)n);
+}
+
+static int access_mode(uint32_t flags)
+{
+	switch (flags & O_ACCMODE) {
+	case O_RDONLY:
+		return R_OK;
+	case O_WRONLY:
+		return W_OK;
+	default:
+		return R_OK | W_OK;
+	}
+}
+
+/* What must hold for the file that is there.  0: open it; 1: keep the reference
+ * only (O_PATH, a FIFO). */
+static int check_existing(struct opening *o)
+{
+	const struct mount *m = o->w.it.node.mount;
+	const mode_t type = o->stx.stx_mode & S_IFMT;
+	const bool write = (o->flags & O_ACCMODE) != O_RDONLY || (o->flags & O_TRUNC);
+
+	if ((o->flags & O_DIRECTORY) && type != S_IFDIR)
+		return -ENOTDIR;
+	if (o->flags & O_PATH)
+		return 1;
+	if (type == S_IFLNK)
+		return -ELOOP;
+	if (type == S_IFDIR && (write || (o->flags & O_CREAT)))
+		return -EISDIR;
+	if (type == S_IFIFO) {
+		const int r = m->ops->access(&o->w.it.node, access_mode(o->flags));
+
+		return r < 0 ? r : 1;
+	}
+	if (type != S_IFREG && type != S_IFDIR)
+		return -ENXIO;
+	if (write && m->read_only)
+		return -EROFS;
+	return 0;
+}
+
+static void keep(struct opening *o, struct node n, struct mtree *at)
+{
+	o->h->place = (struct place){ n, at };
+	o->h->type = o->stx.stx_mode & S_IFMT;
+	o->h->is_root = serve_is_root(n.mount, &o->stx);
+	if (o->h->is_root)
+		o->h->place.at = n.mount->at;
+}
+
+/* Open the file at w.it, known by o->stx.  -ESTALE: it lost its last name since. */
+static int open_existing(struct opening *o)
+{
+	struct node *it = &o->w.it.node, n;
+	pthread_mutex_t *stripe = inode_stripe(&o->stx);
+	struct inode *i;
+	int r;
+
+	if ((o->flags & O_TRUNC) && serve_must_defer(o->t, it->mount))
+		return -EAGAIN;
+	/* With the stripe, an unlink either sees the inode in the table, or has been:
+	 * then nlink is 0 here.  A file opened again by its own handle may be gone. */
+	pthread_mutex_lock(stripe);
+	r = it->mount->ops->attr(it, 0, &o->stx);
+	if (r == 0 && o->stx.stx_nlink == 0 && S_ISREG(o->stx.stx_mode) && o->in->path.len)
+		r = -ESTALE;
+	i = r == 0 ? inode_get(it->mount, &o->stx) : NULL;
+	if (r == 0 && !i)
+		r = -ENOMEM;
+	if (r == 0 && atomic_load(&i->orphaned) && o->in->path.len)
+		r = -ESTALE;
+	pthread_mutex_unlock(stripe);
+	if (r == 0)
+		r = it->mount->ops->open(it,
+		                         (int)(o->flags & (O_ACCMODE | O_TRUNC | O_NOATIME |
+		                                           O_DIRECTORY)),
+		                         &n);
+	if (r == 0 && (o->flags & O_TRUNC))
+		r = it->mount->ops->attr(&n, 0, &o->stx);
+	if (r < 0) {
+		inode_put(i);
+		return r;
+	}
+	keep(o, n, o->w.it.at);
+	o->h->inode = i;
+	return 0;
+}
+
+static int take_reference(struct opening *o)
+{
+	keep(o, o->w.it.node, o->w.it.at);
+	o->h->flags |= O_PATH;
+	o->w.it.node = NODE_NONE; /* the handle's now */
+	return 0;
+}
+
+static int create(struct opening *o)
+{
+	struct node *dir = &o->w.dir.node, n;
+	struct mount *m = dir->mount;
+	int r;
+
+	if (o->w.name[strcspn(o->w.name, "/")])
+		return -EISDIR;
+	if (m->read_only)
+		return -EROFS;
+	if (serve_must_defer(o->t, m))
+		return -EAGAIN;
+	r = m->ops->create(dir, o->w.name, (int)(o->flags & (O_ACCMODE | O_NOATIME)),
+	                   m->allow_setid ? o->mode : o->mode & ~(mode_t)06000, &n);
+	if (r < 0)
+		return r;
+	o->created = true;
+	r = m->ops->attr(&n, 0, &o->stx);
+	if (r == 0) {
+		o->h->inode = inode_get(m, &o->stx);
+		if (!o->h->inode)
+			r = -ENOMEM;
+	}
+	if (r < 0)
+		node_put(&n);
+	else
+		keep(o, n, NULL);
+	return r;
+}
+
+/* O_CREAT | O_EXCL: the name itself, links not followed. */
+static int create_exclusive(struct opening *o)
+{
+	int r = serve_parent(o->t, &o->w, o->t->h[0], &o->in->path, o->in->resolve,
+	                     -EEXIST);
+
+	/* EEXIST is told before EROFS, as Linux does: only a name that is not there
+	 * meets the read-only mount. */
+	if (r == -EROFS) {
+		r = serve_walk(o->t, &o->w, o->t->h[0], &o->in->path, WALK_NOFOLLOW,
+		               o->in->resolve);
+		if (r == 0)
+			walk_fini(&o->w);
+		return r == 0 ? -EEXIST : r == -ENOENT ? -EROFS : r;
+	}
+	return r < 0 ? r : create(o);
+}
+
+/* One look and one try.  -ESTALE: what was found is no more; again. */
+static int open_once(struct opening *o)
+{
+	unsigned flags = o->flags & O_NOFOLLOW ? WALK_NOFOLLOW : 0;
+	int r;
+
+	if (o->flags & O_CREAT)
+		flags |= WALK_CREATE;
+	r = serve_walk(o->t, &o->w, o->t->h[0], &o->in->path, flags, o->in->resolve);
+	if (r < 0)
+		return r;
+	if (!node_ok(&o->w.it.node)) {
+		r = create(o);
+		return r == -EEXIST ? -ESTALE : r;
+	}
+	o->stx = o->w.stx;
+	r = check_existing(o);
+	if (r == 0)
+		r = open_existing(o);
+	else if (r > 0)
+		r = take_reference(o);
+	return r;
+}
+
+static int reply(struct opening *o)
+{
+	File__OpenRep rep = FILE__OPEN_REP__INIT;
+	const struct node *n = &o->h->place.node;
+	File__Attr attr;
+	uint8_t id[FILE_ID_MAX];
+
+	serve_attr(n, o->h->inode, &o->stx, &attr);
+	rep.attr = &attr;
+	rep.created = o->created;
+	rep.file_id.data = id;
+	rep.file_id.len = (size_t)n->mount->ops->file_id(n, &o->stx, id);
+	rep.mount_flags = (n->mount->read_only ? FILE_MOUNT_READ_ONLY : 0) |
+			  (n->mount->exclusive ? FILE_MOUNT_EXCLUSIVE : 0);
+	/* Before the answer: the guest may use the handle at once. */
+	serve_opened(o->t);
+	return serve_reply(o->t, &rep.base, NULL, 0);
+}
+
+static int check_request(struct opening *o)
+{
+	if (o->in->resolve & ~(uint32_t)RESOLVE_KNOWN)
+		return -EINVAL;
+	if ((o->in->resolve & RESOLVE_BENEATH) && (o->in->resolve & RESOLVE_IN_ROOT))
+		return -EINVAL;
+	if ((o->flags & O_TMPFILE) == O_TMPFILE)
+		return -EOPNOTSUPP;
+	if ((o->flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY))
+		return -EINVAL;
+	/* Reads and writes here go through the service's page cache. */
+	if ((o->flags & O_DIRECT) && !(o->flags & O_PATH))
+		return -EINVAL;
+	if (o->flags & O_PATH)
+		o->flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW;
+	return 0;
+}
+
+int serve_open(struct task *t)
+{
+	const File__OpenReq *in = (const File__OpenReq *)t->req->msg;
+	struct opening o = { .t = t, .in = in, .flags = in->flags & OPEN_KNOWN,
+		             .mode = in->mode & 07777, .h = t->opening };
+	int r = check_request(&o);
+
+	for (int i = 0; r == 0 && i < OPEN_TRIES; i++) {
+		o.h->flags = o.flags & (O_ACCMODE | O_PATH);
+		if ((o.flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+			r = create_exclusive(&o);
+		else
+			r = open_once(&o);
+		walk_fini(&o.w);
+		if (r != -ESTALE)
+			return r < 0 ? r : reply(&o);
+		r = 0;
+	}
+	return r < 0 ? r : -EAGAIN;
+}
