@@ -136,6 +136,7 @@ static long send_lock(File__LockReq *req)
 		req->ticket = w.ticket;
 	}
 	rpc_call_init(&call);
+	call.urgent = req->type == F_UNLCK;
 	FILE_CALL(lock, LockRep, req, &call);
 	r = call.err;
 	if (req->wait) {

@@ -2,7 +2,9 @@
 /*
  * file_xattr.c - extended attributes.
  *
- * libos's own files have none: get and set say EOPNOTSUPP, the list is empty.
+ * libos's own files have none: the list is empty.  As Linux does, get and set of
+ * "user." names say ENODATA and EPERM for what is no file (pipes, sockets), else
+ * EOPNOTSUPP.
  */
 #include "libos/file.h"
 #include "libos/path.h"
@@ -10,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #define XATTR_NAME_MAX 255u
 #define XATTR_SIZE_MAX 65536u
@@ -60,6 +63,14 @@ static long get_fd(struct xattr_op *x, int fd)
 	return r;
 }
 
+/* What get (@err ENODATA) or set (EPERM) says of an object that is not fsd's. */
+static long refuse(const struct xattr_op *x, int err)
+{
+	bool file = x->p.where == PATH_LOCAL || x->p.ofd->ops->kind == OFD_SHM;
+
+	return !file && memcmp(x->name, "user.", 5) == 0 ? -err : -EOPNOTSUPP;
+}
+
 /* ---- get and list: the value comes as payload ---- */
 
 /* Run with x->p taken; puts it. */
@@ -73,8 +84,9 @@ static long fetch(struct xattr_op *x, bool nofollow, bool list, void *user_buf, 
 	if (size > XATTR_SIZE_MAX)
 		size = XATTR_SIZE_MAX;
 	if (x->p.where != PATH_FSD) {
+		r = list ? 0 : refuse(x, ENODATA);
 		path_put(&x->p);
-		return list ? 0 : -EOPNOTSUPP;
+		return r;
 	}
 	r = begin(x, nofollow);
 	if (r == 0) {
@@ -180,8 +192,9 @@ static long change(struct xattr_op *x, bool nofollow, const struct xattr_value *
 	long r;
 
 	if (x->p.where != PATH_FSD) {
+		r = refuse(x, EPERM);
 		path_put(&x->p);
-		return -EOPNOTSUPP;
+		return r;
 	}
 	r = begin(x, nofollow);
 	if (r == 0) {
