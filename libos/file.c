@@ -86,8 +86,9 @@ struct file *file_new(void)
 	if (!f)
 		return NULL;
 	handle = f->handle;
-	memset(f, 0, sizeof(*f));
+	memset(f, 0, offsetof(struct file, path));
 	f->handle = handle;
+	f->path[0] = '\0';
 	return f;
 }
 

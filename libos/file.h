@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #define FILE_ID_MAX 64
+#define FILE_PATH_KEPT 256
 
 struct fmap;  /* fmap.h */
 struct fpath; /* path.h */
@@ -52,6 +53,7 @@ struct file {
 	uint64_t dev, ino;
 	struct fnode *node;            /* regular files and directories; NULL: O_PATH */
 	struct file *next;             /* free list */
+	char path[FILE_PATH_KEPT];     /* normal form of what it was opened by; "": long */
 };
 
 static inline struct file *file_of(struct ofd *o)

@@ -26,6 +26,7 @@
 #define K_SYNC 04000000u
 #define K_DSYNC 010000u
 #define OFFSET_MAX INT64_MAX
+#define MARK_PIECES 8u
 
 /* ---- credentials ---- */
 
@@ -56,36 +57,42 @@ int file_cred(uint32_t *cred)
 
 /* ---- reading ---- */
 
+/* One piece of at most a frame: bytes read, or an error. */
+static long read_piece(struct file *f, struct uio *u, size_t want, uint64_t off)
+{
+	File__ReadReq req = FILE__READ_REQ__INIT;
+	struct rpc_call call;
+
+	rpc_call_init(&call);
+	req.handle = f->handle;
+	req.offset = off;
+	req.count = (uint32_t)want;
+	call.sink = file_sink_uio;
+	call.sink_arg = u;
+	call.sink_cap = (uint32_t)want;
+	FILE_CALL(read, Empty, &req, &call);
+	return call.err ? call.err : (long)call.payload_len;
+}
+
 long file_fetch(struct file *f, struct uio *u, uint64_t off)
 {
-	size_t done = 0;
+	const size_t before = u->done;
 	long r = 0;
 
 	while (uio_left(u) > 0) {
-		File__ReadReq req = FILE__READ_REQ__INIT;
+		uint64_t at = off + (u->done - before);
 		size_t want = uio_left(u);
-		struct rpc_call call;
 
 		if (want > RPC_PAYLOAD_MAX)
 			want = RPC_PAYLOAD_MAX;
-		if (off + done >= (uint64_t)OFFSET_MAX)
+		if (at >= (uint64_t)OFFSET_MAX - RPC_PAYLOAD_MAX)
 			break;
-		rpc_call_init(&call);
-		req.handle = f->handle;
-		req.offset = off + done;
-		req.count = (uint32_t)want;
-		call.sink = file_sink_uio;
-		call.sink_arg = u;
-		call.sink_cap = (uint32_t)want;
-		FILE_CALL(read, Empty, &req, &call);
-		r = call.err;
-		if (r < 0)
-			break;
-		done += call.payload_len;
-		if (call.payload_len < want)
+		r = read_piece(f, u, want, at);
+		if (r < 0 || (size_t)r < want)
 			break;
 	}
-	return done > 0 ? (long)done : r;
+	/* What came before a bad address counts. */
+	return u->done > before ? (long)(u->done - before) : r;
 }
 
 long file_read(struct ofd *o, struct uio *u, const uint64_t *pos)
@@ -150,6 +157,44 @@ static long write_piece(struct write_out *w, rpc_move_fn *source, void *arg, siz
 	return (long)rep->count;
 }
 
+/* Where a uio stood: to go back when a piece met a bad address half-way. */
+struct uio_mark {
+	struct uio u;
+	struct iovec v[MARK_PIECES];
+};
+
+static bool mark_set(struct uio_mark *m, const struct uio *u)
+{
+	if (u->n > MARK_PIECES)
+		return false;
+	m->u = *u;
+	memcpy(m->v, u->iov, u->n * sizeof(m->v[0]));
+	return true;
+}
+
+static void mark_return(const struct uio_mark *m, struct uio *u)
+{
+	*u = m->u;
+	memcpy(u->iov, m->v, u->n * sizeof(m->v[0]));
+}
+
+/* As write_piece() from program memory; of a piece with a bad address in it, what
+ * comes before that is written, as Linux does. */
+static long write_user_piece(struct write_out *w, struct uio *u, size_t n, uint64_t off,
+                             uint64_t append_total)
+{
+	const size_t before = u->done;
+	struct uio_mark mark;
+	bool marked = mark_set(&mark, u);
+	long r = write_piece(w, file_source_uio, u, n, off, append_total);
+	size_t good = u->done - before;
+
+	if (r != -EFAULT || good == 0 || good >= n || !marked)
+		return r;
+	mark_return(&mark, u);
+	return write_piece(w, file_source_uio, u, good, off, append_total ? good : 0);
+}
+
 static long write_all(struct write_out *w, struct uio *u)
 {
 	size_t total = uio_left(u), done = 0;
@@ -161,8 +206,7 @@ static long write_all(struct write_out *w, struct uio *u)
 
 		if (n > RPC_PAYLOAD_MAX)
 			n = RPC_PAYLOAD_MAX;
-		r = write_piece(w, file_source_uio, u, n, w->off + done,
-		                first_append ? total : 0);
+		r = write_user_piece(w, u, n, w->off + done, first_append ? total : 0);
 		if (r < 0)
 			break;
 		done += (size_t)r;

@@ -14,12 +14,13 @@
 #include <sys/stat.h>
 
 #define K_LARGEFILE 0100000u
+#define K_DIRECT 040000u /* accepted: every transfer goes to fsd anyway */
 #define K_TMPFILE 020000000u
 #define K_NOATIME 01000000u
 #define K_PATH 010000000u
 #define K_OPEN_FLAGS                                                                     \
 	(ABI_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |   \
-	 04010000u /* O_SYNC */ | FASYNC_FLAG | 040000u /* O_DIRECT */ | K_LARGEFILE |   \
+	 04010000u /* O_SYNC */ | FASYNC_FLAG | K_DIRECT | K_LARGEFILE |   \
 	 O_DIRECTORY | O_NOFOLLOW | K_NOATIME | O_CLOEXEC | K_PATH | K_TMPFILE)
 #define FASYNC_FLAG 020000u
 #define RESOLVE_KNOWN                                                                    \
@@ -88,7 +89,7 @@ static long send_open(struct file *f, const struct fpath *p, uint32_t flags, uin
 	rpc_call_init(&call);
 	req.at = p->base;
 	req.path = file_bytes(p->text, p->len);
-	req.flags = flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	req.flags = flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_NOCTTY | K_DIRECT);
 	req.handle = f->handle;
 	req.resolve = resolve;
 	if (flags & (O_CREAT | (K_TMPFILE & ~(uint32_t)O_DIRECTORY)))
@@ -133,6 +134,7 @@ long file_open_at(const struct fpath *p, uint32_t flags, uint32_t mode, uint32_t
 	}
 	if (flags & O_TRUNC)
 		filemap_resized(f->dev, f->ino, 0);
+	(void)path_text(p, f->path, sizeof(f->path)); /* "" if it does not fit */
 	*out = &f->ofd;
 	return 0;
 }

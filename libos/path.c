@@ -246,6 +246,7 @@ static long get_in_cwd(struct fpath *p, const char *text, unsigned flags)
 	}
 	if (own || !o || o->ops->kind != OFD_FILE)
 		return norm_to_fsd(p);
+	p->at_cwd = true;
 	return to_fsd(p, file_of(o)->handle, text);
 }
 
@@ -320,6 +321,7 @@ static void clear(struct fpath *p)
 	p->base = 0;
 	p->slash = false;
 	p->link = false;
+	p->at_cwd = false;
 }
 
 long path_get(struct fpath *p, int dirfd, const char *user_path, unsigned flags)
@@ -370,6 +372,26 @@ long path_get_fd(struct fpath *p, int fd)
 	if (r < 0)
 		path_put(p);
 	return r;
+}
+
+size_t path_text(const struct fpath *p, char *to, size_t size)
+{
+	char norm[ABI_PATH_MAX];
+	long n = 0;
+
+	if (p->base == 0) {
+		n = path_normalize(norm, "/", p->text);
+	} else if (p->at_cwd) {
+		lock_take(&g_cwd.lock);
+		n = path_normalize(norm, g_cwd.text, p->text);
+		lock_drop(&g_cwd.lock);
+	} else if (file_of(p->ofd)->path[0]) {
+		n = path_normalize(norm, file_of(p->ofd)->path, p->text);
+	}
+	if (n <= 0 || (size_t)n >= size)
+		return 0;
+	memcpy(to, norm, (size_t)n + 1);
+	return (size_t)n;
 }
 
 void path_put(struct fpath *p)
@@ -554,9 +576,19 @@ long file_cwd_path(char *to, size_t size)
 
 long file_ofd_path(struct ofd *o, char *to, size_t size)
 {
+	struct file *f;
+	size_t n;
+
 	if (o->ops->kind != OFD_FILE)
 		return -EINVAL;
-	return handle_path(file_of(o)->handle, to, size);
+	f = file_of(o);
+	if (S_ISDIR(f->mode))
+		return handle_path(f->handle, to, size);
+	n = strlen(f->path);
+	if (n == 0 || n >= size)
+		return -ENAMETOOLONG;
+	memcpy(to, f->path, n + 1);
+	return (long)n;
 }
 
 SYSCALL(getcwd, char *user_buf, size_t size)

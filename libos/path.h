@@ -46,6 +46,7 @@ struct fpath {
 	const char *text;
 	uint32_t len;
 	bool slash;         /* PATH_LOCAL: the path ended in a slash (a directory is meant) */
+	bool at_cwd;        /* p->ofd is the current directory */
 	bool link;          /* PATH_LOCAL: a link or /proc/self/fd/N not to be followed */
 	struct ofd *ofd;    /* reference, or NULL */
 	char norm[ABI_PATH_MAX]; /* normal form, when it had to be made */
@@ -67,6 +68,10 @@ void path_put(struct fpath *p);
  * @dir is absolute and normal; not looked at if @path is absolute.  Length, or
  * -ENAMETOOLONG. */
 long path_normalize(char *out, const char *dir, const char *path);
+
+/* What the path says as an absolute, normal one, for PATH_FSD: length, or 0 if it
+ * can not be told or does not fit. */
+size_t path_text(const struct fpath *p, char *to, size_t size);
 
 /* Set the current directory at start: @text is absolute; falls back to "/". */
 int path_init(const char *text);

@@ -152,6 +152,24 @@ static void bad_pointers(void)
 	close(fd);
 }
 
+static void good_part_before_a_bad_address_counts(void)
+{
+	char *m = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open("part", O_CREAT | O_RDWR | O_TRUNC, 0600);
+	struct iovec v[2] = {{"ok", 2}, {BAD_PTR, 10}};
+
+	memset(m, 'p', 4096);
+	EXPECT(munmap(m + 4096, 4096) == 0);
+	EXPECT_EQ(write(fd, m + 4000, 200), 96);
+	EXPECT_EQ(lseek(fd, 0, SEEK_CUR), 96);
+	EXPECT_EQ(writev(fd, v, 2), 2);
+	EXPECT_EQ(lseek(fd, 0, SEEK_END), 98);
+	EXPECT_EQ(pread(fd, m + 4090, 50, 0), 6);
+	EXPECT_EQ(m[4095], 'p');
+	close(fd);
+	EXPECT(munmap(m, 4096) == 0);
+}
+
 static void large_offsets(void)
 {
 	int fd = open("far", O_CREAT | O_RDWR | O_TRUNC, 0600);
@@ -179,6 +197,7 @@ int main(void)
 	CASE(vectors);
 	CASE(large_transfers);
 	CASE(bad_pointers);
+	CASE(good_part_before_a_bad_address_counts);
 	CASE(large_offsets);
 	return g_failed;
 }
