@@ -38,6 +38,7 @@ struct netkeeper {
 	int inside;          /* socket */
 	pid_t inside_pid, pasta_pid;
 	int netns, dns_udp, dns_tcp;
+	char veth[16];       /* the machine's end; "": none */
 	struct relay *names; /* NULL: not answered */
 };
 
@@ -120,21 +121,21 @@ static bool can_veth(const struct netkeeper *nk)
 }
 
 /* The machine's end of the pair.  The name is ours as long as the process lives. */
-static int veth_outside(const struct netkeeper *nk)
+static int veth_outside(struct netkeeper *nk)
 {
 	const struct net_plan *p = nk->k->plan;
 	struct in_addr tap4 = net_plan_addr4(p, 0);
 	struct in6_addr host6 = net_plan_addr6(p, 5), tap6 = p->base6, via6;
-	char name[16], self[32];
+	char self[32];
 	int nl = nl_open(NETLINK_ROUTE), i, err;
 	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
 
 	if (nl < 0)
 		return nl;
 	self[n < 0 ? 0 : n] = 0;
-	snprintf(name, sizeof(name), "strait%.9s", self);
-	err = nl_link_veth(nl, name, VETH_INSIDE, nk->netns, NET_MTU);
-	i = err ? err : nl_link_index(nl, name);
+	snprintf(nk->veth, sizeof(nk->veth), "strait%.9s", self);
+	err = nl_link_veth(nl, nk->veth, VETH_INSIDE, nk->netns, NET_MTU);
+	i = err ? err : nl_link_index(nl, nk->veth);
 	if ((err = i < 0 ? i : 0) ||
 	    (err = nl_addr4(nl, i, net_plan_addr4(p, 5), NET_PREFIX4)) ||
 	    (err = nl_link_up(nl, i, 0, 0)) ||
@@ -147,6 +148,17 @@ static int veth_outside(const struct netkeeper *nk)
 		(void)nl_route6(nl, i, &tap6, NET_PREFIX6, &via6);
 	close(nl);
 	return 0;
+}
+
+/* Take the machine's end away at once, not only when the namespace ends. */
+static void veth_remove(const struct netkeeper *nk)
+{
+	int nl = nk->veth[0] ? nl_open(NETLINK_ROUTE) : -1;
+
+	if (nl >= 0) {
+		(void)nl_link_delete(nl, nk->veth);
+		close(nl);
+	}
 }
 
 static void way_veth(struct netkeeper *nk)
@@ -263,7 +275,6 @@ static bool resolver(struct sockaddr_storage *a, socklen_t *len)
 	return found;
 }
 
-/* Questions asked meanwhile wait in the sockets. */
 static void answer_names(struct netkeeper *nk)
 {
 	struct sockaddr_storage to;
@@ -303,10 +314,7 @@ static void on_made(struct netkeeper *nk, const struct msghdr *h)
 	nk->netns = fds[0];
 	nk->dns_udp = fds[1];
 	nk->dns_tcp = fds[2];
-	if (can_veth(nk))
-		way_veth(nk);
-	else
-		way_pasta(nk);
+	answer_names(nk);
 }
 
 static void on_inside(struct netkeeper *nk)
@@ -330,10 +338,12 @@ static void on_inside(struct netkeeper *nk)
 	}
 	if (m.word == WORD_MADE)
 		on_made(nk, &h);
-	else if (m.word == WORD_SETTLED) {
-		answer_names(nk);
+	else if (m.word == WORD_WANTED && can_veth(nk))
+		way_veth(nk);
+	else if (m.word == WORD_WANTED)
+		way_pasta(nk);
+	else if (m.word == WORD_SETTLED)
 		lock_in();
-	}
 }
 
 /* The process inside ends when the supervisor hangs up; with it we do. */
@@ -343,8 +353,10 @@ static void reap(struct netkeeper *nk)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == nk->inside_pid)
+		if (pid == nk->inside_pid) {
+			veth_remove(nk);
 			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_STRAIT);
+		}
 		if (pid == nk->pasta_pid) {
 			nk->pasta_pid = 0;
 			no_way_out(nk, "pasta ended");

@@ -17,6 +17,7 @@
 
 enum {
 	WORD_MADE = 1, /* inside: the namespace, two sockets for names */
+	WORD_WANTED,   /* inside: the guest sends something out */
 	WORD_VETH,     /* netkeeper: a veth pair is there */
 	WORD_NONE,     /* netkeeper: there will be no way out (text: why) */
 	WORD_SETTLED,  /* inside: the way out works, or never will */

@@ -41,12 +41,14 @@ static int mem_mount(uint64_t size)
 	return mnt;
 }
 
-static void make_mem(struct mount_opt *m)
+static void make_mem(const struct run_opts *o, struct mount_opt *m)
 {
 	m->fd = mem_mount(m->size ? m->size : MEM_DEFAULT);
 	if (m->fd < 0)
 		die(EXIT_STRAIT, "cannot make the memory file system for %s: %s", m->guest,
 		    strerror(errno));
+	if (o->squash && fchownat(m->fd, "", o->squash_uid, o->squash_gid, AT_EMPTY_PATH))
+		die(EXIT_STRAIT, "cannot give %s to the guest: %s", m->guest, strerror(errno));
 }
 
 static void make_dir(const struct run_opts *o, struct mount_opt *m)
@@ -71,11 +73,21 @@ static void make_dir(const struct run_opts *o, struct mount_opt *m)
 	if (syscall(SYS_mount_setattr, m->fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &a, sizeof(a)))
 		die(EXIT_STRAIT, "-v %s: cannot be mounted%s: %s", m->source,
 		    m->read_only ? " read-only" : "", strerror(errno));
-	if (geteuid() == 0 && !o->rootless && !o->no_squash && !o->uid && !m->read_only &&
-	    (st.st_mode & 0002) == 0 && !getenv("SUDO_UID"))
-		say("note: -v %s: the guest's root is \"nobody\" there and may not write; "
+	if (o->squash && !o->uid && !m->read_only && st.st_uid != o->squash_uid &&
+	    (st.st_mode & 0002) == 0)
+		say("note: -v %s: the guest's root is user %u there and may not write; "
 		    "--no-squash makes it root",
-		    m->source);
+		    m->source, o->squash_uid);
+}
+
+/* Files of an empty root belong to the guest's root, whoever that is. */
+static const struct run_opts *g_owner;
+
+static void own(int root, const char *path)
+{
+	if (g_owner->squash &&
+	    fchownat(root, path, g_owner->squash_uid, g_owner->squash_gid, AT_SYMLINK_NOFOLLOW))
+		die(EXIT_STRAIT, "cannot give /%s to the guest: %s", path, strerror(errno));
 }
 
 static void put_dir(int root, const char *path, mode_t mode)
@@ -84,6 +96,7 @@ static void put_dir(int root, const char *path, mode_t mode)
 		die(EXIT_STRAIT, "cannot make /%s for the guest: %s", path, strerror(errno));
 	if (fchmodat(root, path, mode, 0))
 		die(EXIT_STRAIT, "cannot make /%s for the guest: %s", path, strerror(errno));
+	own(root, path);
 }
 
 static void put_file(int root, const char *path, char *text)
@@ -95,6 +108,7 @@ static void put_file(int root, const char *path, char *text)
 		die(EXIT_STRAIT, "cannot write /%s for the guest: %s", path, strerror(errno));
 	close(fd);
 	free(text);
+	own(root, path);
 }
 
 /* The machine's resolver, for a guest that uses the machine's stack. */
@@ -127,6 +141,7 @@ static void put_localtime(int root)
 		die(EXIT_STRAIT, "cannot write /etc/localtime for the guest: %s",
 		    strerror(errno));
 	close(to);
+	own(root, "etc/localtime");
 }
 
 static void fill_etc(const struct run_opts *o, const struct net_plan *net, int root)
@@ -171,7 +186,11 @@ static void make_path(int root, const char *path)
 		p += strspn(p, "/");
 		p += strcspn(p, "/");
 		snprintf(part, sizeof(part), "%.*s", (int)(p - path), path);
-		if (part[1] && mkdirat(root, part + 1, 0755) && errno != EEXIST)
+		if (!part[1])
+			continue;
+		if (!mkdirat(root, part + 1, 0755))
+			own(root, part + 1);
+		else if (errno != EEXIST)
 			die(EXIT_STRAIT, "cannot make %s for the guest: %s", part,
 			    strerror(errno));
 	}
@@ -219,6 +238,7 @@ void mounts_make(struct run_opts *o, const struct net_plan *net)
 	mode_t mask = umask(0);
 	bool has_root = false;
 
+	g_owner = o;
 	for (unsigned i = 0; i < o->n_mounts; i++)
 		has_root |= !strcmp(o->mounts[i].guest, "/");
 	if (!has_root) {
@@ -232,7 +252,7 @@ void mounts_make(struct run_opts *o, const struct net_plan *net)
 		if (o->mounts[i].source)
 			make_dir(o, &o->mounts[i]);
 		else
-			make_mem(&o->mounts[i]);
+			make_mem(o, &o->mounts[i]);
 	}
 	if (!o->mounts[0].source) {
 		static const struct {

@@ -5,6 +5,8 @@
  * It makes the namespace and the TAP, hands the TAP to the supervisor, carries
  * published ports, and sets up its end of the way out as the netkeeper says.
  */
+#include "tools/strait/child.h"
+#include "tools/strait/hold.h"
 #include "tools/strait/keeper_priv.h"
 #include "tools/strait/nl.h"
 #include "tools/strait/relay.h"
@@ -12,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
@@ -26,6 +29,7 @@
 #include <unistd.h>
 
 #define TXQUEUE 10000u /* frames: a TAP's default drops under load */
+#define OUT_MS 10000   /* the way out must be there by then */
 #define DRAIN_MS 3000  /* for connections under way when the guest is gone */
 #define DNS_PORT 53
 
@@ -34,6 +38,9 @@ struct inside {
 	int netkeeper;           /* socket to it */
 	int nl;
 	int routes;              /* a socket that hears of new routes; -1 */
+	struct hold hold;
+	bool wanted;             /* the way out was asked for */
+	uint64_t out_by;         /* monotonic ms: later than this it will not come */
 	struct relay *relay;
 	bool stopping;
 };
@@ -60,7 +67,10 @@ static int make_tap(struct keeper_msg *m)
 	if (fd < 0)
 		tun_fail(errno);
 	strcpy(ifr.ifr_name, NET_TAP);
-	if (ioctl(fd, TUNSETIFF, &ifr) || ioctl(fd, TUNSETVNETHDRSZ, &size))
+	/* Persistent: else the last to close it waits for the kernel's network to
+	 * come to rest.  The namespace takes it along when it ends. */
+	if (ioctl(fd, TUNSETIFF, &ifr) || ioctl(fd, TUNSETPERSIST, 1) ||
+	    ioctl(fd, TUNSETVNETHDRSZ, &size))
 		tun_fail(errno);
 	m->vnet_hdr = (uint32_t)size;
 	m->offload = ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM) ? 0 : TUN_F_CSUM;
@@ -154,12 +164,30 @@ static void put(const char *path, const char *text)
 	close(fd);
 }
 
-/* Let the guest's packets through.  Before this they are dropped without a word,
- * so what is sent too early is sent again, not refused. */
+/* What the guest sends out may pass; here only, not on the machine.  What was held
+ * comes back from a device that has no route to the guest. */
 static void forward(void)
 {
 	put("/proc/sys/net/ipv6/conf/all/forwarding", "1");
 	put("/proc/sys/net/ipv4/ip_forward", "1");
+	put("/proc/sys/net/ipv4/conf/all/rp_filter", "0");
+	put("/proc/sys/net/ipv4/conf/" HOLD_DEVICE "/rp_filter", "0");
+}
+
+/* Of what only root may, keep what the way out needs; in the end nothing. */
+static void lock_in(bool settled)
+{
+	const struct child_spec spec = {
+		.what = "the guest's network",
+		.root = ROOT_EMPTY,
+		.gate = -1,
+		.exec_fd = -1,
+		.caps = settled ? 0 : 1ull << CAP_NET_ADMIN | 1ull << CAP_SETPCAP,
+	};
+
+	if (!settled)
+		child_lock_files(&spec);
+	child_lock_rights(&spec);
 }
 
 static void report(struct inside *in, const char *why)
@@ -167,8 +195,14 @@ static void report(struct inside *in, const char *why)
 	struct keeper_msg m = { .word = why ? KEEPER_NO_OUT : KEEPER_OUT };
 	struct keeper_word_msg w = { .word = WORD_SETTLED };
 
-	if (why)
+	if (why) {
 		snprintf(m.text, sizeof(m.text), "%s", why);
+		hold_refuse(&in->hold, in->nl);
+	} else {
+		hold_release(&in->hold);
+	}
+	in->out_by = 0;
+	lock_in(true);
 	(void)keeper_send(in->k->sock, &m, sizeof(m), NULL, 0);
 	(void)keeper_send(in->netkeeper, &w, sizeof(w), NULL, 0);
 	if (in->routes >= 0)
@@ -190,7 +224,6 @@ static void veth_inside(struct inside *in)
 	}
 	if (!nl_addr6(in->nl, i, &me6, NET_PREFIX6))
 		(void)nl_route6(in->nl, i, NULL, 0, &via6);
-	forward();
 	report(in, NULL);
 }
 
@@ -236,7 +269,6 @@ static void pasta_inside(struct inside *in)
 		report(in, why);
 		return;
 	}
-	forward();
 	report(in, NULL); /* the socket stays open: the tables are its */
 }
 
@@ -247,6 +279,26 @@ static void on_routes(struct inside *in)
 
 	if (n > 0 && is_default_route(buf, (size_t)n))
 		pasta_inside(in);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void on_hold(struct inside *in)
+{
+	struct keeper_word_msg m = { .word = WORD_WANTED };
+
+	if (!hold_read(&in->hold) || in->wanted)
+		return;
+	in->wanted = true;
+	in->out_by = now_ms() + OUT_MS;
+	watch_routes(in);
+	(void)keeper_send(in->netkeeper, &m, sizeof(m), NULL, 0);
 }
 
 static void on_netkeeper(struct inside *in)
@@ -278,28 +330,21 @@ static void on_supervisor(struct inside *in)
 	relay_stop_listening(in->relay);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void serve(struct inside *in)
 {
 	uint64_t end = 0;
 
 	while (!in->stopping || (relay_open(in->relay) && now_ms() < end)) {
-		struct pollfd p[4] = {
+		int wait = in->stopping ? 50 : in->out_by ? 500 : relay_timeout(in->relay);
+		struct pollfd p[5] = {
 			{ .fd = relay_fd(in->relay), .events = POLLIN },
 			{ .fd = in->netkeeper, .events = POLLIN },
 			{ .fd = in->routes, .events = POLLIN },
 			{ .fd = in->stopping ? -1 : in->k->sock, .events = POLLIN },
+			{ .fd = in->hold.fd, .events = POLLIN },
 		};
 
-		if (poll(p, 4, in->stopping ? 50 : relay_timeout(in->relay)) < 0 &&
-		    errno != EINTR)
+		if (poll(p, 5, wait) < 0 && errno != EINTR)
 			return;
 		relay_step(in->relay);
 		if (p[1].revents)
@@ -310,12 +355,17 @@ static void serve(struct inside *in)
 			on_supervisor(in);
 			end = now_ms() + DRAIN_MS;
 		}
+		if (p[4].revents & POLLIN && in->hold.fd >= 0)
+			on_hold(in);
+		if (in->out_by && now_ms() > in->out_by)
+			report(in, "it did not come up in time");
 	}
 }
 
 int inside_main(const struct keeper *k, int netkeeper)
 {
 	struct inside in = { .k = k, .netkeeper = netkeeper, .routes = -1 };
+	int err;
 	struct keeper_msg m = { .word = KEEPER_TAP };
 
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS))
@@ -328,10 +378,15 @@ int inside_main(const struct keeper *k, int netkeeper)
 
 	configure_tap(&in);
 	send_tap(&in, &m, tap);
-	close(tap); /* netd's alone: it goes with it */
-	watch_routes(&in);
+	close(tap); /* netd's alone from here on */
+	err = hold_open(&in.hold, in.nl, k->plan);
+	if (err)
+		die(EXIT_STRAIT, "--net lwip: cannot make the device %s: %s", HOLD_DEVICE,
+		    strerror(-err));
+	forward();
 	tell_netkeeper(&in);
 	publish(&in);
+	lock_in(false);
 	serve(&in);
 	return 0;
 }

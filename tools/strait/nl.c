@@ -157,6 +157,19 @@ int nl_link_up(int sock, int index, uint32_t mtu, uint32_t txqlen)
 	return nl_call(sock, &r);
 }
 
+int nl_link_down(int sock, int index)
+{
+	struct nl_req r;
+	struct ifinfomsg i = {
+		.ifi_family = AF_UNSPEC,
+		.ifi_index = index,
+		.ifi_change = IFF_UP,
+	};
+
+	nl_begin(&r, RTM_NEWLINK, 0, &i, sizeof(i));
+	return nl_call(sock, &r);
+}
+
 int nl_link_veth(int sock, const char *name, const char *peer, int netns_fd, uint32_t mtu)
 {
 	struct nl_req r;
@@ -219,7 +232,7 @@ int nl_addr6(int sock, int index, const struct in6_addr *a, unsigned prefix)
 }
 
 static int add_route(int sock, int index, uint8_t family, const void *dst, unsigned prefix,
-                     const void *via, uint32_t len)
+                     const void *via, uint32_t len, uint32_t metric)
 {
 	struct nl_req r;
 	struct rtmsg m = {
@@ -227,14 +240,17 @@ static int add_route(int sock, int index, uint8_t family, const void *dst, unsig
 		.rtm_dst_len = dst ? (uint8_t)prefix : 0,
 		.rtm_table = RT_TABLE_MAIN,
 		.rtm_protocol = RTPROT_STATIC,
-		.rtm_scope = RT_SCOPE_UNIVERSE,
+		.rtm_scope = via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
 		.rtm_type = RTN_UNICAST,
 	};
 
 	nl_begin(&r, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &m, sizeof(m));
 	if (dst)
 		nl_attr(&r, RTA_DST, dst, len);
-	nl_attr(&r, RTA_GATEWAY, via, len);
+	if (via)
+		nl_attr(&r, RTA_GATEWAY, via, len);
+	if (metric)
+		nl_attr_u32(&r, RTA_PRIORITY, metric);
 	nl_attr_u32(&r, RTA_OIF, (uint32_t)index);
 	return nl_call(sock, &r);
 }
@@ -242,13 +258,23 @@ static int add_route(int sock, int index, uint8_t family, const void *dst, unsig
 int nl_route4(int sock, int index, const struct in_addr *dst, unsigned prefix,
               struct in_addr via)
 {
-	return add_route(sock, index, AF_INET, dst, prefix, &via, sizeof(via));
+	return add_route(sock, index, AF_INET, dst, prefix, &via, sizeof(via), 0);
 }
 
 int nl_route6(int sock, int index, const struct in6_addr *dst, unsigned prefix,
               const struct in6_addr *via)
 {
-	return add_route(sock, index, AF_INET6, dst, prefix, via, sizeof(*via));
+	return add_route(sock, index, AF_INET6, dst, prefix, via, sizeof(*via), 0);
+}
+
+int nl_default4(int sock, int index, uint32_t metric)
+{
+	return add_route(sock, index, AF_INET, NULL, 0, NULL, 4, metric);
+}
+
+int nl_default6(int sock, int index, uint32_t metric)
+{
+	return add_route(sock, index, AF_INET6, NULL, 0, NULL, 16, metric);
 }
 
 /* The IPv4 network in an answer to RTM_GETADDR or RTM_GETROUTE. */

@@ -35,6 +35,7 @@ int nl_call(int sock, struct nl_req *r);
 /* Links.  @index is what if_nametoindex() gives in the socket's namespace. */
 int nl_link_index(int sock, const char *name);
 int nl_link_up(int sock, int index, uint32_t mtu, uint32_t txqlen);
+int nl_link_down(int sock, int index);
 /* A pair, @peer in the namespace of @netns_fd; both with @mtu. */
 int nl_link_veth(int sock, const char *name, const char *peer, int netns_fd, uint32_t mtu);
 int nl_link_delete(int sock, const char *name);
@@ -45,6 +46,10 @@ int nl_route4(int sock, int index, const struct in_addr *dst, unsigned prefix,
               struct in_addr via);
 int nl_route6(int sock, int index, const struct in6_addr *dst, unsigned prefix,
               const struct in6_addr *via);
+
+/* A default route into a device without a gateway, of low preference. */
+int nl_default4(int sock, int index, uint32_t metric);
+int nl_default6(int sock, int index, uint32_t metric);
 
 /* Call @fn for every IPv4 address and IPv4 route of the namespace. */
 int nl_each_net4(int sock, void (*fn)(void *ctx, uint32_t net, unsigned prefix), void *ctx);

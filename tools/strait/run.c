@@ -439,6 +439,25 @@ static void take_name(struct run *r)
 	run_watch(r, r->name_sock, SRC_NAME);
 }
 
+/* Whom the guest's root is on files: behind sudo who called it, else nobody. */
+static uint32_t squash_id(const char *sudo)
+{
+	const char *v = getenv(sudo);
+	char *end;
+	unsigned long id = v ? strtoul(v, &end, 10) : 65534u;
+
+	return v && (end == v || *end || id >= UINT32_MAX) ? 65534u : (uint32_t)id;
+}
+
+static void choose_squash(struct run_opts *o)
+{
+	o->squash = !o->rootless && !o->no_squash;
+	if (!o->squash)
+		return;
+	o->squash_uid = squash_id("SUDO_UID");
+	o->squash_gid = squash_id("SUDO_GID");
+}
+
 static void prepare(struct run *r, int argc, char **argv)
 {
 	r->result = -1;
@@ -453,6 +472,7 @@ static void prepare(struct run *r, int argc, char **argv)
 	if (r->o.trace)
 		r->trace_fd = tracefile_create(r->o.trace);
 	r->o.rootless = userns_enter();
+	choose_squash(&r->o);
 	if (r->o.net == NET_LWIP)
 		net_plan_choose(&r->net, r->o.name);
 }

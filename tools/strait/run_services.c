@@ -173,15 +173,6 @@ static void send_or_fail(struct run *r, struct service *s, const Control__Contro
 		run_fail(r, "cannot talk to %s: %s", s->name, strerror(-err));
 }
 
-static uint32_t squash_id(const char *sudo)
-{
-	const char *v = getenv(sudo);
-	char *end;
-	unsigned long id = v ? strtoul(v, &end, 10) : NOBODY;
-
-	return v && (end == v || *end || id >= UINT32_MAX) ? NOBODY : (uint32_t)id;
-}
-
 /* Fill the mounts; their descriptors follow in fds.  Returns their number. */
 static int fill_file(struct run *r, Control__FileConfig *f, Control__Mount *m,
                      Control__Mount **list, int *fds)
@@ -205,9 +196,9 @@ static int fill_file(struct run *r, Control__FileConfig *f, Control__Mount *m,
 	f->n_mounts = r->o.n_mounts;
 	/* Rootless, the only id we have is the caller's, and it shows as 0. */
 	f->can_setcred = !r->o.rootless;
-	f->squash = !r->o.rootless && !r->o.no_squash;
-	f->squash_uid = squash_id("SUDO_UID");
-	f->squash_gid = squash_id("SUDO_GID");
+	f->squash = r->o.squash;
+	f->squash_uid = r->o.squash_uid;
+	f->squash_gid = r->o.squash_gid;
 	return n;
 }
 

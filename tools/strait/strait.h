@@ -66,6 +66,8 @@ struct run_opts {
 	bool strace;
 	bool no_squash;
 	bool rootless;      /* in a user namespace of our own */
+	bool squash;        /* on files, the guest's root is this user: */
+	uint32_t squash_uid, squash_gid;
 };
 
 /* One sentence on stderr, with "strait: " before it and a newline after. */
