@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# curl in a guest fetches 100 MiB from a server of the host and sends it back, over
+# netd's TCP and the way out of its namespace.  Runs in a network namespace of its own.
+[ "$(id -u)" = 0 ] || { echo "needs root for a network namespace" >&2; exit 77; }
+if [ "${1:-}" != inside ]; then
+	exec unshare -n "$0" inside
+fi
+. "$STRAIT_SRC/tests/e2e/programs/lib.sh"
+ip link set lo up
+ip link add far0 type dummy
+ip addr add 192.0.2.1/24 dev far0
+ip link set far0 up
+mkdir "$T/srv" "$T/d"
+head -c 104857600 /dev/urandom >"$T/srv/big"
+cat >"$T/server.py" <<'PY'
+import http.server, os, sys
+os.chdir(sys.argv[1])
+class H(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_PUT(self):
+        left = int(self.headers["Content-Length"])
+        with open("put" + self.path.replace("/", "-"), "wb") as f:
+            while left:
+                b = self.rfile.read(min(left, 65536))
+                if not b: break
+                f.write(b); left -= len(b)
+        self.send_response(201); self.send_header("Content-Length", "0"); self.end_headers()
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer(("0.0.0.0", 8000), H).serve_forever()
+PY
+background python3 "$T/server.py" "$T/srv"
+up 8000 || fail the_hosts_server_listens
+c() { "$S" run -v "$T/d:/d" -w /d "$P/curl/bin/curl" -sS -f -m 120 "$@"; }
+want curl_fetches_100_mib c -o got http://192.0.2.1:8000/big
+same what_came_is_what_was_sent "$T/srv/big" "$T/d/got"
+want curl_sends_it_back c -T got http://192.0.2.1:8000/back
+same what_went_back_is_equal "$T/srv/big" "$T/srv/put-back"
+"$S" run "$P/curl/bin/curl" -sS -m 10 http://192.0.2.1:9/ >"$T/log" 2>&1
+[ $? = 7 ] || fail a_refused_port_is_curls_exit_7
+ok a_refused_port_is_curls_exit_7
