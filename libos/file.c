@@ -238,11 +238,11 @@ static void on_lost(void)
 }
 
 static const struct rpc_chan_ops g_chan_ops = {
-	.service_id = RPC_SERVICE_FILE,
-	.service = &file__file__descriptor,
-	.on_event = on_event,
-	.on_done = file_lock_on_done,
-	.on_lost = on_lost,
+        .service_id = RPC_SERVICE_FILE,
+        .service = &file__file__descriptor,
+        .on_event = on_event,
+        .on_done = file_lock_on_done,
+        .on_lost = on_lost,
 };
 
 int file_init(void)
@@ -253,9 +253,9 @@ int file_init(void)
 		return path_init(g_config.cwd);
 	r = rpc_attach(&g_file_chan, &g_config.file, &g_chan_ops);
 	if (r < 0) {
-		rpc_log("fsd", r == -EPROTO
-		                       ? "no protocol version in common with this program"
-		                       : "cannot attach to the file service");
+		rpc_log("fsd",
+		        r == -EPROTO ? "no protocol version in common with this program"
+		                     : "cannot attach to the file service");
 		return r;
 	}
 	g_present = true;

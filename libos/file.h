@@ -35,25 +35,25 @@ struct fmap;  /* fmap.h */
 struct fpath; /* path.h */
 
 struct fnode {
-	struct fnode *next;            /* hash chain; under the table's lock */
+	struct fnode *next; /* hash chain; under the table's lock */
 	uint64_t dev, ino;
-	uint32_t refs;                 /* under the table's lock */
-	_Atomic bool posix_locks;      /* this process may hold POSIX locks on it */
-	struct fmap *_Atomic map;      /* memory of shared mappings, or NULL */
+	uint32_t refs;            /* under the table's lock */
+	_Atomic bool posix_locks; /* this process may hold POSIX locks on it */
+	struct fmap *_Atomic map; /* memory of shared mappings, or NULL */
 };
 
 struct file {
-	struct ofd ofd;                /* first */
-	uint32_t handle;               /* constant */
-	uint32_t mode;                 /* st_mode when opened: the type counts */
-	uint32_t mount_flags;          /* FILE_MOUNT_* */
-	bool root;                     /* the guest's root directory */
+	struct ofd ofd;       /* first */
+	uint32_t handle;      /* constant */
+	uint32_t mode;        /* st_mode when opened: the type counts */
+	uint32_t mount_flags; /* FILE_MOUNT_* */
+	bool root;            /* the guest's root directory */
 	uint8_t id_len;
-	uint8_t id[FILE_ID_MAX];       /* persistent identity, as fsd gave it */
+	uint8_t id[FILE_ID_MAX]; /* persistent identity, as fsd gave it */
 	uint64_t dev, ino;
-	struct fnode *node;            /* regular files and directories; NULL: O_PATH */
-	struct file *next;             /* free list */
-	char path[FILE_PATH_KEPT];     /* normal form of what it was opened by; "": long */
+	struct fnode *node;        /* regular files and directories; NULL: O_PATH */
+	struct file *next;         /* free list */
+	char path[FILE_PATH_KEPT]; /* normal form of what it was opened by; "": long */
 };
 
 static inline struct file *file_of(struct ofd *o)
@@ -73,9 +73,10 @@ bool file_present(void);
 
 /* ---- calls ---- */
 
-#define FILE_CALL(method, Rep, req, call)                                                \
-	file__file__##method(rpc_service(&g_file_chan), (req),                                 \
-	               (File__##Rep##_Closure)(void (*)(void))rpc_reply_taken, (call))
+#define FILE_CALL(method, Rep, req, call)                                              \
+	file__file__##method(rpc_service(&g_file_chan), (req),                         \
+	                     (File__##Rep##_Closure)(void (*)(void))rpc_reply_taken,   \
+	                     (call))
 
 /* Method numbers of posts (index in the service block of file.proto). */
 #define FILE_POST_RELEASE 2u
@@ -118,8 +119,8 @@ void file_release(struct ofd *o);
 
 /* Open @path from @base as a new description.  @flags: Linux's.  FIFOs become
  * pipes; so *@out may be of another kind.  umask is applied here. */
-long file_open_at(const struct fpath *p, uint32_t flags, uint32_t mode, uint32_t resolve,
-                  struct ofd **out);
+long file_open_at(const struct fpath *p, uint32_t flags, uint32_t mode,
+                  uint32_t resolve, struct ofd **out);
 
 /* Ask which directory is the root, for file.root of later opens. */
 void file_know_root(void);

@@ -115,7 +115,8 @@ static long chown_at(struct fpath *p, uint32_t uid, uint32_t gid, int flags)
 	File__SetAttrReq req = FILE__SET_ATTR_REQ__INIT;
 	long r;
 
-	req.what = (uid != ID_KEEP ? FILE_SET_UID : 0) | (gid != ID_KEEP ? FILE_SET_GID : 0);
+	req.what = (uid != ID_KEEP ? FILE_SET_UID : 0) |
+	           (gid != ID_KEEP ? FILE_SET_GID : 0);
 	req.uid = uid;
 	req.gid = gid;
 	if (p->where == PATH_FSD)
@@ -128,7 +129,8 @@ static long chown_at(struct fpath *p, uint32_t uid, uint32_t gid, int flags)
 	return r;
 }
 
-static long do_chown(int dirfd, const char *user_path, uint32_t uid, uint32_t gid, int flags)
+static long do_chown(int dirfd, const char *user_path, uint32_t uid, uint32_t gid,
+                     int flags)
 {
 	struct fpath p;
 	long r;
@@ -149,7 +151,8 @@ SYSCALL(lchown, const char *user_path, uint32_t uid, uint32_t gid)
 	return do_chown(AT_FDCWD, user_path, uid, gid, AT_SYMLINK_NOFOLLOW);
 }
 
-SYSCALL(fchownat, int dirfd, const char *user_path, uint32_t uid, uint32_t gid, int flags)
+SYSCALL(fchownat, int dirfd, const char *user_path, uint32_t uid, uint32_t gid,
+        int flags)
 {
 	return do_chown(dirfd, user_path, uid, gid, flags);
 }
@@ -189,7 +192,8 @@ static long utimens_at(struct fpath *p, const struct timespec t[2], int flags)
 	return r;
 }
 
-static long do_utimens(int dirfd, const char *user_path, const struct timespec t[2], int flags)
+static long do_utimens(int dirfd, const char *user_path, const struct timespec t[2],
+                       int flags)
 {
 	struct fpath p;
 	long r;
@@ -274,14 +278,16 @@ SYSCALL(truncate, const char *user_path, int64_t size)
 		return r;
 	req.what = FILE_SET_SIZE;
 	req.size = (uint64_t)size;
-	if (p.where == PATH_FSD && size > 0 && limits_file_room((uint64_t)size - 1, 1) == 0) {
+	if (p.where == PATH_FSD && size > 0 &&
+	    limits_file_room((uint64_t)size - 1, 1) == 0) {
 		r = -EFBIG;
 	} else if (p.where == PATH_FSD) {
 		r = file_set_attr(&p, 0, &req);
 	} else if (p.where == PATH_LOCAL) {
 		r = local_truncate(p.text, (uint64_t)size);
 	} else {
-		r = p.ofd->ops->truncate ? p.ofd->ops->truncate(p.ofd, (uint64_t)size) : -EINVAL;
+		r = p.ofd->ops->truncate ? p.ofd->ops->truncate(p.ofd, (uint64_t)size)
+		                         : -EINVAL;
 	}
 	path_put(&p);
 	return r;

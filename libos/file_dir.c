@@ -161,7 +161,8 @@ long file_getdents(struct ofd *o, void *user_buf, size_t len, bool old_layout)
 	if (r < 0)
 		return r;
 	cookie = o->pos;
-	r = next_records(f, buf, len < sizeof(buf) ? len : sizeof(buf), old_layout, &cookie);
+	r = next_records(f, buf, len < sizeof(buf) ? len : sizeof(buf), old_layout,
+	                 &cookie);
 	if (r > 0 && user_copy_out(user_buf, buf, (size_t)r))
 		r = -EFAULT;
 	if (r >= 0)

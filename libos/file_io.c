@@ -38,7 +38,8 @@ int file_cred(uint32_t *cred)
 	struct rpc_call call;
 
 	*cred = c->index;
-	if (atomic_load_explicit(&told[c->index], memory_order_acquire) == c->version + 1)
+	if (atomic_load_explicit(&told[c->index], memory_order_acquire) ==
+	    c->version + 1)
 		return 0;
 	rpc_call_init(&call);
 	req.cred = c->index;
@@ -126,7 +127,7 @@ struct write_out {
 	struct file *f;
 	uint32_t sync;
 	bool append;
-	uint64_t off;  /* in: where, unless append; out: where the first byte went */
+	uint64_t off; /* in: where, unless append; out: where the first byte went */
 };
 
 /* One piece; the number of bytes written or an error. */
@@ -523,41 +524,41 @@ static long dir_write(struct ofd *o, struct uio *u, const uint64_t *pos)
 }
 
 const struct ofd_ops g_file_ops = {
-	.kind = OFD_FILE,
-	.read = file_read,
-	.write = file_write,
-	.poll = file_poll,
-	.seek = file_seek,
-	.ioctl = file_ioctl,
-	.stat = file_stat,
-	.truncate = file_truncate,
-	.sync = file_sync,
-	.fallocate = file_fallocate,
-	.lock = file_lock,
-	.flock = file_flock,
-	.mmap = filemap_mmap,
-	.close = file_close,
-	.release = file_release,
+        .kind = OFD_FILE,
+        .read = file_read,
+        .write = file_write,
+        .poll = file_poll,
+        .seek = file_seek,
+        .ioctl = file_ioctl,
+        .stat = file_stat,
+        .truncate = file_truncate,
+        .sync = file_sync,
+        .fallocate = file_fallocate,
+        .lock = file_lock,
+        .flock = file_flock,
+        .mmap = filemap_mmap,
+        .close = file_close,
+        .release = file_release,
 };
 
 const struct ofd_ops g_file_dir_ops = {
-	.kind = OFD_FILE,
-	.read = dir_read,
-	.write = dir_write,
-	.poll = file_poll,
-	.seek = file_dir_seek,
-	.ioctl = file_ioctl,
-	.stat = file_stat,
-	.sync = file_sync,
-	.getdents = file_getdents,
-	.lock = file_lock,
-	.flock = file_flock,
-	.close = file_close,
-	.release = file_release,
+        .kind = OFD_FILE,
+        .read = dir_read,
+        .write = dir_write,
+        .poll = file_poll,
+        .seek = file_dir_seek,
+        .ioctl = file_ioctl,
+        .stat = file_stat,
+        .sync = file_sync,
+        .getdents = file_getdents,
+        .lock = file_lock,
+        .flock = file_flock,
+        .close = file_close,
+        .release = file_release,
 };
 
 const struct ofd_ops g_file_path_ops = {
-	.kind = OFD_FILE,
-	.stat = file_stat,
-	.release = file_release,
+        .kind = OFD_FILE,
+        .stat = file_stat,
+        .release = file_release,
 };

@@ -35,7 +35,7 @@ struct lock_waiter {
 	struct lock_waiter *next; /* under g_wait_lock */
 	uint64_t ticket;
 	struct thread *thread;
-	bool done;                /* under g_wait_lock */
+	bool done; /* under g_wait_lock */
 	int err;
 };
 
@@ -140,7 +140,8 @@ static long send_lock(File__LockReq *req)
 	FILE_CALL(lock, LockRep, req, &call);
 	r = call.err;
 	if (req->wait) {
-		if (r == 0 && (call.queued || ((const File__LockRep *)call.reply)->queued))
+		if (r == 0 &&
+		    (call.queued || ((const File__LockRep *)call.reply)->queued))
 			r = wait_for_done(&w);
 		waiter_unlist(&w);
 	}
@@ -247,7 +248,8 @@ long file_lock(struct ofd *o, int cmd, struct flock *fl)
 		return send_getlock(&req, fl);
 	/* Before the call: a close() beside it must not miss the lock. */
 	if (!ofd && f->node && fl->l_type != F_UNLCK)
-		atomic_store_explicit(&f->node->posix_locks, true, memory_order_release);
+		atomic_store_explicit(&f->node->posix_locks, true,
+		                      memory_order_release);
 	return send_lock(&req);
 }
 

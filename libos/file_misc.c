@@ -88,7 +88,8 @@ SYSCALL(sync_file_range, int fd, int64_t off, int64_t len, unsigned flags)
 
 	if (!o)
 		return -EBADF;
-	if ((flags & ~7u) || off < 0 || len < 0 || __builtin_add_overflow(off, len, &end))
+	if ((flags & ~7u) || off < 0 || len < 0 ||
+	    __builtin_add_overflow(off, len, &end))
 		r = -EINVAL;
 	else if (is_stream(o))
 		r = -ESPIPE;

@@ -259,8 +259,8 @@ struct two {
 };
 
 /* Both paths, or neither. */
-static long get_two(struct two *t, int from_fd, const char *user_from, unsigned from_flags,
-                    int to_fd, const char *user_to)
+static long get_two(struct two *t, int from_fd, const char *user_from,
+                    unsigned from_flags, int to_fd, const char *user_to)
 {
 	long r = path_get(&t->from, from_fd, user_from, from_flags);
 
@@ -295,7 +295,8 @@ static long do_link(int from_fd, const char *user_from, int to_fd, const char *u
 	if (r < 0)
 		return r;
 	if (t.from.where == PATH_FSD && t.to.where == PATH_FSD)
-		r = t.to.len ? fsd_link(&t.from, &t.to, (uint32_t)flags & AT_SYMLINK_FOLLOW)
+		r = t.to.len ? fsd_link(&t.from, &t.to,
+		                        (uint32_t)flags & AT_SYMLINK_FOLLOW)
 		             : -EEXIST;
 	else if (t.from.where == PATH_LOCAL && t.to.where == PATH_LOCAL)
 		r = local_link(t.from.text, t.to.text);
@@ -310,13 +311,14 @@ SYSCALL(link, const char *user_from, const char *user_to)
 	return do_link(AT_FDCWD, user_from, AT_FDCWD, user_to, 0);
 }
 
-SYSCALL(linkat, int from_fd, const char *user_from, int to_fd, const char *user_to, int flags)
+SYSCALL(linkat, int from_fd, const char *user_from, int to_fd, const char *user_to,
+        int flags)
 {
 	return do_link(from_fd, user_from, to_fd, user_to, flags);
 }
 
-static long do_rename(int from_fd, const char *user_from, int to_fd, const char *user_to,
-                      uint32_t flags)
+static long do_rename(int from_fd, const char *user_from, int to_fd,
+                      const char *user_to, uint32_t flags)
 {
 	struct two t;
 	long r;

@@ -18,13 +18,13 @@
 #define K_TMPFILE 020000000u
 #define K_NOATIME 01000000u
 #define K_PATH 010000000u
-#define K_OPEN_FLAGS                                                                     \
-	(ABI_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |   \
-	 04010000u /* O_SYNC */ | FASYNC_FLAG | K_DIRECT | K_LARGEFILE |   \
-	 O_DIRECTORY | O_NOFOLLOW | K_NOATIME | O_CLOEXEC | K_PATH | K_TMPFILE)
+#define K_OPEN_FLAGS                                                                   \
+	(ABI_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | \
+	 04010000u /* O_SYNC */ | FASYNC_FLAG | K_DIRECT | K_LARGEFILE | O_DIRECTORY | \
+	 O_NOFOLLOW | K_NOATIME | O_CLOEXEC | K_PATH | K_TMPFILE)
 #define FASYNC_FLAG 020000u
-#define RESOLVE_KNOWN                                                                    \
-	(ABI_RESOLVE_NO_XDEV | ABI_RESOLVE_NO_MAGICLINKS | ABI_RESOLVE_NO_SYMLINKS |     \
+#define RESOLVE_KNOWN                                                                  \
+	(ABI_RESOLVE_NO_XDEV | ABI_RESOLVE_NO_MAGICLINKS | ABI_RESOLVE_NO_SYMLINKS |   \
 	 ABI_RESOLVE_BENEATH | ABI_RESOLVE_IN_ROOT | ABI_RESOLVE_CACHED)
 #define RESOLVE_SCOPED (ABI_RESOLVE_BENEATH | ABI_RESOLVE_IN_ROOT)
 #define HOW_MAX 4096u /* a page, as Linux */
@@ -39,7 +39,8 @@ uint32_t file_umask(void)
 
 SYSCALL(umask, uint32_t mask)
 {
-	return (long)atomic_exchange_explicit(&g_umask, mask & 0777, memory_order_relaxed);
+	return (long)atomic_exchange_explicit(&g_umask, mask & 0777,
+	                                      memory_order_relaxed);
 }
 
 /* The flags that the description keeps (F_GETFL). */
@@ -47,7 +48,8 @@ static uint32_t kept_flags(uint32_t flags)
 {
 	if (flags & K_PATH)
 		return flags & (K_PATH | O_DIRECTORY | O_NOFOLLOW);
-	return (flags & ~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)) |
+	return (flags &
+	        ~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC)) |
 	       K_LARGEFILE;
 }
 
@@ -76,8 +78,8 @@ static void take_answer(struct file *f, const File__OpenRep *rep, uint32_t flags
 		f->node = file_node_get(f->dev, f->ino, true);
 }
 
-static long send_open(struct file *f, const struct fpath *p, uint32_t flags, uint32_t mode,
-                      uint32_t resolve)
+static long send_open(struct file *f, const struct fpath *p, uint32_t flags,
+                      uint32_t mode, uint32_t resolve)
 {
 	File__OpenReq req = FILE__OPEN_REQ__INIT;
 	const File__OpenRep *rep;
@@ -104,8 +106,8 @@ static long send_open(struct file *f, const struct fpath *p, uint32_t flags, uin
 	return 0;
 }
 
-long file_open_at(const struct fpath *p, uint32_t flags, uint32_t mode, uint32_t resolve,
-                  struct ofd **out)
+long file_open_at(const struct fpath *p, uint32_t flags, uint32_t mode,
+                  uint32_t resolve, struct ofd **out)
 {
 	struct file *f;
 	bool special;
@@ -156,7 +158,8 @@ void file_know_root(void)
 /* ---- the calls ---- */
 
 /* Open again what @o is, which fsd does not know: /proc/self/fd/N of a pipe. */
-static long reopen_local(struct fpath *p, uint32_t flags, uint32_t mode, struct ofd **out)
+static long reopen_local(struct fpath *p, uint32_t flags, uint32_t mode,
+                         struct ofd **out)
 {
 	char name[512];
 	long n;
@@ -280,7 +283,8 @@ SYSCALL(openat2, int dirfd, const char *user_path, const char *user_how, size_t 
 
 	if (r < 0)
 		return r;
-	if ((how.flags & ~(uint64_t)K_OPEN_FLAGS) || (how.resolve & ~(uint64_t)RESOLVE_KNOWN))
+	if ((how.flags & ~(uint64_t)K_OPEN_FLAGS) ||
+	    (how.resolve & ~(uint64_t)RESOLVE_KNOWN))
 		return -EINVAL;
 	if ((how.resolve & RESOLVE_SCOPED) == RESOLVE_SCOPED)
 		return -EINVAL;

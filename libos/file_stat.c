@@ -22,7 +22,8 @@
 
 static uint32_t fsd_flags(const struct fpath *p, uint32_t at_flags)
 {
-	return p->len == 0 ? at_flags | AT_EMPTY_PATH : at_flags & ~(uint32_t)AT_EMPTY_PATH;
+	return p->len == 0 ? at_flags | AT_EMPTY_PATH
+	                   : at_flags & ~(uint32_t)AT_EMPTY_PATH;
 }
 
 void file_attr_to_kstat(const File__Attr *a, struct kstat *st)
@@ -113,7 +114,8 @@ static long do_stat(int dirfd, const char *user_path, struct kstat *user_st, int
 	struct fpath p;
 	long r;
 
-	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | K_NO_AUTOMOUNT | K_STATX_SYNC_TYPE))
+	if (flags &
+	    ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | K_NO_AUTOMOUNT | K_STATX_SYNC_TYPE))
 		return -EINVAL;
 	r = path_get(&p, dirfd, user_path, path_flags(flags));
 	if (r < 0)
@@ -169,9 +171,12 @@ static void kstat_to_statx(const struct kstat *st, struct kstatx *x)
 	x->stx_ino = st->st_ino;
 	x->stx_size = (uint64_t)st->st_size;
 	x->stx_blocks = (uint64_t)st->st_blocks;
-	x->stx_atime = (struct kstatx_time){st->st_atime_sec, (uint32_t)st->st_atime_nsec, 0};
-	x->stx_mtime = (struct kstatx_time){st->st_mtime_sec, (uint32_t)st->st_mtime_nsec, 0};
-	x->stx_ctime = (struct kstatx_time){st->st_ctime_sec, (uint32_t)st->st_ctime_nsec, 0};
+	x->stx_atime =
+	        (struct kstatx_time){st->st_atime_sec, (uint32_t)st->st_atime_nsec, 0};
+	x->stx_mtime =
+	        (struct kstatx_time){st->st_mtime_sec, (uint32_t)st->st_mtime_nsec, 0};
+	x->stx_ctime =
+	        (struct kstatx_time){st->st_ctime_sec, (uint32_t)st->st_ctime_nsec, 0};
 	x->stx_rdev_major = dev_major(st->st_rdev);
 	x->stx_rdev_minor = dev_minor(st->st_rdev);
 	x->stx_dev_major = dev_major(st->st_dev);
@@ -205,9 +210,11 @@ SYSCALL(statx, int dirfd, const char *user_path, int flags, uint32_t mask,
 	struct fpath p;
 	long r;
 
-	if ((mask & K_STATX_RESERVED) || (flags & K_STATX_SYNC_TYPE) == K_STATX_SYNC_TYPE)
+	if ((mask & K_STATX_RESERVED) ||
+	    (flags & K_STATX_SYNC_TYPE) == K_STATX_SYNC_TYPE)
 		return -EINVAL;
-	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | K_NO_AUTOMOUNT | K_STATX_SYNC_TYPE))
+	if (flags &
+	    ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | K_NO_AUTOMOUNT | K_STATX_SYNC_TYPE))
 		return -EINVAL;
 	r = path_get(&p, dirfd, user_path, path_flags(flags));
 	if (r < 0)
@@ -215,7 +222,8 @@ SYSCALL(statx, int dirfd, const char *user_path, int flags, uint32_t mask,
 	if (p.where == PATH_FSD) {
 		r = fsd_statx(&p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &x);
 	} else {
-		r = p.where == PATH_LOCAL ? local_stat(p.text, &st) : stat_ofd(p.ofd, &st);
+		r = p.where == PATH_LOCAL ? local_stat(p.text, &st)
+		                          : stat_ofd(p.ofd, &st);
 		if (r == 0)
 			kstat_to_statx(&st, &x);
 	}

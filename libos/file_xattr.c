@@ -41,7 +41,8 @@ static long begin(struct xattr_op *x, bool nofollow)
 {
 	x->req.at = x->p.base;
 	x->req.path = file_bytes(x->p.text, x->p.len);
-	x->req.flags = (nofollow ? AT_SYMLINK_NOFOLLOW : 0) | (x->p.len ? 0 : AT_EMPTY_PATH);
+	x->req.flags =
+	        (nofollow ? AT_SYMLINK_NOFOLLOW : 0) | (x->p.len ? 0 : AT_EMPTY_PATH);
 	return file_cred(&x->req.cred);
 }
 
@@ -74,7 +75,8 @@ static long refuse(const struct xattr_op *x, int err)
 /* ---- get and list: the value comes as payload ---- */
 
 /* Run with x->p taken; puts it. */
-static long fetch(struct xattr_op *x, bool nofollow, bool list, void *user_buf, size_t size)
+static long fetch(struct xattr_op *x, bool nofollow, bool list, void *user_buf,
+                  size_t size)
 {
 	struct rpc_call call;
 	struct uio u;
@@ -259,8 +261,8 @@ static long change_fd(int fd, const char *user_name, const struct xattr_value *v
 	return change(&x, false, value);
 }
 
-SYSCALL(setxattr, const char *user_path, const char *user_name, const void *value, size_t size,
-        int flags)
+SYSCALL(setxattr, const char *user_path, const char *user_name, const void *value,
+        size_t size, int flags)
 {
 	struct xattr_value v = {value, size, flags};
 
@@ -275,7 +277,8 @@ SYSCALL(lsetxattr, const char *user_path, const char *user_name, const void *val
 	return change_path(user_path, user_name, true, &v);
 }
 
-SYSCALL(fsetxattr, int fd, const char *user_name, const void *value, size_t size, int flags)
+SYSCALL(fsetxattr, int fd, const char *user_name, const void *value, size_t size,
+        int flags)
 {
 	struct xattr_value v = {value, size, flags};
 

@@ -26,11 +26,11 @@
 #define PASS_FLAGS (MAP_FIXED | K_FIXED_NOREPLACE | MAP_NORESERVE | MAP_POPULATE)
 
 struct view {
-	struct view *next;      /* g_views; under g_map_lock */
+	struct view *next; /* g_views; under g_map_lock */
 	uintptr_t start, end;
 	uint64_t off;
 	int prot;
-	struct ofd *o;          /* reference */
+	struct ofd *o; /* reference */
 	struct fmap *map;
 };
 
@@ -91,7 +91,8 @@ static struct view *view_new(struct ofd *o, struct fmap *m)
 	return v;
 }
 
-static void view_list(struct view *v, uintptr_t start, size_t len, uint64_t off, int prot)
+static void view_list(struct view *v, uintptr_t start, size_t len, uint64_t off,
+                      int prot)
 {
 	v->start = start;
 	v->end = start + len;
@@ -209,7 +210,8 @@ static long map_private(struct file *f, void *addr, size_t len, int prot, int fl
 }
 
 /* The file's map, made if need be, filled for [off, off + len). */
-static long prepare_map_locked(struct file *f, uint64_t off, size_t len, struct fmap **out)
+static long prepare_map_locked(struct file *f, uint64_t off, size_t len,
+                               struct fmap **out)
 {
 	struct fmap *m = atomic_load_explicit(&f->node->map, memory_order_acquire);
 	long r;
@@ -231,8 +233,8 @@ static long prepare_map_locked(struct file *f, uint64_t off, size_t len, struct 
 	return 0;
 }
 
-static long map_shared_locked(struct file *f, void *addr, size_t len, int prot, int flags,
-                              uint64_t off)
+static long map_shared_locked(struct file *f, void *addr, size_t len, int prot,
+                              int flags, uint64_t off)
 {
 	struct fmap *m;
 	struct view *v;
@@ -248,7 +250,8 @@ static long map_shared_locked(struct file *f, void *addr, size_t len, int prot, 
 		return -ENOMEM;
 	}
 	atomic_store_explicit(&f->node->map, m, memory_order_release);
-	at = plat_shm_map(m->shm, off, addr, len, prot, MAP_SHARED | (flags & PASS_FLAGS));
+	at = plat_shm_map(m->shm, off, addr, len, prot,
+	                  MAP_SHARED | (flags & PASS_FLAGS));
 	if (at < 0) {
 		view_free(v);
 		return at;
@@ -257,7 +260,8 @@ static long map_shared_locked(struct file *f, void *addr, size_t len, int prot, 
 	return at;
 }
 
-long filemap_mmap(struct ofd *o, void *addr, size_t len, int prot, int flags, uint64_t off)
+long filemap_mmap(struct ofd *o, void *addr, size_t len, int prot, int flags,
+                  uint64_t off)
 {
 	struct file *f = file_of(o);
 	int type = flags & MAP_TYPE;
@@ -267,7 +271,8 @@ long filemap_mmap(struct ofd *o, void *addr, size_t len, int prot, int flags, ui
 		return -ENODEV;
 	if ((o->flags & ABI_ACCMODE) == O_WRONLY)
 		return -EACCES;
-	if (type != MAP_PRIVATE && (prot & PROT_WRITE) && (o->flags & ABI_ACCMODE) != O_RDWR)
+	if (type != MAP_PRIVATE && (prot & PROT_WRITE) &&
+	    (o->flags & ABI_ACCMODE) != O_RDWR)
 		return -EACCES;
 	len = (len + PAGE - 1) & ~(size_t)(PAGE - 1);
 	if (len == 0 || off > (uint64_t)INT64_MAX - len)

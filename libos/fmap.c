@@ -240,7 +240,8 @@ long fmap_use(struct fmap *m, struct file *f)
 		return r;
 	for (uint64_t at = 0; at < m->room; at += FMAP_PART) {
 		if (m->filled[at / FMAP_PART])
-			memcpy(m->shadow + at, m->view + at, min64(FMAP_PART, m->room - at));
+			memcpy(m->shadow + at, m->view + at,
+			       min64(FMAP_PART, m->room - at));
 	}
 	m->writer = ofd_ref(&f->ofd);
 	return 0;

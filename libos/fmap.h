@@ -26,12 +26,12 @@
 struct fmap {
 	uint32_t n_views;
 	int shm;
-	uint64_t size;      /* of the file, in bytes, as last heard */
-	uint64_t room;      /* of shm, view and shadow: size in whole pages, at least one */
+	uint64_t size; /* of the file, in bytes, as last heard */
+	uint64_t room; /* of shm, view and shadow: size in whole pages, at least one */
 	uint8_t *view;
-	uint8_t *shadow;    /* NULL without writer */
-	uint8_t *filled;    /* one byte a part */
-	size_t n_filled;    /* parts that `filled` has room for */
+	uint8_t *shadow; /* NULL without writer */
+	uint8_t *filled; /* one byte a part */
+	size_t n_filled; /* parts that `filled` has room for */
 	struct ofd *reader;
 	struct ofd *writer; /* or NULL */
 };

@@ -23,8 +23,8 @@
 
 static struct {
 	struct lock lock;
-	struct ofd *ofd;          /* NULL: only before path_init() and with no fsd */
-	char text[ABI_PATH_MAX];  /* absolute and normal, as of the last chdir */
+	struct ofd *ofd;         /* NULL: only before path_init() and with no fsd */
+	char text[ABI_PATH_MAX]; /* absolute and normal, as of the last chdir */
 } g_cwd = {.text = "/"};
 
 /* ---- text ---- */
@@ -195,8 +195,8 @@ static long walk_own(struct fpath *p, unsigned flags)
 			if (r <= 0)
 				return r;
 		} else {
-			r = path_normalize(p->buf, look.target, p->norm + look.rest +
-			                                            (last ? 0 : 1));
+			r = path_normalize(p->buf, look.target,
+			                   p->norm + look.rest + (last ? 0 : 1));
 			if (r < 0)
 				return r;
 			memcpy(p->norm, p->buf, (size_t)r + 1);
@@ -297,11 +297,13 @@ static long get_scoped(struct fpath *p, int dirfd, const char *text)
 	return to_fsd(p, p->base, text);
 }
 
-static long get(struct fpath *p, int dirfd, const char *text, size_t len, unsigned flags)
+static long get(struct fpath *p, int dirfd, const char *text, size_t len,
+                unsigned flags)
 {
 	long r;
 
-	p->slash = text[len - 1] == '/' || (len >= 2 && memcmp(text + len - 2, "/.", 2) == 0);
+	p->slash = text[len - 1] == '/' ||
+	           (len >= 2 && memcmp(text + len - 2, "/.", 2) == 0);
 	if (flags & PATH_SCOPED)
 		r = get_scoped(p, dirfd, text);
 	else if (text[0] == '/')

@@ -29,10 +29,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PATH_NOFOLLOW 1u   /* a last component that is a link is meant itself */
-#define PATH_EMPTY 2u      /* AT_EMPTY_PATH: "" names the directory descriptor */
-#define PATH_NO_MAGIC 4u   /* RESOLVE_NO_MAGICLINKS: -ELOOP */
-#define PATH_SCOPED 8u     /* RESOLVE_BENEATH, IN_ROOT: stays below a directory of fsd */
+#define PATH_NOFOLLOW 1u /* a last component that is a link is meant itself */
+#define PATH_EMPTY 2u    /* AT_EMPTY_PATH: "" names the directory descriptor */
+#define PATH_NO_MAGIC 4u /* RESOLVE_NO_MAGICLINKS: -ELOOP */
+#define PATH_SCOPED 8u   /* RESOLVE_BENEATH, IN_ROOT: stays below a directory of fsd */
 
 enum path_where {
 	PATH_FSD,   /* fsd resolves p->text from handle p->base; "" is base itself */
@@ -42,23 +42,23 @@ enum path_where {
 
 struct fpath {
 	enum path_where where;
-	uint32_t base;      /* PATH_FSD: 0 is the guest's root */
+	uint32_t base; /* PATH_FSD: 0 is the guest's root */
 	const char *text;
 	uint32_t len;
-	bool slash;         /* PATH_LOCAL: the path ended in a slash (a directory is meant) */
-	bool at_cwd;        /* p->ofd is the current directory */
-	bool link;          /* PATH_LOCAL: a link or /proc/self/fd/N not to be followed */
-	struct ofd *ofd;    /* reference, or NULL */
+	bool slash;  /* PATH_LOCAL: the path ended in a slash (a directory is meant) */
+	bool at_cwd; /* p->ofd is the current directory */
+	bool link;   /* PATH_LOCAL: a link or /proc/self/fd/N not to be followed */
+	struct ofd *ofd;         /* reference, or NULL */
 	char norm[ABI_PATH_MAX]; /* normal form, when it had to be made */
 	char buf[ABI_PATH_MAX];  /* as the program gave it */
 };
 
 /* Take @user_path relative to @dirfd (AT_FDCWD or a descriptor). */
 long path_get(struct fpath *p, int dirfd, const char *user_path, unsigned flags)
-	__attribute__((warn_unused_result));
+        __attribute__((warn_unused_result));
 /* The same for a path of libos's own. */
 long path_get_text(struct fpath *p, const char *text, unsigned flags)
-	__attribute__((warn_unused_result));
+        __attribute__((warn_unused_result));
 /* What descriptor @fd refers to, as an empty path does. */
 long path_get_fd(struct fpath *p, int fd) __attribute__((warn_unused_result));
 void path_put(struct fpath *p);

@@ -27,44 +27,47 @@ static int g_case_failed, g_failed __attribute__((unused));
 static void *volatile g_bad_ptr __attribute__((unused)) = (void *)8;
 #define BAD_PTR g_bad_ptr
 
-#define EXPECT(cond)                                                                     \
-	do {                                                                             \
-		if (!(cond)) {                                                           \
-			fprintf(stderr, "%s:%d: %s: errno %d (%s)\n", __func__,          \
-			        __LINE__, #cond, errno, strerror(errno));                \
-			g_case_failed = 1;                                               \
-		}                                                                        \
+#define EXPECT(cond)                                                                   \
+	do {                                                                           \
+		if (!(cond)) {                                                         \
+			fprintf(stderr, "%s:%d: %s: errno %d (%s)\n", __func__,        \
+			        __LINE__, #cond, errno, strerror(errno));              \
+			g_case_failed = 1;                                             \
+		}                                                                      \
 	} while (0)
 
-#define EXPECT_EQ(a, b)                                                                  \
-	do {                                                                             \
-		long long a_ = (long long)(a), b_ = (long long)(b);                      \
-		if (a_ != b_) {                                                          \
-			fprintf(stderr, "%s:%d: %s is %lld, not %lld: errno %d (%s)\n",  \
-			        __func__, __LINE__, #a, a_, b_, errno, strerror(errno)); \
-			g_case_failed = 1;                                               \
-		}                                                                        \
+#define EXPECT_EQ(a, b)                                                                \
+	do {                                                                           \
+		long long a_ = (long long)(a), b_ = (long long)(b);                    \
+		if (a_ != b_) {                                                        \
+			fprintf(stderr,                                                \
+			        "%s:%d: %s is %lld, not %lld: errno %d (%s)\n",        \
+			        __func__, __LINE__, #a, a_, b_, errno,                 \
+			        strerror(errno));                                      \
+			g_case_failed = 1;                                             \
+		}                                                                      \
 	} while (0)
 
 /* @expr gives -1 with errno @e. */
-#define EXPECT_ERR(expr, e)                                                              \
-	do {                                                                             \
-		errno = 0;                                                               \
-		long r_ = (long)(expr);                                                  \
-		if (r_ != -1 || errno != (e)) {                                          \
-			fprintf(stderr, "%s:%d: %s gives %ld, errno %d (%s), not %s\n",  \
-			        __func__, __LINE__, #expr, r_, errno, strerror(errno),   \
-			        #e);                                                     \
-			g_case_failed = 1;                                               \
-		}                                                                        \
+#define EXPECT_ERR(expr, e)                                                            \
+	do {                                                                           \
+		errno = 0;                                                             \
+		long r_ = (long)(expr);                                                \
+		if (r_ != -1 || errno != (e)) {                                        \
+			fprintf(stderr,                                                \
+			        "%s:%d: %s gives %ld, errno %d (%s), not %s\n",        \
+			        __func__, __LINE__, #expr, r_, errno, strerror(errno), \
+			        #e);                                                   \
+			g_case_failed = 1;                                             \
+		}                                                                      \
 	} while (0)
 
-#define CASE(name)                                                                       \
-	do {                                                                             \
-		g_case_failed = 0;                                                       \
-		name();                                                                  \
-		printf("%s %s\n", g_case_failed ? "FAILED" : "ok", #name);               \
-		g_failed |= g_case_failed;                                               \
+#define CASE(name)                                                                     \
+	do {                                                                           \
+		g_case_failed = 0;                                                     \
+		name();                                                                \
+		printf("%s %s\n", g_case_failed ? "FAILED" : "ok", #name);             \
+		g_failed |= g_case_failed;                                             \
 	} while (0)
 
 /* A new file @path that holds @text. */
