@@ -83,12 +83,8 @@ static long wait_for_handler(void)
 {
 	struct thread *t = self();
 
-	for (;;) {
-		atomic_store(&t->kicked, 0); /* before the look; t->work stays */
-		if (thread_interrupted())
-			break;
+	while (!thread_interrupted())
 		(void)thread_park(PLAT_NO_DEADLINE, PARK_INTR); /* we look ourselves */
-	}
 	t->work = 1;
 	return -ERESTARTNOHAND;
 }
@@ -118,11 +114,7 @@ static long timed_wait(uint64_t set, struct siginfo_x86 *info, uint64_t deadline
 	int err = 0;
 
 	atomic_store(&t->sig->waiting, set);
-	for (;;) {
-		atomic_store(&t->kicked, 0); /* before the look; t->work stays */
-		result = signal_take(set, info);
-		if (result != 0)
-			break;
+	while ((result = signal_take(set, info)) == 0) {
 		if (err == -ETIMEDOUT)
 			result = -EAGAIN;
 		else if (thread_interrupted())

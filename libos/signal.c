@@ -480,6 +480,11 @@ bool thread_interrupted(void)
 	struct thread *t = self();
 	uint64_t set;
 
+	if (!t->sig) /* a thread of libos's own */
+		return false;
+	/* Spent before the look: a kick after it ends the sleep that may follow. */
+	if (t->kicked)
+		atomic_store(&t->kicked, 0);
 	sig_drain_outside();
 	set = signal_pending_in(~__atomic_load_n(&t->sigmask, __ATOMIC_SEQ_CST));
 	return (set & ~g_ignored) != 0;
