@@ -35,7 +35,7 @@ static inline void check_note(const char *text)
 	do {                                                                             \
 		int e_ = errno;                                                          \
 		if (!(cond)) {                                                           \
-			char t_[256];                                                    \
+			char t_[512];                                                    \
 			snprintf(t_, sizeof(t_), "%s:%d: %s (errno %d)\n", __FILE__,     \
 			         __LINE__, #cond, errno);                                \
 			check_note(t_);                                                  \
@@ -48,7 +48,7 @@ static inline void check_note(const char *text)
 	do {                                                                             \
 		long long a_ = (long long)(a), b_ = (long long)(b);                      \
 		if (a_ != b_) {                                                          \
-			char t_[256];                                                    \
+			char t_[512];                                                    \
 			snprintf(t_, sizeof(t_), "%s:%d: %s is %lld, not %lld (errno %d)\n", \
 			         __FILE__, __LINE__, #a, a_, b_, errno);                 \
 			check_note(t_);                                                  \
@@ -62,7 +62,7 @@ static inline void check_note(const char *text)
 		errno = 0;                                                               \
 		long r_ = (long)(expr);                                                  \
 		if (r_ != -1 || errno != (e)) {                                          \
-			char t_[256];                                                    \
+			char t_[512];                                                    \
 			snprintf(t_, sizeof(t_), "%s:%d: %s gives %ld, errno %d, not %s\n", \
 			         __FILE__, __LINE__, #expr, r_, errno, #e);              \
 			check_note(t_);                                                  \
