@@ -7,10 +7,10 @@
  * cannot advance faster than the CPUs together, so the next look is when it could
  * be there at the earliest, but not more often than every LOOK_MIN.
  */
-#include "libos/clock.h"
 #include "libos/itimer.h"
 #include "libos/process.h"
 #include "libos/sched.h"
+#include "libos/time.h"
 
 #include <errno.h>
 #include <time.h>
@@ -64,7 +64,7 @@ uint64_t ctimer_now(const struct ctimer *t)
 {
 	switch (t->clock) {
 	case TIMER_REAL:
-		return clock_real_ns();
+		return time_real_ns();
 	case TIMER_BOOT:
 		return plat_boot_ns();
 	case TIMER_CPU_PROCESS:
