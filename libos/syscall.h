@@ -23,8 +23,10 @@
 #define ERESTARTSYS 512 /* never seen by a program */
 
 #define SYSCALL(name, ...)                                                               \
-	long strait_sys_##name(__VA_ARGS__);                                             \
-	long strait_sys_##name(__VA_ARGS__)
+	long strait_sys_##name SYSCALL_PARAMS_##__VA_OPT__(SOME)(__VA_ARGS__);           \
+	long strait_sys_##name SYSCALL_PARAMS_##__VA_OPT__(SOME)(__VA_ARGS__)
+#define SYSCALL_PARAMS_(...) (void)
+#define SYSCALL_PARAMS_SOME(...) (__VA_ARGS__)
 
 /* The dispatcher: any number, from the edge and from raw `syscall`. */
 long syscall_dispatch(long n, long a, long b, long c, long d, long e, long f);

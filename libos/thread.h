@@ -28,7 +28,7 @@ struct thread {
 	void *stack_top;             /* 8: libos stack */
 	uint32_t in_libos;           /* 16: set between entry and exit */
 	_Atomic uint32_t work;       /* 20: look at signals before leaving (any bit) */
-	uint64_t entry[10];          /* 24: n, a1..a5, user rsp, ... for a restart */
+	uint64_t entry[10];          /* 24: n, a1..a5, user rsp for a restart; 9: resume */
 	/* Sleep and wake. */
 	_Atomic uint32_t token;      /* 1: thread_unpark() came */
 	_Atomic uint32_t kicked;     /* a signal may be pending: interruptible waits end */
@@ -54,7 +54,7 @@ struct thread {
 	_Atomic bool used;           /* the slot holds a live thread */
 	void (*start_fn)(void *);    /* what a new host thread runs */
 	void *start_arg;
-	uint64_t resume_rip;         /* plat_resume()'s last jump */
+	struct ucontext_x86 *raw;    /* in a raw `syscall`: its context */
 	struct ucontext_x86 *resume; /* the context it loads */
 };
 

@@ -66,6 +66,18 @@ void plat_doorbell_ring(void);
 /* Wake the service behind a channel (its notify bit was set). */
 void plat_channel_notify(unsigned id);
 
+/* The sleep of thread_park(): while *@word == @val and (@door not NULL) the doorbell
+ * still counts *@door.  A kick ends it with -EINTR; with @kicked (the thread's own
+ * flag, see libos_host_signal()) also one that came before, as soon as the flag is
+ * set.  Returns 0, -EAGAIN, -ETIMEDOUT, -EINTR. */
+int plat_park(_Atomic uint32_t *word, uint32_t val, const uint32_t *door, uint64_t deadline,
+              const _Atomic uint32_t *kicked);
+/* How services are to end that sleep: somebody sleeps on the doorbell, or nobody. */
+void plat_doorbell_sleeping(bool yes);
+/* The sleep of the pump while nobody else reads the rings: until a service has
+ * something, *@word != @val, or @deadline. */
+int plat_pump_wait(_Atomic uint32_t *word, uint32_t val, uint32_t door, uint64_t deadline);
+
 /* ---- threads ---- */
 
 /* Per-thread data that libos owns; the platform only keeps the pointer (GS). */
@@ -92,13 +104,17 @@ uint64_t plat_get_fs(void);
 
 struct ucontext_x86; /* platform/context.h */
 /* Load a full context (registers, FP/SIMD state) and continue there; never
- * returns.  @uc and what its fpstate points to must stay valid until then (not
- * on the stack being returned to below its rsp). */
+ * returns.  @uc must stay valid until then (on libos's stack, say); fpstate may
+ * point to program memory: it is copied first and checked.  NULL fpstate: the FP
+ * state stays as it is.  Implemented with the edge, entry_x86_64.S. */
 _Noreturn void plat_resume(struct ucontext_x86 *uc);
 /* Bytes of the FP/SIMD image of this CPU, as the fpstate of a signal frame. */
 size_t plat_fpstate_size(void);
 /* Store the current FP/SIMD state as such an image (64-aligned). */
 void plat_fpstate_save(void *fp);
+/* Make an image from program memory safe to load, in place.  Returns the feature
+ * mask for XRSTOR, or 0: only its FXSAVE part is valid. */
+uint64_t plat_fpstate_check(void *fp);
 
 /* ---- memory ---- */
 
@@ -116,6 +132,9 @@ int plat_shm_create(size_t size);              /* -> object id or -errno */
 int plat_shm_resize(int shm, size_t size);
 long plat_shm_map(int shm, uint64_t off, void *addr, size_t len, int prot, int flags);
 void plat_shm_free(int shm);
+
+/* A memory barrier on every CPU that runs a thread of the guest: 0 or -errno. */
+int plat_membarrier(void);
 
 /* ---- copies that survive bad pointers: see libos/user.h ---- */
 
@@ -148,6 +167,8 @@ long plat_console_write(int stream, const void *from, size_t n);
 unsigned plat_console_poll(int stream);
 /* Ring the doorbell once when stream 0 becomes readable. */
 void plat_console_arm(void);
+/* True once after such a ring: whoever woke by the doorbell asks. */
+bool plat_console_fired(void);
 /* Terminal control: TCGETS, TCSETS*, TIOCGWINSZ..., -ENOTTY. */
 long plat_console_ioctl(int stream, unsigned long req, void *arg);
 
@@ -175,7 +196,22 @@ void libos_fault(int sig, struct siginfo_x86 *info, struct ucontext_x86 *uc);
 void libos_interrupt(struct ucontext_x86 *uc);
 /* An outside signal (Ctrl-C, TERM) for the whole guest; async-signal-safe. */
 void libos_outside_signal(int sig);
-/* A raw `syscall` instruction outside the platform: do the call, set rax. */
+/* A raw `syscall` instruction outside the platform: @uc stands behind it, rax is the
+ * number.  Makes @uc one that enters libos for the call; the platform resumes it. */
 void libos_raw_syscall(struct ucontext_x86 *uc);
+/* A kick or an outside signal interrupted this thread at @uc.  True: inside libos,
+ * which is told (its flag is set); false: program code, @uc corrected to a point
+ * where the program can be interrupted: call libos_interrupt() or libos_fault(),
+ * then libos_host_signal_done(). */
+bool libos_host_signal(struct ucontext_x86 *uc);
+void libos_host_signal_done(void);
+/* The calling thread's flag of a kick, for interruptible host calls. */
+const _Atomic uint32_t *libos_kick_flag(void);
+/* True while @uc (a fault) lies in libos itself: our bug. */
+bool libos_at_fault(const struct ucontext_x86 *uc);
+/* The first thread, and the top of its libos stack. */
+struct thread *libos_first_thread(void **stack_top);
+/* @th's stack for the host's signal handlers: HOST stack of @size bytes. */
+void *libos_signal_stack(struct thread *th, size_t *size);
 
 #endif /* PLATFORM_PLATFORM_H */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* mmadvise.c - madvise, mincore, mlock, msync, membarrier: memory that stays put. */
+#include "libos/filemap.h"
+#include "libos/limits.h"
+#include "libos/syscall.h"
+#include "libos/user.h"
+#include "libos/vma.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define PAGE 4096ul
+#define ADDRESS_END 0x7ffffffff000ul
+
+#pragma weak filemap_msync
+#pragma weak limits_get
+bool cred_privileged(void) __attribute__((weak));
+
+static unsigned long up(unsigned long n)
+{
+	return (n + PAGE - 1) & ~(PAGE - 1);
+}
+
+static bool covers(unsigned long addr, unsigned long len)
+{
+	bool r;
+
+	vma_lock();
+	r = vma_covers(addr, len);
+	vma_unlock();
+	return r;
+}
+
+/* 0, or what a bad range answers; @len is rounded up. */
+static long check_range(unsigned long addr, unsigned long *len)
+{
+	if (addr & (PAGE - 1))
+		return -EINVAL;
+	if (*len > ADDRESS_END || addr > ADDRESS_END - *len)
+		return -ENOMEM;
+	*len = up(*len);
+	return 0;
+}
+
+/* ---- madvise ---- */
+
+/* Drop the pages of private anonymous memory in the range.  What came from a file
+ * is a copy that cannot be fetched again: it stays. */
+static long drop_pages(unsigned long addr, unsigned long len)
+{
+	const uint64_t end = addr + len;
+	long r = 0;
+
+	vma_lock();
+	for (const struct vma *v = vma_next(addr); v && v->start < end; v = vma_next(v->end)) {
+		const uint64_t a = v->start > addr ? v->start : addr;
+		const uint64_t b = v->end < end ? v->end : end;
+
+		if (v->flags & VMA_LOCKED)
+			r = -EINVAL;
+		else if (!(v->flags & VMA_FILE))
+			r = plat_madvise((void *)a, b - a, MADV_DONTNEED);
+		if (r != 0)
+			break;
+	}
+	vma_unlock();
+	return r;
+}
+
+SYSCALL(madvise, unsigned long addr, unsigned long len, int advice)
+{
+	long r = check_range(addr, &len);
+
+	if (r != 0)
+		return -EINVAL;
+	switch (advice) {
+	case MADV_DONTNEED:
+	case 24: /* MADV_DONTNEED_LOCKED */
+		r = drop_pages(addr, len);
+		break;
+	case 22: /* MADV_POPULATE_READ */
+	case 23: /* MADV_POPULATE_WRITE */
+		if (!covers(addr, len))
+			return -ENOMEM;
+		return plat_madvise((void *)addr, len, advice);
+	case MADV_FREE: /* the pages may stay as they are: cheaper than new ones */
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+		break;
+	default:
+		unsupported("madvise: this advice");
+		return -EINVAL;
+	}
+	if (r == 0 && len && !covers(addr, len))
+		r = -ENOMEM;
+	return r;
+}
+
+/* ---- mincore ---- */
+
+#define MINCORE_PART 256u
+
+SYSCALL(mincore, unsigned long addr, unsigned long len, unsigned char *user_vec)
+{
+	unsigned char vec[MINCORE_PART];
+	long r = check_range(addr, &len);
+
+	if (r != 0)
+		return r;
+	if (!covers(addr, len))
+		return -ENOMEM;
+	for (unsigned long at = 0; at < len; at += MINCORE_PART * PAGE) {
+		const unsigned long part = len - at < MINCORE_PART * PAGE ? len - at
+		                                                         : MINCORE_PART * PAGE;
+
+		r = plat_mincore((void *)(addr + at), part, vec);
+		if (r != 0)
+			return r;
+		if (user_copy_out(user_vec + at / PAGE, vec, part / PAGE) != 0)
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* ---- mlock ---- */
+
+static bool lock_allowed(uint64_t more)
+{
+	const uint64_t max = limits_get ? limits_get(LIMIT_MEMLOCK) : LIMIT_INFINITY;
+
+	return (cred_privileged && cred_privileged()) || vma_locked_bytes() + more <= max;
+}
+
+static long mlock_range(unsigned long addr, unsigned long len)
+{
+	long r = 0;
+
+	len += addr & (PAGE - 1);
+	addr &= ~(PAGE - 1);
+	if (len > ADDRESS_END || addr > ADDRESS_END - len)
+		return -EINVAL;
+	len = up(len);
+	if (!len)
+		return 0;
+	vma_lock();
+	if (!vma_covers(addr, len) || !lock_allowed(len))
+		r = -ENOMEM;
+	else
+		r = vma_change(addr, len, NULL, VMA_LOCKED, 0);
+	vma_unlock();
+	if (r == 0) /* bring the pages in; PROT_NONE parts cannot be */
+		(void)plat_madvise((void *)addr, len, 22);
+	return r;
+}
+
+SYSCALL(mlock, unsigned long addr, unsigned long len)
+{
+	return mlock_range(addr, len);
+}
+
+SYSCALL(mlock2, unsigned long addr, unsigned long len, unsigned flags)
+{
+	if (flags & ~1u) /* MLOCK_ONFAULT */
+		return -EINVAL;
+	return mlock_range(addr, len);
+}
+
+SYSCALL(munlock, unsigned long addr, unsigned long len)
+{
+	long r;
+
+	len += addr & (PAGE - 1);
+	addr &= ~(PAGE - 1);
+	if (len > ADDRESS_END || addr > ADDRESS_END - len)
+		return -EINVAL;
+	len = up(len);
+	vma_lock();
+	r = vma_covers(addr, len) ? vma_change(addr, len, NULL, 0, VMA_LOCKED) : -ENOMEM;
+	vma_unlock();
+	return r;
+}
+
+SYSCALL(mlockall, int flags)
+{
+	/* MCL_CURRENT 1, MCL_FUTURE 2, MCL_ONFAULT 4: nothing is ever paged out. */
+	if (!flags || flags & ~7 || flags == 4)
+		return -EINVAL;
+	if (!lock_allowed(flags & 1 ? vma_total() : 0))
+		return -ENOMEM;
+	return 0;
+}
+
+SYSCALL(munlockall)
+{
+	vma_lock();
+	(void)vma_change(0, ADDRESS_END, NULL, 0, VMA_LOCKED);
+	vma_unlock();
+	return 0;
+}
+
+/* ---- msync ---- */
+
+SYSCALL(msync, unsigned long addr, unsigned long len, int flags)
+{
+	long r;
+
+	if (flags & ~(MS_ASYNC | MS_SYNC | MS_INVALIDATE) ||
+	    (flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC))
+		return -EINVAL;
+	r = check_range(addr, &len);
+	if (r != 0 || !len)
+		return r;
+	if (!covers(addr, len))
+		return -ENOMEM;
+	return filemap_msync ? filemap_msync((void *)addr, len, flags) : 0;
+}
+
+/* ---- membarrier ---- */
+
+#define MB_QUERY 0
+#define MB_GLOBAL 1
+#define MB_PRIVATE_EXPEDITED 8
+#define MB_REGISTER_PRIVATE_EXPEDITED 16
+
+SYSCALL(membarrier, int cmd, unsigned flags)
+{
+	if (flags)
+		return -EINVAL;
+	switch (cmd) {
+	case MB_QUERY:
+		return MB_GLOBAL | MB_PRIVATE_EXPEDITED | MB_REGISTER_PRIVATE_EXPEDITED;
+	case MB_REGISTER_PRIVATE_EXPEDITED:
+		return 0;
+	case MB_GLOBAL:
+	case MB_PRIVATE_EXPEDITED:
+		return plat_membarrier();
+	default:
+		return -EINVAL;
+	}
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * time.h - the guest's clocks.
+ *
+ * CLOCK_REALTIME is the platform's plus an offset of the guest (clock_settime);
+ * the others are the platform's.
+ *
+ * Layer:   libos.
+ * Locking: the offset is one atomic word.
+ */
+#ifndef LIBOS_TIME_H
+#define LIBOS_TIME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+void time_init(void);
+
+/* CLOCK_REALTIME of the guest, ns. */
+uint64_t time_real_ns(void);
+/* Add to the guest's CLOCK_REALTIME. */
+void time_shift_real(int64_t ns);
+/* A clock's value: 0 or -EINVAL.  Takes CPU clocks of threads too. */
+int time_read(long clock, uint64_t *ns);
+/* Counts the changes of CLOCK_REALTIME (TFD_TIMER_CANCEL_ON_SET). */
+uint32_t time_set_count(void);
+/* Called after a change; defined by the timers. */
+void timers_clock_was_set(void) __attribute__((weak));
+
+/* When a wait ends: on the clock it was given for. */
+struct abs_time {
+	uint64_t ns; /* PLAT_NO_DEADLINE: never */
+	bool real;
+};
+void abs_time_never(struct abs_time *t);
+void abs_time_after(struct abs_time *t, const struct timespec *ts); /* relative */
+void abs_time_at(struct abs_time *t, const struct timespec *ts, bool real);
+/* As a CLOCK_MONOTONIC deadline, by the clocks' state now. */
+uint64_t abs_time_deadline(const struct abs_time *t);
+bool abs_time_passed(const struct abs_time *t);
+
+#endif /* LIBOS_TIME_H */
