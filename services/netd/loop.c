@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.c - see loop.h.
+ *
+ * A turn: wait; take frames from the link and a bounded number from each guest;
+ * run timers; let written data leave; push what arrived; wake guests that sleep.
+ * A guest that sends without end gets FRAMES_A_TURN frames of each turn, so it
+ * cannot shut the others or the network out.
+ *
+ * A guest's life: added, serving, then closed: it left, broke a rule, or the
+ * platform said that it is gone.  What it had published before is served; its
+ * sockets are then closed as Linux closes those of a process that ends.
+ */
+#include "services/netd/loop.h"
+
+#include "rpc/control.h"
+#include "services/netd/clock.h"
+#include "services/netd/stack.h"
+#include "vchan/hosted.h"
+#include "vchan/vchan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define FRAMES_A_TURN 64
+#define GONE_FRAMES (1 << 20) /* more than a ring can hold */
+#define FLUSH_TURNS 16        /* of loop-back packets before guests are served again */
+#define BEAT_MS 500           /* guests must see a heartbeat once a second */
+#define EVENTS 64
+
+static struct {
+	int control, epoll;
+	const struct stack *stack;
+	struct rpc_server_ops ops;
+	struct guest *guests;
+	bool configured, sandboxed, stop, link_more;
+	int status;
+} g_loop;
+
+static const char g_left[] = "the guest left";
+
+/* ---- supervisor ---- */
+
+static void say(Control__Control *c)
+{
+	if (control_send(g_loop.control, c, NULL, 0) < 0)
+		g_loop.stop = true;
+}
+
+static void say_ready(void)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Ready r = CONTROL__READY__INIT;
+
+	r.version = RPC_VERSION_MAX;
+	c.body_case = CONTROL__CONTROL__BODY_READY;
+	c.ready = &r;
+	say(&c);
+}
+
+static void say_guest(uint32_t domid, bool ready)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestReady up = CONTROL__GUEST_READY__INIT;
+	Control__Released gone = CONTROL__RELEASED__INIT;
+
+	up.domid = gone.domid = domid;
+	c.body_case = ready ? CONTROL__CONTROL__BODY_GUEST_READY
+	                    : CONTROL__CONTROL__BODY_RELEASED;
+	if (ready)
+		c.guest_ready = &up;
+	else
+		c.released = &gone;
+	say(&c);
+}
+
+static int take_fd(int *fds, int n_fds, uint32_t i)
+{
+	int fd = -1;
+
+	if (i < (uint32_t)n_fds) {
+		fd = fds[i];
+		fds[i] = -1;
+	}
+	return fd;
+}
+
+/* ---- guests ---- */
+
+static void on_broken(struct rpc_conn *conn, const char *why)
+{
+	struct guest *g = rpc_conn_ctx(conn);
+
+	if (strcmp(why, g_left) == 0)
+		g->broken = true;
+	else
+		guest_break(g, why);
+}
+
+static struct guest *guest_find(uint32_t domid)
+{
+	struct guest *g = g_loop.guests;
+
+	while (g && g->domid != domid)
+		g = g->next;
+	return g;
+}
+
+static struct vchan_end *channel_open(const Control__GuestAdd *m, int *fds, int n_fds)
+{
+	const int fd[3] = {take_fd(fds, n_fds, m->ring_fd), take_fd(fds, n_fds, m->event_fd),
+	                   take_fd(fds, n_fds, m->doorbell_fd)};
+	char path[256];
+	int r = -EINVAL;
+
+	if (fd[0] >= 0 && fd[1] >= 0 && fd[2] >= 0 && m->xs_path.len < sizeof(path)) {
+		memcpy(path, m->xs_path.data, m->xs_path.len);
+		path[m->xs_path.len] = 0;
+		r = hosted_vchan_register((int)m->domid, path, fd[0], fd[1], fd[2]);
+	}
+	if (r < 0) {
+		for (int i = 0; i < 3; i++) {
+			if (fd[i] >= 0)
+				close(fd[i]);
+		}
+		errno = -r;
+		return NULL;
+	}
+	return vchan_server_open((int)m->domid, path, RPC_RING_ORDER);
+}
+
+/* Takes @end. */
+static struct guest *guest_open(const Control__GuestAdd *m, struct vchan_end *end)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+	char name[64];
+	struct guest *g;
+
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(m->name.len < 63 ? m->name.len : 63),
+	               (const char *)m->name.data);
+	g = guest_new(NULL, m->domid, name);
+	if (!g) {
+		vchan_close(end);
+		return NULL;
+	}
+	g->conn = rpc_conn_new(end, &g_loop.ops, m->client_id.data, m->domid, g);
+	if (!g->conn) {
+		vchan_close(end);
+		guest_free(g);
+		return NULL;
+	}
+	ev.data.ptr = g;
+	if (epoll_ctl(g_loop.epoll, EPOLL_CTL_ADD, rpc_conn_fd(g->conn), &ev) < 0) {
+		rpc_conn_free(g->conn);
+		guest_free(g);
+		return NULL;
+	}
+	g->runnable = true;
+	return g;
+}
+
+static void guest_add(const Control__GuestAdd *m, int *fds, int n_fds)
+{
+	struct vchan_end *end;
+	struct guest *g = NULL;
+
+	if (guest_find(m->domid) || m->client_id.len != RPC_CLIENT_ID_LEN) {
+		control_fail(g_loop.control, m->domid,
+		             "netd: guest %u %s", m->domid,
+		             guest_find(m->domid) ? "is here already" : "has no valid client id");
+		return;
+	}
+	end = channel_open(m, fds, n_fds);
+	if (end)
+		g = guest_open(m, end);
+	if (!g) {
+		control_fail(g_loop.control, m->domid,
+		             "netd: cannot open the channel of guest %u: %s", m->domid,
+		             strerror(errno));
+		return;
+	}
+	g->next = g_loop.guests;
+	g_loop.guests = g;
+	say_guest(m->domid, true);
+}
+
+static void guest_drop(struct guest *g)
+{
+	struct guest **p = &g_loop.guests;
+	struct rpc_conn *conn = g->conn;
+	const bool leaving = g->leaving;
+	const uint32_t domid = g->domid;
+
+	while (*p != g)
+		p = &(*p)->next;
+	*p = g->next;
+	linger_drop(conn);
+	guest_free(g);
+	(void)epoll_ctl(g_loop.epoll, EPOLL_CTL_DEL, rpc_conn_fd(conn), NULL);
+	rpc_conn_free(conn);
+	if (leaving)
+		say_guest(domid, false);
+}
+
+/* Dead: what it had published is all that comes. */
+static void guest_gone(uint32_t domid)
+{
+	struct guest *g = guest_find(domid);
+
+	if (!g) {
+		say_guest(domid, false);
+		return;
+	}
+	if (!g->broken)
+		(void)rpc_conn_pump(g->conn, GONE_FRAMES);
+	g->broken = g->leaving = true;
+}
+
+static void drop_broken(void)
+{
+	struct guest *g = g_loop.guests, *next;
+
+	for (; g; g = next) {
+		next = g->next;
+		if (g->broken)
+			guest_drop(g);
+	}
+}
+
+/* ---- control messages ---- */
+
+static int start_stack(const Control__NetConfig *cfg, int *fds, int n_fds)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &g_loop.link_more};
+	const bool host = cfg->stack.len == 4 && memcmp(cfg->stack.data, "host", 4) == 0;
+	const bool lwip = cfg->stack.len == 4 && memcmp(cfg->stack.data, "lwip", 4) == 0;
+	char why[256] = "";
+	int fd = -1;
+
+	if (!host && !lwip) {
+		control_fail(g_loop.control, 0, "netd: stack '%.*s' is not known; lwip or host",
+		             (int)(cfg->stack.len < 100 ? cfg->stack.len : 100),
+		             (const char *)cfg->stack.data);
+		return -EINVAL;
+	}
+	g_loop.stack = host ? &g_stack_host : &g_stack_lwip;
+	if (lwip && cfg->link.len > 0 && memcmp(cfg->link.data, "loop", 4) != 0)
+		fd = take_fd(fds, n_fds, cfg->link_fd);
+	if (g_loop.stack->start(cfg, fd, why) < 0) {
+		control_fail(g_loop.control, 0, "%s", why);
+		return -EINVAL;
+	}
+	g_loop.stack->watch(g_loop.epoll);
+	if (fd >= 0 && epoll_ctl(g_loop.epoll, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		control_fail(g_loop.control, 0, "netd: cannot watch the link: %s",
+		             strerror(errno));
+		return -errno;
+	}
+	serve_config(g_loop.stack->ops, cfg->port_min);
+	return 0;
+}
+
+static int configure(const Control__Configure *c, int *fds, int n_fds)
+{
+	int r;
+
+	if (g_loop.configured || !c->net) {
+		control_fail(g_loop.control, 0, "netd: %s",
+		             c->net ? "is configured already" : "configuration without a network");
+		return -EINVAL;
+	}
+	if (c->trace)
+		rpc_trace_start(take_fd(fds, n_fds, c->trace_fd), c->trace_payload != 0);
+	r = start_stack(c->net, fds, n_fds);
+	if (r < 0)
+		return r;
+	g_loop.ops = (struct rpc_server_ops){.service = serve_service(),
+	                                     .service_id = RPC_SERVICE_NET,
+	                                     .on_broken = on_broken,
+	                                     .n_slots = RPC_SLOTS_MAX,
+	                                     .post_room = SNDBUF_DEFAULT,
+	                                     .epoch = c->epoch};
+	if (g_loop.sandboxed) {
+		r = sandbox_enter(g_loop.stack == &g_stack_host);
+		if (r < 0) {
+			control_fail(g_loop.control, 0, "netd: cannot lock itself in: %s",
+			             strerror(-r));
+			return r;
+		}
+	}
+	g_loop.configured = true;
+	say_ready();
+	return 0;
+}
+
+static void control_handle(const Control__Control *c, int *fds, int n_fds)
+{
+	switch (c->body_case) {
+	case CONTROL__CONTROL__BODY_CONFIGURE:
+		if (configure(c->configure, fds, n_fds) < 0) {
+			g_loop.stop = true;
+			g_loop.status = 1;
+		}
+		break;
+	case CONTROL__CONTROL__BODY_GUEST_ADD:
+		if (g_loop.configured)
+			guest_add(c->guest_add, fds, n_fds);
+		else
+			control_fail(g_loop.control, c->guest_add->domid,
+			             "netd: was not configured before its first guest");
+		break;
+	case CONTROL__CONTROL__BODY_GUEST_GONE:
+		guest_gone(c->guest_gone->domid);
+		break;
+	case CONTROL__CONTROL__BODY_SHUTDOWN:
+		g_loop.stop = true;
+		break;
+	default:
+		control_fail(g_loop.control, 0, "netd: a control message is not known here");
+	}
+}
+
+static void control_read(void)
+{
+	Control__Control *c;
+	int fds[CONTROL_FDS_MAX], n_fds = 0;
+	const int r = control_recv(g_loop.control, MSG_DONTWAIT, &c, fds, &n_fds);
+
+	if (r == -EAGAIN)
+		return;
+	if (r < 0) { /* -EPIPE: the supervisor ended, and netd with it */
+		g_loop.stop = true;
+		g_loop.status = r == -EPIPE ? 0 : 1;
+		return;
+	}
+	control_handle(c, fds, n_fds);
+	for (int i = 0; i < n_fds; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	control__control__free_unpacked(c, NULL);
+}
+
+/* ---- a turn ---- */
+
+static bool serve_guests(void)
+{
+	bool more = false;
+
+	for (struct guest *g = g_loop.guests; g; g = g->next) {
+		if (!g->runnable || g->broken)
+			continue;
+		g->runnable = rpc_conn_pump(g->conn, FRAMES_A_TURN) > 0;
+		more |= g->runnable;
+	}
+	return more;
+}
+
+static bool flush_stack(void)
+{
+	int i = 0;
+
+	while (i < FLUSH_TURNS && g_loop.stack->flush())
+		i++;
+	return i == FLUSH_TURNS;
+}
+
+static void push_all(void)
+{
+	for (struct guest *g = g_loop.guests; g; g = g->next) {
+		if (g->broken || !g->ready)
+			continue;
+		push_guest(g);
+		rpc_conn_flush(g->conn);
+	}
+}
+
+static int wait_ms(bool busy, uint64_t now_ms)
+{
+	uint64_t d = linger_deadline(), s;
+
+	if (busy || !g_loop.configured)
+		return busy ? 0 : -1;
+	s = g_loop.stack->deadline();
+	if (s < d)
+		d = s;
+	if (g_loop.guests && now_ms + BEAT_MS < d)
+		d = now_ms + BEAT_MS;
+	if (d == UINT64_MAX)
+		return -1;
+	return d <= now_ms ? 0 : (int)(d - now_ms < 60000 ? d - now_ms : 60000);
+}
+
+/* Near each other: poll for a bounded while before sleeping. */
+static bool spin_guests(void)
+{
+	for (struct guest *g = g_loop.guests; g; g = g->next) {
+		if (!g->broken && rpc_conn_spin(g->conn)) {
+			g->runnable = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void beat(void)
+{
+	for (struct guest *g = g_loop.guests; g; g = g->next) {
+		if (!g->broken)
+			rpc_conn_beat(g->conn);
+	}
+}
+
+static void take_event(const struct epoll_event *ev)
+{
+	if (ev->data.ptr == &g_loop.control) {
+		control_read();
+		return;
+	}
+	if (ev->data.ptr == &g_loop.link_more) {
+		g_loop.link_more = true;
+		return;
+	}
+	for (struct guest *g = g_loop.guests; g; g = g->next) {
+		if (ev->data.ptr == g) {
+			g->runnable = true;
+			return;
+		}
+	}
+	if (g_loop.stack)
+		(void)g_loop.stack->input(ev->data.ptr, ev->events);
+}
+
+static bool work(void)
+{
+	bool busy;
+
+	if (g_loop.link_more)
+		g_loop.link_more = g_loop.stack->input(NULL, EPOLLIN);
+	g_loop.stack->run(clock_ms());
+	linger_run(clock_ms());
+	busy = serve_guests();
+	busy |= flush_stack();
+	push_all();
+	drop_broken();
+	return busy || g_loop.link_more;
+}
+
+static void turn(void)
+{
+	struct epoll_event ev[EVENTS];
+	const bool busy = (g_loop.configured && work()) || spin_guests();
+	int n;
+
+	beat();
+	n = epoll_wait(g_loop.epoll, ev, EVENTS, wait_ms(busy, clock_ms()));
+	for (int i = 0; i < n; i++)
+		take_event(&ev[i]);
+}
+
+int loop_run(int control_fd, bool sandboxed)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &g_loop.control};
+
+	g_loop.control = control_fd;
+	g_loop.sandboxed = sandboxed;
+	g_loop.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (g_loop.epoll < 0 || epoll_ctl(g_loop.epoll, EPOLL_CTL_ADD, control_fd, &ev) < 0) {
+		fprintf(stderr, "netd: cannot watch the control socket: %s\n", strerror(errno));
+		return 125;
+	}
+	while (!g_loop.stop)
+		turn();
+	for (struct guest *g = g_loop.guests; g; g = g->next)
+		g->broken = true;
+	drop_broken();
+	if (g_loop.configured)
+		(void)flush_stack(); /* the last FIN or RST of each connection */
+	return g_loop.status;
+}

@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lwip_tcp.c - TCP connections of the lwip stack.
+ *
+ * Rules that hold between netd and lwIP:
+ * 1. The receive callback never refuses data: lwIP would drop what follows.  It
+ *    is queued, and the window opens only as the guest raises rx_limit.
+ * 2. The window's right edge is max(what the peer was promised, rx_limit).  It
+ *    never moves left.
+ * 3. A pcb may vanish in any call into lwIP; the demultiplexer then calls
+ *    conn_gone(), so l->pcb is never stale.  Callbacks are taken off a pcb before
+ *    netd aborts it: an error callback always means the network or a timer.
+ * 4. tcp_close() sends RST instead of FIN if the window is not wide open; the
+ *    window is set wide before, because netd itself decides (unread data).
+ */
+#include "services/netd/clock.h"
+#include "services/netd/errmap.h"
+#include "services/netd/lwip_priv.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+
+static void detach(struct lsock *l)
+{
+	struct demux_ent *e = demux_entry(l->pcb);
+
+	if (e)
+		e->owner = NULL;
+	tcp_arg(l->pcb, NULL);
+	tcp_recv(l->pcb, NULL);
+	tcp_sent(l->pcb, NULL);
+	tcp_err(l->pcb, NULL);
+	l->pcb = NULL;
+}
+
+/* RST if the peer knows of the connection; the pcb is freed. */
+static void abort_pcb(struct lsock *l)
+{
+	struct tcp_pcb *pcb = l->pcb;
+
+	if (!pcb)
+		return;
+	detach(l);
+	if (pcb->state == SYN_SENT)
+		(void)tcp_close(pcb); /* frees at once, sends nothing */
+	else
+		tcp_abort(pcb);
+}
+
+void tcp_fail(struct lsock *l, int err)
+{
+	const bool connecting = l->s.connecting;
+
+	abort_pcb(l);
+	if (l->orphan) {
+		lsock_del(l);
+		sock_free(&l->s);
+	} else if (connecting) {
+		sock_connected(&l->s, err);
+	} else {
+		sock_error(&l->s, err, true);
+	}
+}
+
+/* ---- lwIP's callbacks ---- */
+
+static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+	struct lsock *l = arg;
+
+	(void)pcb;
+	(void)err;
+	if (!p) {
+		l->s.eof = true;
+		if (l->deferred_by)
+			tcp_defer_end(l);
+		sock_ready(&l->s, PEND_EOF);
+		return ERR_OK;
+	}
+	l->s.rx_got += p->tot_len;
+	if (l->rx)
+		l->rx_tail->next = p;
+	else
+		l->rx = p;
+	while (p->next)
+		p = p->next;
+	l->rx_tail = p;
+	if (l->deferred_by)
+		tcp_defer_end(l);
+	sock_ready(&l->s, PEND_DATA);
+	return ERR_OK;
+}
+
+/* Closed by the guest, but not all is sent: what arrives now is lost, so RST. */
+static err_t on_recv_orphan(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+	(void)arg;
+	(void)err;
+	if (!p)
+		return ERR_OK;
+	pbuf_free(p);
+	tcp_abort(pcb); /* conn_gone() frees the rest */
+	return ERR_ABRT;
+}
+
+static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
+{
+	struct lsock *l = arg;
+
+	(void)pcb;
+	l->progress_ms = clock_ms();
+	sock_acked(&l->s, len);
+	if (l->tx)
+		tx_dirty(l); /* drained after input, when tcp_close() is allowed too */
+	return ERR_OK;
+}
+
+static void on_err(void *arg, err_t err)
+{
+	struct lsock *l = arg;
+	int e = errmap_lwip(err);
+
+	l->pcb = NULL;
+	if (err == ERR_CLSD) { /* both sides had closed: a normal end */
+		l->s.gone = true;
+		return;
+	}
+	if (err == ERR_ABRT)
+		e = ETIMEDOUT;
+	if (l->s.connecting)
+		sock_connected(&l->s, err == ERR_RST ? ECONNREFUSED : e);
+	else
+		sock_error(&l->s, e, true);
+}
+
+static void set_callbacks(struct lsock *l)
+{
+	tcp_arg(l->pcb, l);
+	tcp_recv(l->pcb, on_recv);
+	tcp_sent(l->pcb, on_sent);
+	tcp_err(l->pcb, on_err);
+}
+
+/* At the handshake's end: the window that the guest granted, but no less than the
+ * 64 KiB that the SYN has promised. */
+static void first_window(struct lsock *l)
+{
+	struct tcp_pcb *pcb = l->pcb;
+	const uint32_t max = TCP_WND_MAX(pcb);
+	uint64_t want = l->s.rx_limit;
+
+	if (want < 0xffff)
+		want = 0xffff;
+	if (want > max)
+		want = max;
+	l->window = (uint32_t)want;
+	pcb->rcv_wnd = pcb->rcv_ann_wnd = l->window;
+}
+
+void tcp_rx_window(struct lsock *l)
+{
+	struct tcp_pcb *pcb = l->pcb;
+	uint64_t edge;
+	uint32_t grow, inflation, max;
+
+	if (!pcb || l->s.eof || l->s.connecting)
+		return;
+	edge = l->s.rx_got + pcb->rcv_wnd;
+	if (l->s.rx_limit <= edge)
+		return;
+	max = TCP_WND_MAX(pcb);
+	grow = max - pcb->rcv_wnd;
+	if (l->s.rx_limit - edge < grow)
+		grow = (uint32_t)(l->s.rx_limit - edge);
+	pcb->rcv_wnd += grow;
+	inflation = pcb->rcv_nxt + pcb->rcv_wnd - pcb->rcv_ann_right_edge;
+	/* An update when a quarter came free, or when the peer may stand still. */
+	if (inflation < l->window / 4 &&
+	    pcb->rcv_ann_right_edge - pcb->rcv_nxt >= l->window / 4)
+		return;
+	pcb->rcv_ann_wnd = pcb->rcv_wnd;
+	tcp_ack_now(pcb);
+	tx_dirty(l);
+}
+
+/* ---- options ---- */
+
+void tcp_apply(struct lsock *l)
+{
+	const struct sockopts *o = &l->s.opt;
+	struct tcp_pcb *pcb = l->pcb;
+	struct demux_ent *e;
+
+	lwip_bind_fill(l);
+	if (!pcb || l->s.listening)
+		return;
+	if (o->keepalive)
+		ip_set_option(pcb, SOF_KEEPALIVE);
+	else
+		ip_reset_option(pcb, SOF_KEEPALIVE);
+	pcb->keep_idle = (u32_t)o->keepidle * 1000;
+	pcb->keep_intvl = (u32_t)o->keepintvl * 1000;
+	pcb->keep_cnt = (u32_t)o->keepcnt;
+	if (o->nodelay)
+		tcp_nagle_disable(pcb);
+	else
+		tcp_nagle_enable(pcb);
+	if (l->s.peer.len == 16) {
+		pcb->ttl = (u8_t)(o->hops < 0 ? 64 : o->hops);
+		pcb->tos = (u8_t)(o->tclass < 0 ? 0 : o->tclass);
+	} else {
+		pcb->ttl = (u8_t)o->ttl;
+		pcb->tos = (u8_t)o->tos;
+	}
+	if (o->maxseg && l->s.connected && pcb->mss > o->maxseg)
+		pcb->mss = (u16_t)o->maxseg;
+	e = demux_entry(pcb);
+	if (e) {
+		e->reuse = o->reuseaddr != 0;
+		demux_touch(pcb);
+	}
+	if (!o->cork && l->tx)
+		(void)tx_drain(l); /* not an orphan: it stays */
+}
+
+int tcp_open(struct lsock *l)
+{
+	l->pcb = tcp_new_ip_type(IPADDR_TYPE_ANY);
+	if (!l->pcb)
+		return -ENOMEM;
+	set_callbacks(l);
+	tcp_apply(l);
+	return 0;
+}
+
+/* ---- listening ---- */
+
+static int on_syn(void *listener, struct demux_ent *e)
+{
+	struct lsock *l = listener;
+
+	if (l->s.n_queue > l->s.backlog || l->n_half >= HALF_MAX)
+		return -1; /* the peer's SYN comes again */
+	e->owner = l;
+	l->n_half++;
+	demux_half_add(e, &l->half);
+	return 0;
+}
+
+static struct lsock *accepted_new(struct lsock *listener, struct tcp_pcb *pcb)
+{
+	struct sock *s = sock_new(listener->s.ops, listener->s.domain, SOCK_STREAM, IPPROTO_TCP);
+	struct lsock *l = s ? lsock_of(s) : NULL;
+	struct demux_ent *e = demux_entry(pcb);
+
+	if (!l)
+		return NULL;
+	l->pcb = pcb;
+	l->s.opt = listener->s.opt;
+	l->s.bound = true;
+	l->s.rx_limit = listener->s.accept_limit;
+	naddr_from_lwip(&pcb->local_ip, pcb->local_port, &l->s.local);
+	naddr_from_lwip(&pcb->remote_ip, pcb->remote_port, &l->s.peer);
+	l->port.owner = l;
+	l->port.proto = IPPROTO_TCP;
+	l->port.addr = l->s.local;
+	lsock_add(l);
+	ports_add(&l->port);
+	demux_half_del(e);
+	listener->n_half--;
+	e->half = false;
+	e->owner = l;
+	pcb->listener = NULL; /* the listener may go before us */
+	return l;
+}
+
+static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct lsock *listener = arg, *l;
+
+	if (err != ERR_OK || !pcb || !listener)
+		return ERR_VAL;
+	l = accepted_new(listener, pcb);
+	if (!l)
+		return ERR_MEM;
+	set_callbacks(l);
+	l->s.connected = true;
+	tcp_apply(l);
+	first_window(l);
+	if (listener->s.opt.defer_accept) {
+		l->deferred_by = listener;
+		wait_add(l, clock_ms() + (uint64_t)listener->s.opt.defer_accept * 1000);
+	} else {
+		sock_queue_accept(&listener->s, &l->s);
+	}
+	return ERR_OK;
+}
+
+void tcp_defer_end(struct lsock *l)
+{
+	struct lsock *listener = l->deferred_by;
+
+	l->deferred_by = NULL;
+	wait_del(l);
+	if (l->s.gone)
+		tcp_do_close(l, true); /* reset while it waited: nobody will know */
+	else
+		sock_queue_accept(&listener->s, &l->s);
+}
+
+int tcp_do_listen(struct lsock *l)
+{
+	struct tcp_pcb *pcb = l->pcb, *lpcb;
+	ip_addr_t any = IPADDR_ANY_TYPE_INIT;
+	int r;
+
+	if (!pcb)
+		return -EINVAL;
+	if (!l->s.bound) {
+		r = lwip_bind(l, NULL);
+		if (r < 0)
+			return r;
+	}
+	l->port.listening = true;
+	if (ports_check(&l->port, l->port.addr.port) < 0) {
+		l->port.listening = false;
+		return -EADDRINUSE;
+	}
+	naddr_to_lwip(&l->s.local, &pcb->local_ip);
+	if (l->s.local.len == 16 && naddr_any(&l->s.local) && !l->s.opt.v6only)
+		pcb->local_ip = any;
+	pcb->local_port = l->s.local.port;
+	lpcb = tcp_listen_with_backlog(pcb, TCP_DEFAULT_LISTEN_BACKLOG);
+	if (!lpcb) {
+		l->port.listening = false;
+		return -ENOMEM;
+	}
+	l->pcb = lpcb; /* the first is freed */
+	tcp_arg(lpcb, l);
+	tcp_accept(lpcb, on_accept);
+	demux_listener(lpcb);
+	return 0;
+}
+
+static void listener_close(struct lsock *l)
+{
+	struct lsock *o, *next;
+	struct tcp_pcb *lpcb = l->pcb;
+
+	while (l->half) {
+		struct demux_ent *e = l->half;
+
+		demux_half_del(e);
+		e->owner = NULL;
+		e->pcb->listener = NULL;
+		tcp_abort(e->pcb);
+	}
+	l->n_half = 0;
+	for (o = g_lsocks; o && l->s.opt.defer_accept; o = next) {
+		next = o->next;
+		if (o->deferred_by == l) {
+			o->deferred_by = NULL;
+			tcp_do_close(o, true);
+		}
+	}
+	l->pcb = NULL;
+	if (lpcb)
+		(void)tcp_close(lpcb); /* cannot fail for a listener */
+}
+
+/* ---- connecting ---- */
+
+static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct lsock *l = arg;
+
+	(void)err; /* always ERR_OK */
+	naddr_from_lwip(&pcb->local_ip, pcb->local_port, &l->s.local);
+	first_window(l);
+	sock_connected(&l->s, 0);
+	tcp_apply(l);
+	return ERR_OK;
+}
+
+/* A port for connect(): its 4-tuple is what must be free. */
+static int pick_tuple(struct lsock *l, const ip_addr_t *src, const ip_addr_t *dst,
+                      uint16_t dport)
+{
+	for (unsigned i = 0; i <= PORT_EPHEMERAL_MAX - PORT_EPHEMERAL_MIN; i++) {
+		const uint16_t p = ports_candidate();
+
+		if (!ports_shareable(IPPROTO_TCP, p) || demux_used(src, p, dst, dport))
+			continue;
+		naddr_from_lwip(src, p, &l->s.local);
+		l->port.addr = l->s.local;
+		l->port.by_connect = true;
+		l->port_chosen = true;
+		l->s.bound = true;
+		ports_add(&l->port);
+		return 0;
+	}
+	return -EADDRNOTAVAIL;
+}
+
+static int local_end(struct lsock *l, const ip_addr_t *src, const ip_addr_t *dst,
+                     uint16_t dport)
+{
+	if (!l->s.bound)
+		return pick_tuple(l, src, dst, dport);
+	if (demux_used(src, l->s.local.port, dst, dport))
+		return -EADDRNOTAVAIL;
+	naddr_from_lwip(src, l->s.local.port, &l->s.local);
+	return 0;
+}
+
+int tcp_do_connect(struct lsock *l, const struct naddr *a)
+{
+	struct demux_ent *e;
+	struct netif *netif;
+	ip_addr_t src, dst;
+	err_t err;
+	int r;
+
+	if (!l->pcb || l->s.gone) { /* a failed attempt: Linux lets the program try again */
+		if (l->s.connected || l->s.eof)
+			return -EISCONN;
+		r = tcp_open(l);
+		if (r < 0)
+			return r;
+		l->s.gone = false;
+	}
+	r = lwip_route(a, l->s.bound ? &l->s.local : NULL, &netif, &src);
+	if (r < 0)
+		return r;
+	naddr_to_lwip(a, &dst);
+	r = local_end(l, &src, &dst, a->port);
+	if (r < 0)
+		return r;
+	l->s.peer = *a;
+	tcp_apply(l);
+	l->pcb->local_ip = src;
+	l->pcb->local_port = l->s.local.port;
+	err = tcp_connect(l->pcb, &dst, a->port, on_connected);
+	if (err != ERR_OK)
+		return -errmap_lwip(err);
+	l->s.connecting = true;
+	demux_adopt();
+	e = demux_entry(l->pcb);
+	if (!e) {
+		l->s.connecting = false;
+		return -ENOMEM;
+	}
+	e->owner = l;
+	e->reuse = l->s.opt.reuseaddr != 0;
+	return -EINPROGRESS;
+}
+
+/* ---- the end ---- */
+
+int tcp_do_shutdown(struct lsock *l, int how)
+{
+	if (l->s.listening) {
+		if (how == SHUT_WR)
+			return -ENOTCONN;
+		while (l->s.queue)
+			sock_close(l->s.queue, true);
+		listener_close(l);
+		l->s.listening = false;
+		l->s.gone = true;
+		return 0;
+	}
+	if (how != SHUT_WR)
+		l->s.rx_shut = true;
+	if (how != SHUT_RD && !l->s.tx_shut) {
+		l->s.tx_shut = true;
+		tx_fin(l);
+	}
+	return 0;
+}
+
+static bool unread(const struct lsock *l)
+{
+	return l->rx != NULL;
+}
+
+/* Hand a connection to lwIP, which sends FIN and forgets it in its own time. */
+static void let_go(struct lsock *l)
+{
+	struct tcp_pcb *pcb = l->pcb;
+	const bool watch = l->s.linger != NULL;
+
+	pcb->rcv_wnd = TCP_WND_MAX(pcb); /* rule 4 */
+	if (!watch) {
+		detach(l);
+	} else {
+		tcp_arg(pcb, NULL);
+		tcp_recv(pcb, NULL);
+		tcp_sent(pcb, NULL);
+		tcp_err(pcb, NULL);
+	}
+	(void)tcp_close(pcb); /* out of memory for the FIN: lwIP's timer sends it */
+	if (!watch || l->pcb)
+		demux_touch(pcb);
+}
+
+void tcp_do_close(struct lsock *l, bool abort)
+{
+	if (l->s.listening) {
+		listener_close(l);
+	} else if (l->pcb && (abort || (unread(l) && !l->orphan) || l->s.connecting)) {
+		abort_pcb(l);
+	} else if (l->pcb && l->tx) {
+		l->orphan = true;
+		l->fin_wanted = true;
+		tcp_recv(l->pcb, on_recv_orphan);
+		tcp_err(l->pcb, NULL);
+		(void)tx_drain(l);
+		return;
+	} else if (l->pcb && l->s.connected) {
+		l->orphan = true;
+		let_go(l);
+		if (l->pcb)
+			return; /* SO_LINGER: on_after() sees the end */
+	} else {
+		abort_pcb(l);
+	}
+	lsock_del(l);
+	sock_free(&l->s);
+}
+
+/* ---- the demultiplexer's reports ---- */
+
+static void conn_gone(void *owner, bool half)
+{
+	struct lsock *l = owner;
+
+	if (half) {
+		l->n_half--;
+		return;
+	}
+	l->pcb = NULL;
+	if (l->orphan) {
+		lsock_del(l);
+		sock_free(&l->s);
+	}
+}
+
+static void conn_after(void *owner)
+{
+	struct lsock *l = owner;
+	const int limit = l->s.opt.user_timeout_ms;
+
+	if (l->orphan && l->s.linger && l->pcb && !l->tx &&
+	    (l->pcb->state == FIN_WAIT_2 || l->pcb->state == TIME_WAIT))
+		sock_closed(&l->s);
+	if (limit && l->pcb && l->pcb->unacked && l->s.connected &&
+	    clock_ms() - l->progress_ms > (uint64_t)limit) {
+		tcp_fail(l, ETIMEDOUT);
+		return;
+	}
+	if (l->tx && l->pcb)
+		tx_dirty(l);
+}
+
+void lwip_tcp_init(void)
+{
+	static const struct demux_ops ops = {on_syn, conn_gone, conn_after};
+
+	demux_init(&ops);
+}
+
+/* ---- received data ---- */
+
+uint32_t tcp_rx_peek(struct sock *s, uint32_t max, struct iovec *io, int *n_io)
+{
+	struct lsock *l = lsock_of(s);
+	uint32_t got = 0, off = l->rx_off;
+
+	*n_io = 0;
+	for (struct pbuf *p = l->rx; p && got < max && *n_io < RX_IOV_MAX; p = p->next) {
+		uint32_t n = p->len - off;
+
+		if (n > max - got)
+			n = max - got;
+		io[*n_io] = (struct iovec){(uint8_t *)p->payload + off, n};
+		if (n > 0)
+			(*n_io)++;
+		got += n;
+		off = 0;
+	}
+	return got;
+}
+
+void tcp_rx_take(struct sock *s, uint32_t n)
+{
+	struct lsock *l = lsock_of(s);
+
+	l->rx_off += n;
+	while (l->rx && l->rx_off >= l->rx->len) {
+		struct pbuf *p = l->rx;
+
+		l->rx_off -= p->len;
+		l->rx = p->next;
+		p->next = NULL;
+		pbuf_free(p);
+	}
+	if (!l->rx)
+		l->rx_tail = NULL;
+}
+
+int tcp_info_get(struct lsock *l, void *val, uint32_t *len)
+{
+	static const uint8_t state[] = {TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, TCP_SYN_RECV,
+	                                TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2,
+	                                TCP_CLOSE_WAIT, TCP_CLOSING, TCP_LAST_ACK,
+	                                TCP_TIME_WAIT};
+	const struct tcp_pcb *pcb = l->s.listening ? NULL : l->pcb;
+	struct tcp_info i = {.tcpi_state = l->s.listening ? TCP_LISTEN : TCP_CLOSE};
+
+	if (l->s.listening) {
+		i.tcpi_unacked = l->s.n_queue;
+		i.tcpi_sacked = l->s.backlog;
+	}
+	if (pcb && pcb->state < sizeof(state)) {
+		i.tcpi_state = state[pcb->state];
+		i.tcpi_retransmits = pcb->nrtx;
+		i.tcpi_probes = pcb->persist_probe;
+		i.tcpi_backoff = pcb->nrtx;
+		if (pcb->flags & TF_TIMESTAMP)
+			i.tcpi_options |= TCPI_OPT_TIMESTAMPS;
+		if (pcb->flags & TF_SACK)
+			i.tcpi_options |= TCPI_OPT_SACK;
+		if (pcb->flags & TF_WND_SCALE)
+			i.tcpi_options |= TCPI_OPT_WSCALE;
+		i.tcpi_snd_wscale = (uint8_t)(pcb->snd_scale & 0xf) & 0xf;
+		i.tcpi_rcv_wscale = pcb->rcv_scale & 0xf;
+		i.tcpi_rto = (uint32_t)pcb->rto * 2 * TCP_TMR_INTERVAL * 1000;
+		i.tcpi_rtt = (uint32_t)(pcb->sa >> 3) * 2 * TCP_TMR_INTERVAL * 1000;
+		i.tcpi_rttvar = (uint32_t)(pcb->sv >> 2) * 2 * TCP_TMR_INTERVAL * 1000;
+		i.tcpi_snd_mss = pcb->mss;
+		i.tcpi_rcv_mss = pcb->mss;
+		i.tcpi_advmss = pcb->mss;
+		i.tcpi_pmtu = pcb->mss + 40u;
+		i.tcpi_unacked = pcb->snd_queuelen;
+		i.tcpi_snd_ssthresh = pcb->ssthresh / pcb->mss;
+		i.tcpi_snd_cwnd = pcb->cwnd / pcb->mss;
+		i.tcpi_rcv_space = pcb->rcv_wnd;
+	}
+	if (*len > sizeof(i))
+		*len = sizeof(i);
+	memcpy(val, &i, *len);
+	return 0;
+}
