@@ -27,8 +27,9 @@ long shm_truncate_name(const char *name, uint64_t size);
 long shm_chmod_name(const char *name, uint32_t mode);
 long shm_chown_name(const char *name, uint32_t uid, uint32_t gid);
 long shm_utimens_name(const char *name, const struct timespec times[2]);
-/* The names in /dev/shm: the @i-th into @to (ABI_NAME_MAX + 1) with its inode. */
-bool shm_list(unsigned i, char *to, uint64_t *ino);
+/* The first name whose cookie is at least *@cookie, which becomes its own; @to has
+ * room for ABI_NAME_MAX + 1 bytes.  False: no more. */
+bool shm_next_name(uint64_t *cookie, char *to, uint64_t *ino);
 
 long shm_chmod(struct ofd *o, uint32_t mode);
 long shm_chown(struct ofd *o, uint32_t uid, uint32_t gid);
