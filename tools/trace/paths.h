@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * paths.h - what a session's handles stand for: files by the path they were opened
+ * with, sockets by their addresses.
+ *
+ * A path is as it was at open; a later rename does not change it.  "?" stands for a
+ * directory that was opened before the trace began.
+ *
+ * Layer:     tools.
+ * Ownership: paths_of() lends until the next change; paths_resolve() gives a
+ *            string that the caller frees.
+ */
+#ifndef TOOLS_TRACE_PATHS_H
+#define TOOLS_TRACE_PATHS_H
+
+#include "tools/trace/record.h"
+
+struct paths {
+	void *root; /* tsearch tree by handle */
+};
+
+void paths_fini(struct paths *p);
+
+/* What @handle stands for, or NULL. */
+const char *paths_of(const struct paths *p, uint32_t handle);
+
+/* What a message of @method is about: one or two malloc'd strings, NULL where there
+ * is none.  @m may be NULL. */
+void paths_resolve(const struct paths *p, uint16_t method, const ProtobufCMessage *m,
+                   char *about[2]);
+
+/* Learn from a frame that was seen: @m its message, @about its paths. */
+void paths_learn_call(struct paths *p, const struct record *r, const ProtobufCMessage *m,
+                      char *const about[2]);
+/* ... from a reply: @call is the message of its call. */
+void paths_learn_reply(struct paths *p, const struct record *r,
+                       const ProtobufCMessage *call, const ProtobufCMessage *reply);
+
+#endif /* TOOLS_TRACE_PATHS_H */
