@@ -37,8 +37,18 @@ __cp_begin:
 __cp_end:
 	addq $24, %rsp
 	ret
+	/* Also where an asynchronous cancel puts the PC, anywhere in the program:
+	 * keep its red zone, align.  __cancel() returns only to a call that came
+	 * through __cp_begin, with the deferred -ECANCELED. */
 __cp_cancel:
-	addq $24, %rsp
-	jmp __cancel
+	subq $128, %rsp
+	pushq %rbp
+	movq %rsp, %rbp
+	andq $-16, %rsp
+	call __cancel
+	movq %rbp, %rsp
+	popq %rbp
+	addq $128+24, %rsp
+	ret
 	.size __syscall_cp_asm, . - __syscall_cp_asm
 	.section .note.GNU-stack, "", @progbits
