@@ -69,14 +69,15 @@ static struct rpc_call *call_of(struct rpc_chan *ch, const struct frame *f, cons
 	return *why ? NULL : call;
 }
 
-static const char *take_reply(struct rpc_chan *ch, const struct frame *f)
+static const char *take_reply(struct rpc_chan *ch, const struct frame *f,
+                              struct rpc_call **answered)
 {
 	const char *why;
 	struct rpc_call *call = call_of(ch, f, &why);
-	void *waiter;
 
 	if (!call)
 		return why;
+	*answered = call;
 	call->err = -frame_errno(f->err);
 	call->msg_len = f->msg_len;
 	call->queued = (f->flags & FRAME_F_QUEUED) != 0;
@@ -86,11 +87,18 @@ static const char *take_reply(struct rpc_chan *ch, const struct frame *f)
 		if (sink_payload(ch, call, FRAME_HDR_LEN + f->msg_len, f->payload_len) < 0)
 			call->err = -EFAULT;
 	}
-	waiter = call->waiter;
+	return NULL;
+}
+
+/* Only after the frame was consumed: the caller gives the reply's room to the next
+ * call, and the service must find it free when it answers that one. */
+static void call_answer(struct rpc_call *call)
+{
+	void *waiter = call->waiter;
+
 	atomic_store_explicit(&call->done, 1, memory_order_release);
 	/* the call's memory may be gone now */
 	rpc_wake(waiter);
-	return NULL;
 }
 
 static const char *take_done(struct rpc_chan *ch, const uint8_t *msg, uint32_t len)
@@ -145,6 +153,7 @@ static int take_one(struct rpc_chan *ch)
 {
 	const uint32_t prod = atomic_load_explicit(&ch->ctl->right_prod, memory_order_acquire);
 	const uint32_t ready = prod - ch->rx_cons;
+	struct rpc_call *answered = NULL;
 	const char *why = NULL;
 	struct frame f;
 
@@ -159,12 +168,14 @@ static int take_one(struct rpc_chan *ch)
 	if (!why && ready < frame_ring_len(f.len))
 		return 0;
 	if (!why)
-		why = f.kind == FRAME_REPLY ? take_reply(ch, &f) : take_event(ch, &f);
+		why = f.kind == FRAME_REPLY ? take_reply(ch, &f, &answered) : take_event(ch, &f);
 	if (why) {
 		chan_lose(ch, why);
 		return 0;
 	}
 	consume(ch, frame_ring_len(f.len));
+	if (answered)
+		call_answer(answered);
 	return 1;
 }
 
