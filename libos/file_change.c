@@ -265,9 +265,34 @@ SYSCALL(utime, const char *user_path, const int64_t *user_times)
 
 /* ---- size ---- */
 
-SYSCALL(truncate, const char *user_path, int64_t size)
+/* /proc/self/fd/N: by the file's mode, not by how that descriptor was opened. */
+static long truncate_reopened(const struct fpath *p, uint64_t size)
+{
+	struct ofd *o;
+	long r = file_open_at(p, O_WRONLY, 0, 0, &o);
+
+	if (r < 0)
+		return r;
+	r = o->ops->truncate ? o->ops->truncate(o, size) : -EINVAL;
+	ofd_put(o);
+	return r;
+}
+
+static long truncate_fsd(const struct fpath *p, uint64_t size)
 {
 	File__SetAttrReq req = FILE__SET_ATTR_REQ__INIT;
+
+	if (p->len == 0)
+		return truncate_reopened(p, size);
+	if (size > 0 && limits_file_room(size - 1, 1) == 0)
+		return -EFBIG;
+	req.what = FILE_SET_SIZE;
+	req.size = size;
+	return file_set_attr(p, 0, &req);
+}
+
+SYSCALL(truncate, const char *user_path, int64_t size)
+{
 	struct fpath p;
 	long r;
 
@@ -276,19 +301,13 @@ SYSCALL(truncate, const char *user_path, int64_t size)
 	r = path_get(&p, AT_FDCWD, user_path, 0);
 	if (r < 0)
 		return r;
-	req.what = FILE_SET_SIZE;
-	req.size = (uint64_t)size;
-	if (p.where == PATH_FSD && size > 0 &&
-	    limits_file_room((uint64_t)size - 1, 1) == 0) {
-		r = -EFBIG;
-	} else if (p.where == PATH_FSD) {
-		r = file_set_attr(&p, 0, &req);
-	} else if (p.where == PATH_LOCAL) {
+	if (p.where == PATH_FSD)
+		r = truncate_fsd(&p, (uint64_t)size);
+	else if (p.where == PATH_LOCAL)
 		r = local_truncate(p.text, (uint64_t)size);
-	} else {
+	else
 		r = p.ofd->ops->truncate ? p.ofd->ops->truncate(p.ofd, (uint64_t)size)
 		                         : -EINVAL;
-	}
 	path_put(&p);
 	return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls relative to a directory, the current directory, /proc/self/fd.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

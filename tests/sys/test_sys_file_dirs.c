@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading directories: many entries, changes meanwhile, positions, both layouts.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* statfs, the sync family, advice, copy_file_range on files.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

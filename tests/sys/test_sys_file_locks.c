@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* fcntl record locks, open file description locks, flock: in one process.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Files in memory: private and shared mappings, together with read and write.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

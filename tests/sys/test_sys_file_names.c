@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* link, rename, symlink, readlink, unlink, mkdir, rmdir, mknod.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* open, openat, openat2, creat: flags, modes and errors.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* read, write and their relatives on files: offsets, appends, vectors, sizes.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* truncate, sparse files, SEEK_DATA and SEEK_HOLE, fallocate.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

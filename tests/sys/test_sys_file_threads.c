@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Files under many threads: appends, one offset, exclusive creation, open beside
  * close.
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Extended attributes.  Where the file system has no user attributes only the
  * refusals are looked at (and it says so on stderr).
- * strait-run: -v {dir}:/tmp
+ * strait-run: --net none --no-squash -v {dir}:/tmp
  */
 #include "tests/sys/file_test.h"
 
