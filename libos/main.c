@@ -186,6 +186,7 @@ _Noreturn void libos_main(void *host_sp)
 	struct thread *t = self();
 	void *sp;
 
+	t->host_id = plat_thread_self();
 	dispatch_init();
 	time_init();
 	mm_init();

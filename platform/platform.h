@@ -89,6 +89,8 @@ struct thread;
 int plat_thread_create(struct thread *th, void *stack, void (*fn)(void *), void *arg,
                        _Atomic uint32_t *gone, uint32_t *host_id);
 _Noreturn void plat_thread_exit(void);
+/* The calling thread's host_id, for the first one. */
+uint32_t plat_thread_self(void);
 /* Interrupt a thread: out of plat_futex_wait()/plat_doorbell_wait()/console I/O
  * with -EINTR, or, when it computes program code, into libos_interrupt(). */
 void plat_thread_kick(uint32_t host_id);

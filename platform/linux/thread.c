@@ -116,6 +116,11 @@ _Noreturn void plat_thread_exit(void)
 		(void)HOST1(SYS_exit, 0);
 }
 
+uint32_t plat_thread_self(void)
+{
+	return (uint32_t)HOST0(SYS_gettid);
+}
+
 void plat_thread_kick(uint32_t host_id)
 {
 	if (!g_pid)
