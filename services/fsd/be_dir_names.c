@@ -25,8 +25,8 @@ int dir_lookup(const struct node *dir, const char *path, unsigned flags, struct 
 		if (fd >= 0 || errno != EAGAIN || (how.resolve & RESOLVE_CACHED))
 			break;
 	}
-	if (fd < 0)
-		return -errno;
+	if (fd < 0) /* still in doubt: then by single steps */
+		return errno == EAGAIN && !(how.resolve & RESOLVE_CACHED) ? -EXDEV : -errno;
 	*out = (struct node){ dir->mount, fd };
 	return 0;
 }

@@ -261,7 +261,6 @@ static void merge(struct inode *i, struct lock_rec *n)
 static int apply(struct inode *i, const struct span *s)
 {
 	struct lock_rec *spare = NULL, *n = NULL;
-	const bool had = i->locks != NULL;
 
 	if (s->type != F_UNLCK && s->session->n_locks + 2 > LOCKS_MAX)
 		return -ENOLCK;
@@ -283,16 +282,21 @@ static int apply(struct inode *i, const struct span *s)
 		i->locks = n;
 		rec_join(n, i);
 	}
-	if (!had && i->locks)
+	if (i->locks && !i->locked) {
+		i->locked = true;
 		inode_ref(i);
+	}
 	return 0;
 }
 
-/* After records went: give the reference of the list back if it is empty. */
-static void settle(struct inode *i, bool had)
+/* After records went, the last thing with @i: the list's reference goes with its
+ * last record. */
+static void settle(struct inode *i)
 {
-	if (had && !i->locks)
+	if (i->locked && !i->locks) {
+		i->locked = false;
 		inode_put(i);
+	}
 }
 
 /* ---- waiting ---- */
@@ -439,14 +443,13 @@ static int check_mode(const struct handle *h, const struct lock_req *r)
 
 static int unlock(struct inode *i, const struct span *s)
 {
-	const bool had = i->locks != NULL;
 	const int r = apply(i, s);
 
 	if (r < 0)
 		return r;
 	host_sync(i, s);
 	wake(i);
-	settle(i, had);
+	settle(i);
 	return 0;
 }
 
@@ -454,7 +457,7 @@ int lock_set(struct handle *h, const struct lock_req *r)
 {
 	struct inode *i = h->inode;
 	struct span s;
-	bool had, host = false;
+	bool host = false;
 	int ret = make_span(h, r, &s);
 
 	if (ret == 0)
@@ -463,7 +466,6 @@ int lock_set(struct handle *h, const struct lock_req *r)
 		return ret;
 	if (r->type == F_UNLCK)
 		return unlock(i, &s);
-	had = i->locks != NULL;
 	if (blocker(i, &s)) {
 		ret = -EAGAIN;
 	} else {
@@ -475,8 +477,18 @@ int lock_set(struct handle *h, const struct lock_req *r)
 		if (ret < 0)
 			host_sync(i, &s);
 		wake(i); /* a write lock may have become a read lock */
-		settle(i, had && !i->locks);
+		settle(i);
 		return ret;
+	}
+	if (ret == -EAGAIN && r->kind == LOCK_FLOCK) { /* as Linux: the old one goes first */
+		struct span off = s;
+		int r2;
+
+		off.type = F_UNLCK;
+		r2 = unlock(inode_ref(i), &off);
+		inode_put(i);
+		if (r2 < 0)
+			return r2;
 	}
 	if (ret != -EAGAIN || !r->wait)
 		return ret;
@@ -484,15 +496,6 @@ int lock_set(struct handle *h, const struct lock_req *r)
 		g_search++;
 		if (deadlock(i, &s, s.owner, 0))
 			return -EDEADLK;
-	}
-	if (r->kind == LOCK_FLOCK && had) { /* as Linux: the old one goes first */
-		struct span off = s;
-
-		off.type = F_UNLCK;
-		ret = unlock(inode_ref(i), &off);
-		inode_put(i);
-		if (ret < 0)
-			return ret;
 	}
 	return enqueue(h, &s, r->ticket, host);
 }
@@ -507,6 +510,10 @@ int lock_get(struct handle *h, const struct lock_req *r, struct lock_found *out)
 	if (ret < 0 || r->type == F_UNLCK || r->kind == LOCK_FLOCK)
 		return ret < 0 ? ret : -EINVAL;
 	l = blocker(h->inode, &s);
+	/* Linux tells the first one in the file. */
+	for (struct lock_rec *n = l ? l->next : NULL; n; n = n->next)
+		if (n->s.start < l->s.start && conflict(&n->s, &s))
+			l = n;
 	if (l) {
 		out->type = l->s.type;
 		out->start = l->s.start;
@@ -554,15 +561,14 @@ static void release_owner(struct inode *i, const void *owner, uint32_t kind)
 	const struct span all = {
 		.owner = owner, .kind = kind, .type = F_UNLCK, .start = 0, .end = END
 	};
-	const bool had = i->locks != NULL;
 	struct lock_rec *none = NULL;
 
-	if (!had)
+	if (!i->locks)
 		return;
 	cut(i, &all, &none); /* everything: never splits */
 	host_sync(i, &all);
 	wake(i);
-	settle(i, had);
+	settle(i);
 }
 
 void lock_release_handle(struct handle *h)

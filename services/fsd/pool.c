@@ -100,12 +100,14 @@ int pool_start(unsigned n_workers)
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_mutex_lock(&g_pool.lock); /* a worker waits until all are counted */
 	g_pool.stop = false;
 	for (g_pool.n = 0; g_pool.n < n_workers && r == 0; g_pool.n++) {
 		r = pthread_create(&g_pool.threads[g_pool.n], &attr, worker, NULL);
 		if (r != 0)
 			break;
 	}
+	pthread_mutex_unlock(&g_pool.lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return g_pool.n > 0 ? 0 : -r;
