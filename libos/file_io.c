@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * file_io.c - reading, writing and seeking in files of fsd.
+ * file_io.c - writing files of fsd, seeking, and what else a description can do.
  *
  * The offset is the guest's: the description's position lock is held from before
- * a transfer is sent until its result moved the offset.  A transfer larger than a
- * frame goes in pieces, one behind the other; a piece that comes back short ends
- * it.  An append in pieces is one range: its first piece reserves the whole, the
- * others are written into it by offset.
+ * a transfer is sent until its result moved the offset.  A write larger than a
+ * frame goes in pieces, one behind the other, so that one that fails (no space)
+ * has none behind it that succeeded.  An append in pieces is one range: its first
+ * piece reserves the whole, the others are written into it by offset.
  */
 #include "libos/file.h"
 #include "libos/filemap.h"
-#include "libos/identity.h"
 #include "libos/limits.h"
 #include "libos/syscall.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -27,99 +25,6 @@
 #define K_DSYNC 010000u
 #define OFFSET_MAX INT64_MAX
 #define MARK_PIECES 8u
-
-/* ---- credentials ---- */
-
-int file_cred(uint32_t *cred)
-{
-	static _Atomic uint32_t told[RPC_CREDS_MAX]; /* version + 1; 0: nothing */
-	const struct cred *c = cred_current();
-	File__SetCredReq req = FILE__SET_CRED_REQ__INIT;
-	struct rpc_call call;
-
-	*cred = c->index;
-	if (atomic_load_explicit(&told[c->index], memory_order_acquire) ==
-	    c->version + 1)
-		return 0;
-	rpc_call_init(&call);
-	req.cred = c->index;
-	req.uid = c->fsuid;
-	req.gid = c->fsgid;
-	req.n_groups = c->n_groups;
-	req.groups = (uint32_t *)(uintptr_t)c->groups;
-	/* Slot 0 is what the session began with. */
-	if (c->index != 0 || atomic_load(&told[0]) != 0 || c->version > 1)
-		FILE_CALL(set_cred, Empty, &req, &call);
-	if (call.err)
-		return call.err;
-	atomic_store_explicit(&told[c->index], c->version + 1, memory_order_release);
-	return 0;
-}
-
-/* ---- reading ---- */
-
-/* One piece of at most a frame: bytes read, or an error. */
-static long read_piece(struct file *f, struct uio *u, size_t want, uint64_t off)
-{
-	File__ReadReq req = FILE__READ_REQ__INIT;
-	struct rpc_call call;
-
-	rpc_call_init(&call);
-	req.handle = f->handle;
-	req.offset = off;
-	req.count = (uint32_t)want;
-	call.sink = file_sink_uio;
-	call.sink_arg = u;
-	call.sink_cap = (uint32_t)want;
-	FILE_CALL(read, Empty, &req, &call);
-	return call.err ? call.err : (long)call.payload_len;
-}
-
-long file_fetch(struct file *f, struct uio *u, uint64_t off)
-{
-	const size_t before = u->done;
-	long r = 0;
-
-	while (uio_left(u) > 0) {
-		uint64_t at = off + (u->done - before);
-		size_t want = uio_left(u);
-
-		if (want > RPC_PAYLOAD_MAX)
-			want = RPC_PAYLOAD_MAX;
-		if (at >= (uint64_t)OFFSET_MAX - RPC_PAYLOAD_MAX)
-			break;
-		r = read_piece(f, u, want, at);
-		if (r < 0 || (size_t)r < want)
-			break;
-	}
-	/* What came before a bad address counts. */
-	return u->done > before ? (long)(u->done - before) : r;
-}
-
-long file_read(struct ofd *o, struct uio *u, const uint64_t *pos)
-{
-	struct file *f = file_of(o);
-	uint64_t off;
-	long r;
-
-	if ((o->flags & ABI_ACCMODE) == O_WRONLY)
-		return -EBADF;
-	if (!pos) {
-		r = ofd_pos_lock(o);
-		if (r < 0)
-			return r;
-	}
-	off = pos ? *pos : o->pos;
-	r = filemap_before_io(f, off, uio_left(u));
-	if (r == 0)
-		r = file_fetch(f, u, off);
-	if (!pos) {
-		if (r > 0)
-			o->pos += (uint64_t)r;
-		ofd_pos_unlock(o);
-	}
-	return r;
-}
 
 /* ---- writing ---- */
 
