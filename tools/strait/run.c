@@ -97,6 +97,11 @@ static void begin_release(struct run *r)
 	enter(r, RUN_RELEASING, RELEASE_MS);
 }
 
+static bool late(const struct run *r)
+{
+	return r->deadline && run_now() >= r->deadline;
+}
+
 static void begin_stop(struct run *r)
 {
 	services_shutdown(r);
@@ -123,13 +128,11 @@ static void kill_all(struct run *r)
 /* Go on to the next phase when this one is done.  True: all is over. */
 static bool advance(struct run *r)
 {
-	bool late = r->deadline && run_now() >= r->deadline;
-
 	if (r->phase == RUN_STARTING) {
 		if (r->result < 0 && services_all(r, is_ready)) {
 			guest_go(r);
 			enter(r, RUN_RUNNING, 0);
-		} else if (r->result < 0 && late) {
+		} else if (r->result < 0 && late(r)) {
 			for (int i = 0; i < N_SERVICES; i++)
 				if (r->service[i].used && !r->service[i].ready)
 					run_fail(r, "%s (%s) does not say that it is ready; check %s",
@@ -141,13 +144,12 @@ static bool advance(struct run *r)
 	}
 	if (r->phase == RUN_RUNNING && !r->guest)
 		begin_release(r);
-	if (r->phase == RUN_RELEASING && (services_all(r, is_released) || late)) {
-		if (late && r->phase == RUN_RELEASING && !services_all(r, is_released))
+	if (r->phase == RUN_RELEASING && (services_all(r, is_released) || late(r))) {
+		if (!services_all(r, is_released))
 			say("note: a service did not let go of %s in time; it is ended now", r->o.name);
 		begin_stop(r);
-		late = false;
 	}
-	if (r->phase == RUN_STOPPING && late)
+	if (r->phase == RUN_STOPPING && late(r))
 		kill_all(r);
 	return r->phase == RUN_STOPPING && all_ended(r);
 }
@@ -375,9 +377,14 @@ static void take_signals(struct run *r)
 	sigset_t set;
 
 	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
-		sigaddset(&set, list[i]);
 	signal(SIGCHLD, SIG_DFL);
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		struct sigaction old;
+
+		/* What nohup or a shell's "&" made us ignore stays ignored. */
+		if (sigaction(list[i], NULL, &old) || old.sa_handler != SIG_IGN)
+			sigaddset(&set, list[i]);
+	}
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# strait run, with stand-ins for services and guest.
+if(TARGET strait)
+	foreach(kind IN ITEMS "" _VERSION _SILENT _GARBAGE _DIES _CLINGS)
+		add_executable(stand_in_service${kind} e2e/run/stand_in_service.c)
+		target_link_libraries(stand_in_service${kind} PRIVATE rpc_server proto strait_warnings)
+		set_target_properties(stand_in_service${kind} PROPERTIES
+			RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+		if(kind)
+			target_compile_definitions(stand_in_service${kind} PRIVATE STAND_IN${kind})
+		endif()
+	endforeach()
+
+	# As static as what strait-cc links, and as free of sanitizers.
+	add_executable(stand_in_guest e2e/run/stand_in_guest.c)
+	target_compile_options(stand_in_guest PRIVATE -fno-sanitize=all -fno-pie)
+	target_link_options(stand_in_guest PRIVATE -static -no-pie -fno-sanitize=all)
+	target_link_libraries(stand_in_guest PRIVATE strait_warnings)
+	set_target_properties(stand_in_guest PROPERTIES
+		RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+
+	strait_script_test(e2e.run_bad_input
+		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_run_bad_input.sh" LABELS e2e TIMEOUT 180)
+	strait_script_test(e2e.run_process
+		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_run_process.sh" LABELS e2e TIMEOUT 180)
+endif()
