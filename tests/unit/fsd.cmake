@@ -6,3 +6,10 @@ foreach(name IN ITEMS service walk lock cred)
 		        "${CMAKE_SOURCE_DIR}/tests/unit/fsd_bench.c"
 		LIBS fsd_core)
 endforeach()
+strait_unit_test(test_fsd_process
+	SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_fsd_process.c"
+	        "${CMAKE_SOURCE_DIR}/tests/unit/fake_guest.c"
+	LIBS rpc_guest_test rpc_server vchan_hosted ARGS "$<TARGET_FILE:fsd>")
+if(TARGET test_fsd_process)
+	add_dependencies(test_fsd_process fsd)
+endif()

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: MIT */
+/* fsd as a process: supervisor's socket, rings, sandbox, a guest's end. */
+#include "rpc/control.h"
+#include "rpc/guest.h"
+#include "tests/unit/fake_guest.h"
+#include "vchan/hosted.h"
+
+#include "file.pb-c.h"
+
+#include <CUnit/Basic.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EQ(a, b)                                                                         \
+	do {                                                                             \
+		const long a_ = (long)(a), b_ = (long)(b);                               \
+		if (a_ != b_)                                                            \
+			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,        \
+			        __LINE__, #a, a_, b_);                                   \
+		CU_ASSERT_EQUAL(a_, b_);                                                 \
+	} while (0)
+
+static const char *g_fsd;
+static pid_t g_pid;
+static int g_sock = -1, g_bell = -1;
+static char g_dir[] = "/tmp/fsd-proc-XXXXXX";
+static struct fake_channel g_fc;
+static const uint8_t g_id[16] = "fsd-test-guest-";
+static _Atomic uint64_t g_done;
+
+static ProtobufCBinaryData bytes(const char *s)
+{
+	return (ProtobufCBinaryData){ strlen(s), (uint8_t *)(uintptr_t)s };
+}
+
+static void on_done(uint64_t ticket, int err)
+{
+	(void)err;
+	atomic_store(&g_done, ticket);
+}
+
+static void on_lost(void)
+{
+}
+
+static void on_event(struct rpc_event *ev)
+{
+	(void)ev;
+}
+
+static const struct rpc_chan_ops g_ops = { .service_id = RPC_SERVICE_FILE,
+	                                   .service = &file__file__descriptor,
+	                                   .on_event = on_event,
+	                                   .on_done = on_done,
+	                                   .on_lost = on_lost };
+
+static int run_fsd(const char *a, const char *b, const char *c)
+{
+	const pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		const int null = open("/dev/null", O_RDWR);
+
+		dup2(null, 1);
+		dup2(null, 2);
+		execl(g_fsd, "fsd", a, b, c, (char *)NULL);
+		_exit(99);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void wrong_use_is_refused(void)
+{
+	EQ(run_fsd("--help", NULL, NULL), 0);
+	EQ(run_fsd("--version", NULL, NULL), 0);
+	EQ(run_fsd(NULL, NULL, NULL), 125);
+	EQ(run_fsd("--nonsense", NULL, NULL), 125);
+	EQ(run_fsd("--control-fd", "999", NULL), 125);
+	EQ(run_fsd("--control-fd", "0x", NULL), 125);
+	EQ(run_fsd("--control-fd", "1", "--log=loud"), 125);
+}
+
+static void spawn(void)
+{
+	int sv[2];
+
+	CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == 0);
+	g_sock = sv[0];
+	g_pid = fork();
+	if (g_pid == 0) {
+		char n[16];
+
+		snprintf(n, sizeof n, "%d", dup(sv[1])); /* without CLOEXEC */
+		execl(g_fsd, "fsd", "--control-fd", n, (char *)NULL);
+		_exit(99);
+	}
+	close(sv[1]);
+}
+
+/* The next message from fsd within @ms; NULL: none. */
+static Control__Control *next(int ms)
+{
+	struct pollfd p = { .fd = g_sock, .events = POLLIN };
+	Control__Control *c;
+	int fds[CONTROL_FDS_MAX], n;
+
+	if (poll(&p, 1, ms) <= 0 || control_recv(g_sock, 0, &c, fds, &n) < 0)
+		return NULL;
+	return c;
+}
+
+static int ended(void)
+{
+	int status;
+
+	close(g_sock);
+	waitpid(g_pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int configure(const char *path, const char *kind, unsigned fd_index)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Configure conf = CONTROL__CONFIGURE__INIT;
+	Control__FileConfig file = CONTROL__FILE_CONFIG__INIT;
+	Control__Mount m = CONTROL__MOUNT__INIT, *list[1] = { &m };
+	int fd = open(g_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	m.guest_path = bytes(path);
+	m.kind = bytes(kind);
+	m.source = bytes(g_dir);
+	m.fd = fd_index;
+	file.mounts = list;
+	file.n_mounts = 1;
+	file.can_setcred = geteuid() == 0;
+	file.squash = 0;
+	conf.epoch = 1;
+	conf.file = &file;
+	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
+	c.configure = &conf;
+	r = control_send(g_sock, &c, &fd, 1);
+	close(fd);
+	return r;
+}
+
+static void refuses(const char *path, const char *kind, unsigned fd_index, const char *says)
+{
+	Control__Control *c;
+	char text[1024];
+
+	spawn();
+	EQ(configure(path, kind, fd_index), 0);
+	c = next(5000);
+	CU_ASSERT_FATAL(c != NULL);
+	EQ(c->body_case, CONTROL__CONTROL__BODY_FAILED);
+	if (c->body_case == CONTROL__CONTROL__BODY_FAILED) {
+		snprintf(text, sizeof text, "%.*s", (int)c->failed->text.len,
+		         (const char *)c->failed->text.data);
+		if (!strstr(text, says))
+			fprintf(stderr, "says: %s\n", text);
+		CU_ASSERT(strstr(text, says) != NULL);
+	}
+	control__control__free_unpacked(c, NULL);
+	EQ(ended(), 125);
+}
+
+static void a_bad_configuration_is_one_sentence(void)
+{
+	refuses("/a", "dir", 0, "before a mount of /");
+	refuses("/", "floppy", 0, "unknown back end floppy");
+	refuses("//", "dir", 0, "not an absolute normal path");
+	refuses("/", "dir", 5, "was not handed over");
+}
+
+static void a_supervisor_that_dies_takes_fsd_along(void)
+{
+	spawn();
+	EQ(ended(), 0);
+}
+
+static void start(void)
+{
+	Control__Control *c, add = CONTROL__CONTROL__INIT;
+	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
+	int fds[3];
+
+	spawn();
+	EQ(configure("/", "dir", 0), 0);
+	c = next(5000);
+	CU_ASSERT_FATAL(c != NULL && c->body_case == CONTROL__CONTROL__BODY_READY);
+	control__control__free_unpacked(c, NULL);
+	if (g_bell < 0)
+		g_bell = hosted_doorbell_create();
+	CU_ASSERT_FATAL(fake_channel_make(&g_fc, 18, g_bell) == 0);
+	fds[0] = g_fc.ring_fd;
+	fds[1] = g_fc.event_fd;
+	fds[2] = g_bell;
+	g.domid = 7;
+	g.name = bytes("g");
+	g.xs_path = bytes("/t");
+	g.ring_fd = 0;
+	g.event_fd = 1;
+	g.doorbell_fd = 2;
+	g.client_id = (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)g_id };
+	add.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
+	add.guest_add = &g;
+	EQ(control_send(g_sock, &add, fds, 3), 0);
+	c = next(5000);
+	CU_ASSERT_FATAL(c != NULL && c->body_case == CONTROL__CONTROL__BODY_GUEST_READY);
+	control__control__free_unpacked(c, NULL);
+	memcpy(g_config.client_id, g_id, 16);
+	fake_channel_use(&g_fc, &g_config.file, 0);
+	CU_ASSERT_FATAL(rpc_attach(&g_file_chan, &g_config.file, &g_ops) == 0);
+}
+
+/* The guest is gone: everything of it is released; then fsd ends. */
+static void stop(bool detach)
+{
+	Control__Control *c, gone = CONTROL__CONTROL__INIT, down = CONTROL__CONTROL__INIT;
+	Control__GuestGone g = CONTROL__GUEST_GONE__INIT;
+	Control__Shutdown s = CONTROL__SHUTDOWN__INIT;
+
+	if (detach)
+		rpc_detach(&g_file_chan);
+	g.domid = 7;
+	gone.body_case = CONTROL__CONTROL__BODY_GUEST_GONE;
+	gone.guest_gone = &g;
+	EQ(control_send(g_sock, &gone, NULL, 0), 0);
+	c = next(5000);
+	CU_ASSERT_FATAL(c != NULL);
+	EQ(c->body_case, CONTROL__CONTROL__BODY_RELEASED);
+	control__control__free_unpacked(c, NULL);
+	down.body_case = CONTROL__CONTROL__BODY_SHUTDOWN;
+	down.shutdown = &s;
+	EQ(control_send(g_sock, &down, NULL, 0), 0);
+	int status;
+	waitpid(g_pid, &status, 0);
+	EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+	close(g_sock);
+	if (!detach)
+		rpc_detach(&g_file_chan);
+}
+
+struct mem {
+	uint8_t *p;
+	size_t used, cap;
+};
+
+static int sink(void *arg, void *ring, size_t n)
+{
+	struct mem *m = arg;
+
+	if (m->used + n > m->cap)
+		return -EFAULT;
+	memcpy(m->p + m->used, ring, n);
+	m->used += n;
+	return 0;
+}
+
+static int source(void *arg, void *ring, size_t n)
+{
+	struct mem *m = arg;
+
+	memcpy(ring, m->p + m->used, n);
+	m->used += n;
+	return 0;
+}
+
+static struct rpc_call g_call;
+
+static int call(unsigned index, const ProtobufCMessage *msg, struct mem *in, struct mem *out)
+{
+	int r;
+
+	rpc_call_init(&g_call);
+	if (in) {
+		g_call.source = source;
+		g_call.source_arg = in;
+		g_call.source_len = (uint32_t)in->cap;
+	}
+	if (out) {
+		g_call.sink = sink;
+		g_call.sink_arg = out;
+		g_call.sink_cap = (uint32_t)out->cap;
+	}
+	r = rpc_call_start(&g_file_chan, index, msg, &g_call);
+	if (r < 0)
+		return r;
+	rpc_call_finish(&g_file_chan, index, &g_call);
+	return g_call.err;
+}
+
+static int do_open(const char *path, uint32_t flags, uint32_t handle)
+{
+	File__OpenReq q = FILE__OPEN_REQ__INIT;
+
+	q.path = bytes(path);
+	q.flags = flags;
+	q.mode = 0600;
+	q.handle = handle;
+	return call(1, &q.base, NULL, NULL);
+}
+
+static int do_read(uint32_t handle, uint8_t *buf, uint32_t n)
+{
+	struct mem m = { buf, 0, n };
+	File__ReadReq q = FILE__READ_REQ__INIT;
+	int r;
+
+	q.handle = handle;
+	q.count = n;
+	r = call(3, &q.base, NULL, &m);
+	return r < 0 ? r : (int)m.used;
+}
+
+static int do_write(uint32_t handle, uint8_t *buf, uint32_t n)
+{
+	struct mem m = { buf, 0, n };
+	File__WriteReq q = FILE__WRITE_REQ__INIT;
+
+	q.handle = handle;
+	return call(4, &q.base, &m, NULL);
+}
+
+static void files_cross_the_rings(void)
+{
+	static uint8_t buf[65536], back[65536];
+	File__PathReq u = FILE__PATH_REQ__INIT;
+	File__SyncReq s = FILE__SYNC_REQ__INIT;
+
+	start();
+	for (size_t i = 0; i < sizeof buf; i++)
+		buf[i] = (uint8_t)(i * 31 >> 3);
+	EQ(do_open("/f", O_RDWR | O_CREAT, 1), 0);
+	EQ(do_write(1, buf, sizeof buf), 0);
+	EQ(do_read(1, back, sizeof back), sizeof back);
+	CU_ASSERT(memcmp(buf, back, sizeof buf) == 0);
+	s.handle = 1;
+	EQ(call(17, &s.base, NULL, NULL), 0); /* by a worker */
+	u.path = bytes("/f");
+	EQ(call(14, &u.base, NULL, NULL), 0);
+	memset(back, 0, sizeof back);
+	EQ(do_read(1, back, sizeof back), sizeof back);
+	CU_ASSERT(memcmp(buf, back, sizeof buf) == 0);
+	EQ(do_open("/../etc/passwd", O_RDONLY, 2), -ENOENT);
+	stop(true);
+	char path[300];
+	snprintf(path, sizeof path, "%s/.strait-orphans", g_dir);
+	EQ(access(path, F_OK), -1); /* released: nothing left behind */
+}
+
+static void a_lock_is_waited_for(void)
+{
+	File__LockReq q = FILE__LOCK_REQ__INIT;
+	int err;
+
+	start();
+	EQ(do_open("/l", O_RDWR | O_CREAT, 1), 0);
+	EQ(do_open("/l", O_RDWR, 2), 0);
+	q.kind = 1;
+	q.handle = 1;
+	q.type = F_WRLCK;
+	EQ(call(22, &q.base, NULL, NULL), 0);
+	q.handle = 2;
+	q.wait = 1;
+	q.ticket = 99;
+	EQ(call(22, &q.base, NULL, NULL), 0);
+	CU_ASSERT(g_call.queued);
+	EQ(rpc_cancel(&g_file_chan, 99, &err), 1);
+	q.ticket = 100;
+	EQ(call(22, &q.base, NULL, NULL), 0);
+	CU_ASSERT(g_call.queued);
+	q.handle = 1;
+	q.type = F_UNLCK;
+	q.wait = 0;
+	EQ(call(22, &q.base, NULL, NULL), 0);
+	for (int i = 0; i < 100 && g_done != 100; i++)
+		EQ(rpc_ping(&g_file_chan), 0);
+	EQ(g_done, 100);
+	stop(false); /* dies without a word */
+}
+
+static void it_is_locked_in(void)
+{
+	char path[64], line[256];
+	int seccomp = -1, no_new = -1;
+	unsigned long long caps = 0;
+	FILE *f;
+
+	start();
+	snprintf(path, sizeof path, "/proc/%d/status", (int)g_pid);
+	f = fopen(path, "r");
+	CU_ASSERT_FATAL(f != NULL);
+	while (fgets(line, sizeof line, f)) {
+		(void)sscanf(line, "Seccomp: %d", &seccomp);
+		(void)sscanf(line, "NoNewPrivs: %d", &no_new);
+		(void)sscanf(line, "CapPrm: %llx", &caps);
+	}
+	fclose(f);
+	EQ(no_new, 1);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	EQ(seccomp, 2);
+#endif
+	EQ(caps & ~0xdfull, 0); /* of 41: chown, dac, fowner, fsetid, setgid, setuid */
+	stop(true);
+}
+
+static double us_each(int n, int (*fn)(void))
+{
+	struct timespec a, b;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (int i = 0; i < n; i++)
+		(void)fn();
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / 1e3 / n;
+}
+
+static int one_ping(void)
+{
+	return rpc_ping(&g_file_chan);
+}
+
+static uint8_t g_buf[65536];
+
+static int one_4k(void)
+{
+	return do_read(1, g_buf, 4096);
+}
+
+static int one_64k(void)
+{
+	return do_read(1, g_buf, 65536);
+}
+
+static int one_stat(void)
+{
+	File__PathReq q = FILE__PATH_REQ__INIT;
+
+	q.path = bytes("/d/e/f");
+	return call(5, &q.base, NULL, NULL);
+}
+
+static int one_write(void)
+{
+	return do_write(1, g_buf, 4096);
+}
+
+static int one_open(void)
+{
+	File__HandleReq q = FILE__HANDLE_REQ__INIT;
+
+	q.handle = 3;
+	if (do_open("/d/e/f", O_RDONLY, 3) < 0)
+		return -1;
+	return rpc_post(&g_file_chan, 2, &q.base, NULL, NULL, 0);
+}
+
+/* For people: nothing is asserted about time. */
+static void speed(void)
+{
+	File__MakeReq q = FILE__MAKE_REQ__INIT;
+	const int n = getenv("FSD_SPEED") ? atoi(getenv("FSD_SPEED")) : 200;
+
+	start();
+	q.mode = 0755;
+	q.path = bytes("/d");
+	(void)call(9, &q.base, NULL, NULL);
+	q.path = bytes("/d/e");
+	(void)call(9, &q.base, NULL, NULL);
+	EQ(do_open("/d/e/f", O_RDWR | O_CREAT, 1), 0);
+	EQ(do_write(1, g_buf, sizeof g_buf), 0);
+	printf("null %.2f us, 4K %.2f, 64K %.2f, stat %.2f, write 4K %.2f, open+close %.2f\n",
+	       us_each(n, one_ping), us_each(n, one_4k), us_each(n, one_64k),
+	       us_each(n, one_stat), us_each(n, one_write), us_each(n, one_open));
+	EQ(one_stat(), 0);
+	EQ(one_64k(), 65536);
+	stop(true);
+}
+
+static int clean(void)
+{
+	char cmd[300];
+
+	snprintf(cmd, sizeof cmd, "rm -rf '%s'", g_dir);
+	return system(cmd);
+}
+
+int main(int argc, char **argv)
+{
+	CU_pSuite s;
+
+	if (argc != 2 || !mkdtemp(g_dir)) {
+		fprintf(stderr, "usage: test_fsd_process FSD\n");
+		return 1;
+	}
+	g_fsd = argv[1];
+	CU_initialize_registry();
+	s = CU_add_suite("fsd process", NULL, clean);
+	CU_ADD_TEST(s, wrong_use_is_refused);
+	CU_ADD_TEST(s, a_bad_configuration_is_one_sentence);
+	CU_ADD_TEST(s, a_supervisor_that_dies_takes_fsd_along);
+	CU_ADD_TEST(s, files_cross_the_rings);
+	CU_ADD_TEST(s, a_lock_is_waited_for);
+	CU_ADD_TEST(s, it_is_locked_in);
+	CU_ADD_TEST(s, speed);
+	CU_basic_set_mode(CU_BRM_VERBOSE);
+	CU_basic_run_tests();
+	const int bad = CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
+	CU_cleanup_registry();
+	return bad;
+}
