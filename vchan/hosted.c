@@ -49,7 +49,7 @@ fail:
 int hosted_ring_create(unsigned order)
 {
 	struct vchan_interface *ring;
-	void *map;
+	void *map = NULL;
 	int fd;
 
 	if (order < 12 || order > HOSTED_ORDER_MAX)
@@ -70,7 +70,7 @@ int hosted_ring_create(unsigned order)
 
 int hosted_doorbell_create(void)
 {
-	void *map;
+	void *map = NULL;
 	const int fd = sealed_memfd("strait-doorbell", DOORBELL_SIZE, &map);
 
 	if (fd >= 0)

@@ -3,6 +3,7 @@
  * main.c - the `strait` command: finds the subcommand.
  */
 #include "tools/strait/strait.h"
+#include "tools/trace/trace.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -14,9 +15,6 @@
 #ifndef STRAIT_VERSION
 #define STRAIT_VERSION "0.1.0"
 #endif
-
-/* tools/trace; weak: a build without it says so. */
-int trace_main(int argc, char **argv) __attribute__((weak));
 
 static void vsay(const char *fmt, va_list ap)
 {
@@ -89,13 +87,6 @@ static void help(void)
 	      stdout);
 }
 
-static int cmd_trace(int argc, char **argv)
-{
-	if (!trace_main)
-		die(EXIT_STRAIT, "this build has no trace reader (tools/trace)");
-	return trace_main(argc, argv);
-}
-
 static int cmd_help(int argc, char **argv)
 {
 	(void)argc;
@@ -120,7 +111,7 @@ static const struct {
 	{ "ps", names_cmd_ps },
 	{ "stop", names_cmd_stop },
 	{ "strace", names_cmd_strace },
-	{ "trace", cmd_trace },
+	{ "trace", trace_main },
 	{ "help", cmd_help },
 	{ "-h", cmd_help },
 	{ "--help", cmd_help },
