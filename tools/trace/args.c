@@ -6,6 +6,7 @@
 #include "tools/trace/args.h"
 
 #include "tools/trace/names.h"
+#include "tools/trace/paths.h"
 #include "tools/trace/record.h"
 #include "tools/trace/value.h"
 
@@ -20,7 +21,6 @@ enum how {
 	ERRNO,
 	DEVICE, /* major:minor */
 	HANDLE, /* with what it stands for */
-	AT,     /* the same; 0 is the root */
 	IP,     /* bytes */
 	TIME,   /* seconds, with nanoseconds from the field NAME_ns */
 	OPTION, /* socket option; the level is another field */
@@ -35,7 +35,7 @@ struct rule {
 	bool always;       /* also at its default */
 	const struct value_name *names;
 	const char *zero;  /* FLAGS: nothing set */
-	unsigned about;    /* HANDLE, AT: which */
+	unsigned about;    /* HANDLE: which, ABOUT_FIRST by default */
 };
 
 #define F(w, f, t, z) {w, f, FLAGS, false, t, z, 0}
@@ -91,13 +91,13 @@ static const struct rule g_rules[] = {
 	{NULL, "mtime_ns", HIDE, false, NULL, NULL, 0},
 	{NULL, "ctime_ns", HIDE, false, NULL, NULL, 0},
 	{NULL, "btime_ns", HIDE, false, NULL, NULL, 0},
-	{NULL, "at", AT, false, NULL, NULL, 0},
-	{NULL, "old_base", AT, false, NULL, NULL, 0},
-	{NULL, "new_base", AT, false, NULL, NULL, 1},
+	{NULL, "at", HANDLE, false, NULL, NULL, ABOUT_FIRST_DIR},
+	{NULL, "old_base", HANDLE, false, NULL, NULL, ABOUT_FIRST_DIR},
+	{NULL, "new_base", HANDLE, false, NULL, NULL, ABOUT_SECOND_DIR},
 	{"net.SocketReq", "handle", NUMBER, true, NULL, NULL, 0},
 	{NULL, "handle", HANDLE, true, NULL, NULL, 0},
 	{NULL, "in_handle", HANDLE, true, NULL, NULL, 0},
-	{NULL, "out_handle", HANDLE, true, NULL, NULL, 1},
+	{NULL, "out_handle", HANDLE, true, NULL, NULL, ABOUT_SECOND},
 	{"net.SocketReq", "domain", ENUM, true, names_family, NULL, 0},
 	{"net.SocketReq", "protocol", ENUM, false, names_proto, NULL, 0},
 	{"net.ShutdownPost", "how", ENUM, true, names_shut, NULL, 0},
@@ -222,7 +222,6 @@ static void print_number(const struct printer *p, const struct rule *r,
 		        (unsigned)((v & 0xff) | (v >> 12 & ~0xffull)));
 		break;
 	case HANDLE:
-	case AT:
 		print_handle(p, r, v);
 		break;
 	case TIME:
@@ -376,7 +375,7 @@ static void print_message(const struct printer *p, const ProtobufCMessage *m)
 }
 
 void args_print(FILE *out, const char *method, const ProtobufCMessage *m,
-                const char *const about[2], const struct args_style *style)
+                const char *const *about, const struct args_style *style)
 {
 	const struct printer p = {out, method, about, style};
 

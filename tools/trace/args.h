@@ -21,9 +21,9 @@ struct args_style {
 	size_t strings;     /* bytes of payload shown at most; paths are shown whole */
 };
 
-/* Print the fields of @m, which travels for @method ("File.Open").  @about: what its
- * handles stand for, or NULL; shown as handle=3</etc/passwd>. */
+/* Print the fields of @m, which travels for @method ("File.Open").  @about: N_ABOUT
+ * strings (see paths.h), or NULL; shown as handle=3</etc/passwd>. */
 void args_print(FILE *out, const char *method, const ProtobufCMessage *m,
-                const char *const about[2], const struct args_style *style);
+                const char *const *about, const struct args_style *style);
 
 #endif /* TOOLS_TRACE_ARGS_H */

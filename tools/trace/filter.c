@@ -100,7 +100,7 @@ static bool path_matches(const char *want, const char *path)
 	       (path[n] == '\0' || path[n] == '/' || want[n - 1] == '/');
 }
 
-static bool takes(const struct filter *f, const struct record *r, const char *const about[2])
+static bool takes(const struct filter *f, const struct record *r, const char *const *about)
 {
 	const unsigned s = FRAME_SERVICE(r->hdr.method);
 

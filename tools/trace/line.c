@@ -44,7 +44,7 @@ static void put_payload(FILE *out, const struct record *r, const struct line_sty
 }
 
 static void put_call(FILE *out, const struct record *r, const ProtobufCMessage *args,
-                     const char *const about[2], const struct line_style *style)
+                     const char *const *about, const struct line_style *style)
 {
 	char name[METHOD_NAME_MAX];
 

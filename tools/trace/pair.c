@@ -22,7 +22,7 @@ struct slot {
 	enum { EMPTY, CALLED, ANSWERED } state;
 	struct copy call, reply;
 	ProtobufCMessage *args;
-	char *about[2];
+	char *about[N_ABOUT];
 	uint64_t wake; /* PAIR_UNKNOWN until the next call tells */
 };
 
@@ -120,13 +120,13 @@ static struct pair_call view(const struct session *s, const struct slot *sl)
 		.call = &sl->call.r,
 		.reply = sl->state == ANSWERED ? &sl->reply.r : NULL,
 		.args = sl->args,
-		.about = {sl->about[0], sl->about[1]},
 		.queue = span(sl->call.r.hdr.stamp, sl->call.r.pre.mono),
 		.service = PAIR_UNKNOWN,
 		.wake = PAIR_UNKNOWN,
 		.total = PAIR_UNKNOWN,
 	};
 
+	memcpy(c.about, sl->about, sizeof(c.about));
 	if (!c.reply)
 		return c;
 	c.service = span(sl->call.r.pre.mono, sl->reply.r.pre.mono);
@@ -154,9 +154,7 @@ static void settle(struct pair *p, struct session *s, struct slot *sl)
 	if (sl->args)
 		protobuf_c_message_free_unpacked(sl->args, NULL);
 	sl->args = NULL;
-	free(sl->about[0]);
-	free(sl->about[1]);
-	sl->about[0] = sl->about[1] = NULL;
+	paths_free(sl->about);
 	sl->state = EMPTY;
 }
 
@@ -277,22 +275,20 @@ static const char *feed_lone(struct pair *p, struct session *s, const struct rec
 {
 	ProtobufCMessage *m = record_decode(r);
 	struct pair_lone l = {.session = &s->pub, .r = r, .args = m};
-	char *about[2];
+	char *about[N_ABOUT] = {0};
 
 	/* An accepted connection is about itself, once its addresses are known. */
 	if (r->hdr.kind == FRAME_EVENT)
-		paths_learn_call(&s->paths, r, m, (char *const[2]){NULL, NULL});
+		paths_learn_call(&s->paths, r, m, about);
 	paths_resolve(&s->paths, r->hdr.method, m, about);
-	l.about[0] = about[0];
-	l.about[1] = about[1];
+	memcpy(l.about, about, sizeof(l.about));
 	if (r->hdr.method == DONE && r->hdr.kind == FRAME_EVENT)
 		wait_done(p, s, &l);
 	else if (p->ops->lone)
 		p->ops->lone(p->ctx, &l);
 	if (r->hdr.kind == FRAME_POST)
 		paths_learn_call(&s->paths, r, m, about);
-	free(about[0]);
-	free(about[1]);
+	paths_free(about);
 	if (m)
 		protobuf_c_message_free_unpacked(m, NULL);
 	return m || !method_find(r->hdr.method) ? NULL : "the message does not decode";
@@ -341,8 +337,7 @@ void pair_fini(struct pair *p)
 
 			if (sl->args)
 				protobuf_c_message_free_unpacked(sl->args, NULL);
-			free(sl->about[0]);
-			free(sl->about[1]);
+			paths_free(sl->about);
 			free(sl->call.bytes);
 			free(sl->reply.bytes);
 		}

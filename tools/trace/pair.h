@@ -39,7 +39,7 @@ struct pair_call {
 	const struct record *call;
 	const struct record *reply;   /* NULL: not in the trace */
 	const ProtobufCMessage *args; /* NULL: does not decode */
-	const char *about[2];         /* paths or addresses; NULL where unknown */
+	const char *about[N_ABOUT];   /* paths or addresses */
 	uint64_t queue, service, wake, total; /* ns, or PAIR_UNKNOWN */
 };
 
@@ -48,7 +48,7 @@ struct pair_lone {
 	const struct pair_session *session;
 	const struct record *r;
 	const ProtobufCMessage *args;
-	const char *about[2];
+	const char *about[N_ABOUT];
 	/* An event that completes a queued call: that call. */
 	bool done;
 	uint16_t done_method;

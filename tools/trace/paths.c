@@ -113,7 +113,7 @@ static char *join(const struct paths *p, uint64_t at, const ProtobufCBinaryData 
 }
 
 void paths_resolve(const struct paths *p, uint16_t method, const ProtobufCMessage *m,
-                   char *about[2])
+                   char *about[N_ABOUT])
 {
 	static const struct {
 		const char *at, *path;
@@ -124,14 +124,19 @@ void paths_resolve(const struct paths *p, uint16_t method, const ProtobufCMessag
 		unsigned which;
 	} by_handle[] = {{"handle", 0}, {"in_handle", 0}, {"out_handle", 1}, {"listener", 0}};
 
-	about[0] = about[1] = NULL;
+	memset(about, 0, N_ABOUT * sizeof(about[0]));
 	if (!m || FRAME_SERVICE(method) == RPC_SERVICE_SESSION)
 		return;
 	for (unsigned i = 0; i < 3; i++) {
 		const ProtobufCBinaryData *b = message_get_bytes(m, by_path[i].path);
+		const uint64_t at = message_get_u64(m, by_path[i].at);
+		const unsigned which = by_path[i].which;
 
-		if (b && !about[by_path[i].which])
-			about[by_path[i].which] = join(p, message_get_u64(m, by_path[i].at), b);
+		if (!b || about[which])
+			continue;
+		about[which] = join(p, at, b);
+		if (at)
+			about[ABOUT_FIRST_DIR + which] = handle_path(p, at);
 	}
 	for (unsigned i = 0; i < 4; i++) {
 		const uint64_t h = message_get_u64(m, by_handle[i].field);
@@ -139,6 +144,13 @@ void paths_resolve(const struct paths *p, uint16_t method, const ProtobufCMessag
 		if (h && !about[by_handle[i].which])
 			about[by_handle[i].which] = handle_path(p, h);
 	}
+}
+
+void paths_free(char *about[N_ABOUT])
+{
+	for (unsigned i = 0; i < N_ABOUT; i++)
+		free(about[i]);
+	memset(about, 0, N_ABOUT * sizeof(about[0]));
 }
 
 /* ---- sockets ---- */
@@ -215,7 +227,7 @@ static void learn_socket(struct paths *p, uint16_t method, const ProtobufCMessag
 }
 
 void paths_learn_call(struct paths *p, const struct record *r, const ProtobufCMessage *m,
-                      char *const about[2])
+                      char *const about[N_ABOUT])
 {
 	const uint32_t handle = (uint32_t)message_get_u64(m, "handle");
 

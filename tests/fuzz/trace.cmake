@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+strait_fuzzer(fuzz_trace LIBS trace)
