@@ -19,6 +19,7 @@ size_t strnlen(const char *s, size_t max);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
+char *strcpy(char *restrict to, const char *restrict from);
 char *strrchr(const char *s, int c);
 
 typedef uint64_t __attribute__((may_alias, aligned(1))) word8;
@@ -152,6 +153,12 @@ int strncmp(const char *a, const char *b, size_t n)
 		b++;
 	}
 	return n ? (unsigned char)*a - (unsigned char)*b : 0;
+}
+
+char *strcpy(char *restrict to, const char *restrict from)
+{
+	memcpy(to, from, strlen(from) + 1);
+	return to;
 }
 
 char *strchr(const char *s, int c)
