@@ -59,16 +59,10 @@ struct ofd *ofd_get(int fd)
 		return NULL;
 	for (;;) {
 		struct ofd *o = atomic_load_explicit(slot, memory_order_acquire);
-		uint32_t refs;
 
 		if (!o)
 			return NULL;
-		refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
-		while (refs != 0 && !atomic_compare_exchange_weak_explicit(
-		                            &o->refs, &refs, refs + 1,
-		                            memory_order_acquire, memory_order_relaxed))
-			;
-		if (refs == 0)
+		if (!ofd_ref_if_live(o))
 			continue; /* being closed: the slot changes or has changed */
 		if (atomic_load_explicit(slot, memory_order_acquire) == o)
 			return o;

@@ -30,6 +30,19 @@ struct ofd *ofd_ref(struct ofd *o)
 	return o;
 }
 
+bool ofd_ref_if_live(struct ofd *o)
+{
+	uint32_t refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
+
+	while (refs != 0) {
+		if (atomic_compare_exchange_weak_explicit(&o->refs, &refs, refs + 1,
+		                                          memory_order_acquire,
+		                                          memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
 void ofd_put(struct ofd *o)
 {
 	if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) != 1)

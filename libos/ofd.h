@@ -98,6 +98,9 @@ struct ofd *ofd_get(int fd);        /* NULL: EBADF */
 struct ofd *ofd_get_io(int fd);     /* the same, but NULL for O_PATH descriptors too */
 struct ofd *ofd_ref(struct ofd *o);
 void ofd_put(struct ofd *o);
+/* A reference through a pointer that keeps none: false if the last one has gone
+ * (ops->release() runs, or ran, and will or did clear that pointer). */
+bool ofd_ref_if_live(struct ofd *o) __attribute__((warn_unused_result));
 /* EPOLL* bits that hold now; a kind without a poll operation is always ready. */
 uint32_t ofd_poll(struct ofd *o);
 

@@ -140,6 +140,9 @@ int sock_ctl_next(const struct sock_ctl *c, size_t *at, struct kcmsghdr *h,
 long unix_socket(int type, int protocol, struct sock **out);
 long unix_socketpair(int type, int protocol, struct sock *out[2]);
 long netlink_socket(int type, int protocol, struct sock **out);
+/* Put a datagram into a netlink socket (mq_notify's cookie): -EAGAIN while another
+ * waits there, -EINVAL if @o is none. */
+long netlink_post(struct ofd *o, const void *data, size_t len);
 
 /* The net client provides these two; where it is not linked they are NULL and
  * AF_INET, AF_INET6 answer EAFNOSUPPORT. */
