@@ -14,14 +14,14 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define XATTR_NAME_MAX 255u
-#define XATTR_SIZE_MAX 65536u
-#define XATTR_FLAGS 3 /* XATTR_CREATE | XATTR_REPLACE */
+#define NAME_LEN_MAX 255u
+#define VALUE_LEN_MAX 65536u
+#define KNOWN_FLAGS 3 /* XATTR_CREATE | XATTR_REPLACE */
 
 struct xattr_op {
 	struct fpath p;
 	File__XattrReq req;
-	char name[XATTR_NAME_MAX + 1];
+	char name[NAME_LEN_MAX + 1];
 };
 
 static long get_name(struct xattr_op *x, const char *user_name)
@@ -83,8 +83,8 @@ static long fetch(struct xattr_op *x, bool nofollow, bool list, void *user_buf,
 	uint32_t need;
 	long r;
 
-	if (size > XATTR_SIZE_MAX)
-		size = XATTR_SIZE_MAX;
+	if (size > VALUE_LEN_MAX)
+		size = VALUE_LEN_MAX;
 	if (x->p.where != PATH_FSD) {
 		r = list ? 0 : refuse(x, ENODATA);
 		path_put(&x->p);
@@ -219,9 +219,9 @@ static long change(struct xattr_op *x, bool nofollow, const struct xattr_value *
 
 static long check_value(const struct xattr_value *v)
 {
-	if (v->flags & ~XATTR_FLAGS)
+	if (v->flags & ~KNOWN_FLAGS)
 		return -EINVAL;
-	return v->size > XATTR_SIZE_MAX ? -E2BIG : 0;
+	return v->size > VALUE_LEN_MAX ? -E2BIG : 0;
 }
 
 static long change_path(const char *user_path, const char *user_name, bool nofollow,
