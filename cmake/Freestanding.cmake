@@ -51,7 +51,7 @@ execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=include
 set(STRAIT_FREESTANDING_OPTIONS
 	-ffreestanding -fno-stack-protector -U_FORTIFY_SOURCE -fno-pic -fno-pie
 	-fvisibility=hidden -fcf-protection=none -fno-asynchronous-unwind-tables
-	-fno-unwind-tables -fno-common -nostdinc)
+	-fno-unwind-tables -fno-common -nostdinc -ffunction-sections -fdata-sections)
 set(STRAIT_FREESTANDING_INCLUDES
 	"SHELL:-isystem ${CMAKE_BINARY_DIR}/proto"
 	"SHELL:-isystem ${STRAIT_PROTOBUFC_SRC}"

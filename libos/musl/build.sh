@@ -22,7 +22,7 @@ quiet() {
 
 cd "$build"
 if [ ! -f config.mak ]; then
-	quiet env CC="gcc -fno-pie -no-pie -I$here/arch" CFLAGS="-O2 -g1 -fno-asynchronous-unwind-tables" \
+	quiet env CC="gcc -fno-pie -no-pie -I$here/arch" CFLAGS="-O2 -fno-asynchronous-unwind-tables" \
 		"$src/configure" --target=x86_64-linux-musl --prefix="$root" \
 		--syslibdir="$root/lib" --disable-shared --disable-wrapper
 fi
