@@ -67,13 +67,14 @@ static void quoted(uint8_t proto, const struct naddr *src, const struct naddr *d
 		local.port = get16(t);
 		peer.port = get16(t + 2);
 	} else {
-		local.port = get16(t + 4); /* echo identifier */
+		local.port = get16(t + 4); /* echo identifier; any port of the peer's */
 	}
 	for (o = ports_on(proto, local.port); o; o = o->next) {
 		struct lsock *l = o->owner;
 
 		if (o->proto != proto || o->addr.port != local.port || l->s.listening ||
-		    !naddr_same_ip(&l->s.peer, &peer) || l->s.peer.port != peer.port)
+		    !naddr_same_ip(&l->s.peer, &peer) ||
+		    (peer.port && l->s.peer.port != peer.port))
 			continue;
 		if (proto == IPPROTO_TCP && l->s.connecting)
 			tcp_fail(l, err);
@@ -120,7 +121,8 @@ void __wrap_icmp_input(struct pbuf *p, struct netif *inp)
 	uint8_t b[ECHO_LEN + 60 + 8];
 	const unsigned len = pbuf_copy_partial(p, b, sizeof(b), 0);
 
-	if (len >= ECHO_LEN && b[0] != ICMP_ECHO && inet_chksum_pbuf(p) == 0) {
+	if (len >= ECHO_LEN && b[0] != ICMP_ECHO &&
+	    (!(inp->chksum_flags & NETIF_CHECKSUM_CHECK_ICMP) || inet_chksum_pbuf(p) == 0)) {
 		if (b[0] == ICMP_ER)
 			echo_reply(IPPROTO_ICMP, p);
 		else
@@ -135,8 +137,9 @@ void __wrap_icmp6_input(struct pbuf *p, struct netif *inp)
 	const unsigned len = pbuf_copy_partial(p, b, sizeof(b), 0);
 	const bool wanted = len >= ECHO_LEN && (b[0] < 5 || b[0] == ICMP6_ECHO_REP);
 
-	if (wanted && ip6_chksum_pseudo(p, IP6_NEXTH_ICMP6, p->tot_len, ip6_current_src_addr(),
-	                                ip6_current_dest_addr()) == 0) {
+	if (wanted && (!(inp->chksum_flags & NETIF_CHECKSUM_CHECK_ICMP6) ||
+	               ip6_chksum_pseudo(p, IP6_NEXTH_ICMP6, p->tot_len, ip6_current_src_addr(),
+	                                 ip6_current_dest_addr()) == 0)) {
 		if (b[0] == ICMP6_ECHO_REP)
 			echo_reply(IPPROTO_ICMPV6, p);
 		else

@@ -633,8 +633,8 @@ int tcp_info_get(struct lsock *l, void *val, uint32_t *len)
 			i.tcpi_options |= TCPI_OPT_SACK;
 		if (pcb->flags & TF_WND_SCALE)
 			i.tcpi_options |= TCPI_OPT_WSCALE;
-		i.tcpi_snd_wscale = (uint8_t)(pcb->snd_scale & 0xf) & 0xf;
-		i.tcpi_rcv_wscale = pcb->rcv_scale & 0xf;
+		i.tcpi_snd_wscale = pcb->snd_scale & 0xfu;
+		i.tcpi_rcv_wscale = pcb->rcv_scale & 0xfu;
 		i.tcpi_rto = (uint32_t)pcb->rto * 2 * TCP_TMR_INTERVAL * 1000;
 		i.tcpi_rtt = (uint32_t)(pcb->sa >> 3) * 2 * TCP_TMR_INTERVAL * 1000;
 		i.tcpi_rttvar = (uint32_t)(pcb->sv >> 2) * 2 * TCP_TMR_INTERVAL * 1000;

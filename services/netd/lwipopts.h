@@ -47,6 +47,7 @@
 #define SO_REUSE 1
 
 #define LWIP_IPV6_REASS 1
+#define IPV6_FRAG_COPYHEADER 1 /* pointers of 64 bits do not fit a fragment header */
 #define LWIP_IPV6_FRAG 1
 #define LWIP_IPV6_MLD 1
 #define LWIP_IPV6_DUP_DETECT_ATTEMPTS 0 /* the supervisor gives addresses that are free */

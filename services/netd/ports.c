@@ -4,7 +4,7 @@
  *
  * Linux (inet_csk_bind_conflict, udp_lib_lport_inuse): two sockets whose
  * addresses overlap may share a port if both have SO_REUSEPORT, or if both have
- * SO_REUSEADDR and (TCP) neither listens.  TIME_WAIT counts as a socket.
+ * SO_REUSEADDR and (TCP) the one that is there does not listen.  TIME_WAIT counts as a socket.
  */
 #include "services/netd/ports.h"
 
@@ -33,13 +33,14 @@ static bool overlap(const struct portbind *a, const struct portbind *b)
 	return naddr_any(&six->addr) && !six->v6only;
 }
 
-static bool conflict(const struct portbind *a, const struct portbind *b)
+/* Does @other keep @b from a port? */
+static bool conflict(const struct portbind *b, const struct portbind *other)
 {
-	if (a == b || a->proto != b->proto || !overlap(a, b))
+	if (b == other || b->proto != other->proto || !overlap(b, other))
 		return false;
-	if (a->reuseport && b->reuseport)
+	if (b->reuseport && other->reuseport)
 		return false;
-	return !(a->reuse && b->reuse && !a->listening && !b->listening);
+	return !(b->reuse && other->reuse && !other->listening);
 }
 
 int ports_check(const struct portbind *b, uint16_t port)

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT
+set(_unit "${CMAKE_SOURCE_DIR}/tests/unit")
+if(TARGET netd)
+	strait_unit_test(test_netd_net SOURCES "${_unit}/test_netd_net.c" "${_unit}/netd_guest.c"
+		"${_unit}/fake_guest.c" LIBS rpc_guest_test rpc_server vchan_hosted SERIAL TIMEOUT 300)
+	if(TARGET test_netd_net)
+		target_compile_definitions(test_netd_net PRIVATE NETD_PATH="$<TARGET_FILE:netd>")
+		add_dependencies(test_netd_net netd)
+	endif()
+endif()

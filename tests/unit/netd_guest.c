@@ -1,0 +1,816 @@
+/* SPDX-License-Identifier: MIT */
+#include "netd_guest.h"
+
+#include "fake_guest.h"
+#include "rpc/control.h"
+#include "rpc/guest.h"
+#include "services/netd/netd.h"
+#include "vchan/hosted.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WINDOW (256u * 1024)
+#define ORDER 18
+
+struct ng_sock *g_ng;
+bool g_ng_lost;
+static int g_tap = -1, g_control = -1;
+static unsigned g_mtu, g_vnet;
+static pid_t g_pid;
+static struct fake_channel g_fc;
+static uint32_t g_next_handle = 1, g_next_granted = 35000;
+static const uint8_t g_id[16] = "0123456789abcdef";
+
+pid_t ng_pid(void)
+{
+	return g_pid;
+}
+
+static void net_command(const char *cmd)
+{
+	char line[256];
+
+	(void)snprintf(line, sizeof(line), "ip %s >/dev/null 2>&1", cmd);
+	if (system(line) != 0)
+		fprintf(stderr, "ip %s failed\n", cmd);
+}
+
+static int tap_open(bool vnet_hdr)
+{
+	struct ifreq r = {0};
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	strcpy(r.ifr_name, "tap0");
+	r.ifr_flags = IFF_TAP | IFF_NO_PI;
+	if (vnet_hdr)
+		r.ifr_flags |= IFF_VNET_HDR;
+	if (ioctl(fd, TUNSETIFF, &r) < 0)
+		return -1;
+	if (vnet_hdr && ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) < 0)
+		return -1;
+	return fd;
+}
+
+int ng_namespace(unsigned mtu, bool vnet_hdr)
+{
+	char cmd[64];
+
+	g_mtu = mtu;
+	g_vnet = vnet_hdr ? 10 : 0;
+	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return -1;
+	g_tap = tap_open(vnet_hdr);
+	if (g_tap < 0)
+		return -1;
+	(void)snprintf(cmd, sizeof(cmd), "link set tap0 mtu %u txqueuelen 10000 up", mtu);
+	net_command("link set lo up");
+	net_command("addr add " NG_KERNEL_IP "/24 dev tap0");
+	net_command("addr add " NG_KERNEL_IP6 "/64 dev tap0 nodad");
+	net_command(cmd);
+	return 0;
+}
+
+static void configure_net(Control__NetConfig *n, const char *stack, const char *link)
+{
+	static uint8_t mac[6] = {2, 0x11, 0x22, 0x33, 0x44, 0x55}, ip4[4], ip6[16], gw[4];
+	union {
+		const char *from;
+		uint8_t *to;
+	} s = {.from = stack}, l = {.from = link};
+
+	(void)inet_pton(AF_INET, NG_GUEST_IP, ip4);
+	(void)inet_pton(AF_INET, NG_KERNEL_IP, gw);
+	(void)inet_pton(AF_INET6, NG_GUEST_IP6, ip6);
+	control__net_config__init(n);
+	n->stack = (ProtobufCBinaryData){strlen(stack), s.to};
+	n->link = (ProtobufCBinaryData){strlen(link), l.to};
+	n->vnet_hdr = g_vnet;
+	n->mtu = g_mtu;
+	n->mac = (ProtobufCBinaryData){6, mac};
+	n->ip4 = (ProtobufCBinaryData){4, ip4};
+	n->prefix4 = 24;
+	n->gateway4 = (ProtobufCBinaryData){4, gw};
+	n->ip6 = (ProtobufCBinaryData){16, ip6};
+	n->prefix6 = 64;
+}
+
+/* The next control message must be of kind @want. */
+static int expect(Control__Control__BodyCase want)
+{
+	Control__Control *c;
+	struct pollfd p = {g_control, POLLIN, 0};
+	int fds[CONTROL_FDS_MAX], n, ok;
+
+	if (poll(&p, 1, NG_WAIT_MS) <= 0 || control_recv(g_control, 0, &c, fds, &n) < 0)
+		return -1;
+	ok = c->body_case == want;
+	control__control__free_unpacked(c, NULL);
+	return ok ? 0 : -1;
+}
+
+static int netd_spawn(void)
+{
+	int sv[2];
+	char fd[16];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv) < 0)
+		return -1;
+	g_pid = fork();
+	if (g_pid == 0) {
+		close(sv[0]);
+		(void)snprintf(fd, sizeof(fd), "%d", sv[1]);
+		execl(NETD_PATH, "netd", "--control-fd", fd, (char *)NULL);
+		_exit(127);
+	}
+	close(sv[1]);
+	g_control = sv[0];
+	(void)fcntl(g_control, F_SETFD, FD_CLOEXEC);
+	return g_pid < 0 ? -1 : 0;
+}
+
+static int configure(const char *stack, const char *link)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Configure conf = CONTROL__CONFIGURE__INIT;
+	Control__NetConfig net;
+
+	configure_net(&net, stack, link);
+	conf.epoch = 1;
+	conf.net = &net;
+	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
+	c.configure = &conf;
+	if (control_send(g_control, &c, &g_tap, g_tap >= 0) < 0)
+		return -1;
+	return expect(CONTROL__CONTROL__BODY_READY);
+}
+
+static int guest_add(void)
+{
+	static uint8_t name[] = "test", path[] = "/test/net", id[16];
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
+	int fds[3];
+
+	if (fake_channel_make(&g_fc, ORDER, hosted_doorbell_create()) < 0)
+		return -1;
+	fds[0] = g_fc.ring_fd;
+	fds[1] = g_fc.event_fd;
+	fds[2] = g_fc.doorbell_fd;
+	memcpy(id, g_id, 16);
+	g.domid = 7;
+	g.name = (ProtobufCBinaryData){4, name};
+	g.xs_path = (ProtobufCBinaryData){strlen((char *)path), path};
+	g.ring_fd = 0;
+	g.event_fd = 1;
+	g.doorbell_fd = 2;
+	g.client_id = (ProtobufCBinaryData){16, id};
+	c.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
+	c.guest_add = &g;
+	if (control_send(g_control, &c, fds, 3) < 0)
+		return -1;
+	return expect(CONTROL__CONTROL__BODY_GUEST_READY);
+}
+
+/* ---- events ---- */
+
+static void take_addr(const Net__Addr *a, uint8_t ip[16], uint8_t *len, uint16_t *port)
+{
+	if (!a || a->ip.len > 16)
+		return;
+	*len = (uint8_t)a->ip.len;
+	memcpy(ip, a->ip.data, a->ip.len);
+	*port = (uint16_t)a->port;
+}
+
+static struct ng_sock *sock_at(uint32_t handle)
+{
+	return handle < NG_SOCKS && g_ng[handle].used ? &g_ng[handle] : NULL;
+}
+
+static void sock_init(uint32_t handle, bool stream)
+{
+	struct ng_sock *s = &g_ng[handle];
+
+	memset(s, 0, sizeof(*s));
+	s->used = true;
+	s->handle = handle;
+	s->window = s->rx_limit = WINDOW;
+	s->rx = stream ? malloc(WINDOW) : NULL;
+	s->dq_end = &s->dq;
+}
+
+static void ev_data(struct rpc_event *ev)
+{
+	Net__DataMsg *m = net__data_msg__unpack(NULL, ev->msg_len, ev->msg);
+	struct ng_sock *s = sock_at(m->handle);
+	uint32_t left = ev->payload_len;
+
+	if (s && (m->offset != s->rx_got || m->offset + left > s->rx_limit)) {
+		fprintf(stderr, "data at %lu, expected %lu, limit %lu\n", (unsigned long)m->offset,
+		        (unsigned long)s->rx_got, (unsigned long)s->rx_limit);
+		abort();
+	}
+	while (s && left > 0) {
+		const uint64_t at = s->rx_got % WINDOW;
+		const uint32_t n = left < WINDOW - at ? left : (uint32_t)(WINDOW - at);
+
+		rpc_event_take(ev, s->rx + at, n);
+		s->rx_got += n;
+		left -= n;
+	}
+	if (s)
+		s->n_data++;
+	net__data_msg__free_unpacked(m, NULL);
+}
+
+static void ev_dgram(struct rpc_event *ev)
+{
+	Net__DgramMsg *m = net__dgram_msg__unpack(NULL, ev->msg_len, ev->msg);
+	struct ng_sock *s = sock_at(m->handle);
+	struct ng_dgram *d = calloc(1, sizeof(*d) + ev->payload_len);
+	uint16_t unused;
+
+	d->len = ev->payload_len;
+	d->ttl = m->ttl;
+	take_addr(m->peer, d->ip, &d->ip_len, &d->port);
+	take_addr(m->local, d->lip, &d->lip_len, &unused);
+	rpc_event_take(ev, d->data, d->len);
+	if (s) {
+		s->rx_got += m->credit;
+		*s->dq_end = d;
+		s->dq_end = &d->next;
+	} else {
+		free(d);
+	}
+	net__dgram_msg__free_unpacked(m, NULL);
+}
+
+static void ev_accepted(const struct rpc_event *ev)
+{
+	Net__AcceptedEvt *m = net__accepted_evt__unpack(NULL, ev->msg_len, ev->msg);
+	struct ng_sock *l = sock_at(m->listener), *s;
+	uint16_t port = 0;
+
+	sock_init(m->handle, true);
+	s = &g_ng[m->handle];
+	s->connected = true;
+	s->tx_limit = m->tx_limit;
+	take_addr(m->peer, s->peer_ip, &s->peer_len, &s->peer_port);
+	take_addr(m->local, s->local_ip, &s->local_len, &port);
+	s->local_port = port;
+	if (l)
+		l->accepted[l->n_accepted++ % 4096] = (int)m->handle;
+	net__accepted_evt__free_unpacked(m, NULL);
+}
+
+static void ev_connected(const struct rpc_event *ev)
+{
+	Net__ConnectedEvt *m = net__connected_evt__unpack(NULL, ev->msg_len, ev->msg);
+	struct ng_sock *s = sock_at(m->handle);
+
+	if (s) {
+		s->connected = m->err == 0;
+		s->connect_err = (int)m->err;
+		s->tx_limit = m->tx_limit;
+		take_addr(m->local, s->local_ip, &s->local_len, &s->local_port);
+	}
+	net__connected_evt__free_unpacked(m, NULL);
+}
+
+static void ev_space(const struct rpc_event *ev)
+{
+	Net__SpaceEvt *m = net__space_evt__unpack(NULL, ev->msg_len, ev->msg);
+	struct ng_sock *s = sock_at(m->handle);
+
+	if (s) {
+		s->tx_limit = m->tx_limit;
+		s->acked = m->acked;
+		s->n_space++;
+	}
+	net__space_evt__free_unpacked(m, NULL);
+}
+
+static void on_event(struct rpc_event *ev)
+{
+	rpc_wake(rpc_current()); /* ng_until() looks again */
+	switch (ev->index) {
+	case EV_DATA:
+		ev_data(ev);
+		break;
+	case EV_DGRAM:
+		ev_dgram(ev);
+		break;
+	case EV_ACCEPTED:
+		ev_accepted(ev);
+		break;
+	case EV_CONNECTED:
+		ev_connected(ev);
+		break;
+	case EV_SPACE:
+		ev_space(ev);
+		break;
+	case EV_EOF: {
+		Net__EofEvt *m = net__eof_evt__unpack(NULL, ev->msg_len, ev->msg);
+		struct ng_sock *s = sock_at(m->handle);
+
+		if (s)
+			s->eof = m->offset == s->rx_got;
+		net__eof_evt__free_unpacked(m, NULL);
+		break;
+	}
+	case EV_ERROR: {
+		Net__ErrorEvt *m = net__error_evt__unpack(NULL, ev->msg_len, ev->msg);
+		struct ng_sock *s = sock_at(m->handle);
+
+		if (s) {
+			s->err = (int)m->err;
+			s->fatal = m->fatal;
+		}
+		net__error_evt__free_unpacked(m, NULL);
+		break;
+	}
+	default:
+		abort();
+	}
+}
+
+static void on_lost(void)
+{
+	g_ng_lost = true;
+}
+
+static const struct rpc_chan_ops g_ops = {.service_id = RPC_SERVICE_NET,
+                                          .service = &net__net__descriptor,
+                                          .on_event = on_event,
+                                          .on_lost = on_lost};
+
+int ng_start(const char *stack, const char *link)
+{
+	g_ng = calloc(NG_SOCKS, sizeof(*g_ng));
+	if (!g_ng || netd_spawn() < 0 || configure(stack, link) < 0 || guest_add() < 0)
+		return -1;
+	memcpy(g_config.client_id, g_id, 16);
+	fake_channel_use(&g_fc, &g_config.net, 0);
+	return rpc_attach(&g_net_chan, &g_config.net, &g_ops);
+}
+
+int ng_gone(void)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestGone g = CONTROL__GUEST_GONE__INIT;
+
+	g.domid = 7;
+	c.body_case = CONTROL__CONTROL__BODY_GUEST_GONE;
+	c.guest_gone = &g;
+	if (control_send(g_control, &c, NULL, 0) < 0)
+		return -1;
+	return expect(CONTROL__CONTROL__BODY_RELEASED);
+}
+
+void ng_stop(void)
+{
+	close(g_control); /* netd ends with its supervisor */
+	(void)waitpid(g_pid, NULL, 0);
+}
+
+bool ng_until(bool (*done)(void *arg), void *arg, unsigned ms)
+{
+	const uint64_t end = plat_mono_ns() + ms * 1000000ull;
+
+	while (!done(arg)) {
+		if (plat_mono_ns() >= end)
+			return false;
+		rpc_wait(plat_mono_ns() + 1000000);
+	}
+	return true;
+}
+
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+void ng_sleep(unsigned ms)
+{
+	(void)ng_until(never, NULL, ms);
+}
+
+/* ---- calls ---- */
+
+struct bytes {
+	const uint8_t *from;
+	uint8_t *to;
+};
+
+static int source(void *arg, void *ring, size_t n)
+{
+	struct bytes *b = arg;
+
+	memcpy(ring, b->from, n);
+	b->from += n;
+	return 0;
+}
+
+static int sink(void *arg, void *ring, size_t n)
+{
+	struct bytes *b = arg;
+
+	memcpy(b->to, ring, n);
+	b->to += n;
+	return 0;
+}
+
+static int call(unsigned index, const ProtobufCMessage *m, struct rpc_call *c)
+{
+	int r = rpc_call_start(&g_net_chan, index, m, c);
+
+	if (r < 0)
+		return r;
+	rpc_call_finish(&g_net_chan, index, c);
+	return c->err;
+}
+
+static int post(unsigned index, const ProtobufCMessage *m, const void *data, uint32_t len)
+{
+	struct bytes b = {.from = data};
+
+	return rpc_post(&g_net_chan, index, m, source, &b, len);
+}
+
+static void addr_make(Net__Addr *a, const char *ip, uint16_t port, uint8_t buf[16])
+{
+	net__addr__init(a);
+	a->port = port;
+	a->ip.data = buf;
+	if (ip && inet_pton(AF_INET, ip, buf) == 1)
+		a->ip.len = 4;
+	else if (ip && inet_pton(AF_INET6, ip, buf) == 1)
+		a->ip.len = 16;
+}
+
+int ng_socket(int domain, int type, int proto)
+{
+	Net__SocketReq m = NET__SOCKET_REQ__INIT;
+	struct rpc_call c;
+	int r;
+
+	rpc_call_init(&c);
+	m.handle = g_next_handle++;
+	m.domain = (uint32_t)domain;
+	m.type = (uint32_t)type;
+	m.protocol = (uint32_t)proto;
+	m.rx_limit = WINDOW;
+	sock_init(m.handle, type == SOCK_STREAM);
+	r = call(0, &m.base, &c);
+	if (r < 0)
+		g_ng[m.handle].used = false;
+	return r < 0 ? r : (int)m.handle;
+}
+
+static void take_names(int s, const struct rpc_call *c)
+{
+	const Net__AddrRep *rep = (const Net__AddrRep *)c->reply;
+
+	if (rep)
+		take_addr(rep->local, g_ng[s].local_ip, &g_ng[s].local_len, &g_ng[s].local_port);
+}
+
+int ng_bind(int s, const char *ip, uint16_t port)
+{
+	Net__BindReq m = NET__BIND_REQ__INIT;
+	Net__Addr a;
+	uint8_t buf[16];
+	struct rpc_call c;
+	int r;
+
+	rpc_call_init(&c);
+	addr_make(&a, ip, port, buf);
+	m.handle = (uint32_t)s;
+	m.addr = &a;
+	r = call(1, &m.base, &c);
+	if (r == 0)
+		take_names(s, &c);
+	return r;
+}
+
+int ng_listen(int s, unsigned backlog, unsigned n_ids)
+{
+	Net__ListenReq m = NET__LISTEN_REQ__INIT;
+	struct rpc_call c;
+	int r;
+
+	rpc_call_init(&c);
+	m.handle = (uint32_t)s;
+	m.backlog = backlog;
+	m.first_id = g_next_granted;
+	m.n_ids = n_ids;
+	m.rx_limit = WINDOW;
+	g_next_granted += n_ids;
+	r = call(2, &m.base, &c);
+	if (r == 0)
+		take_names(s, &c);
+	return r;
+}
+
+static bool has_accepted(void *arg)
+{
+	const struct ng_sock *l = arg;
+
+	return l->n_taken < l->n_accepted;
+}
+
+int ng_accept(int s, unsigned ms)
+{
+	struct ng_sock *l = &g_ng[s];
+	Net__GrantPost m = NET__GRANT_POST__INIT;
+
+	if (!ng_until(has_accepted, l, ms))
+		return -EAGAIN;
+	m.handle = (uint32_t)s;
+	m.first_id = g_next_granted++;
+	m.n_ids = 1;
+	(void)post(12, &m.base, NULL, 0);
+	if (g_next_granted >= NG_SOCKS)
+		g_next_granted = 35000;
+	return l->accepted[l->n_taken++ % 4096];
+}
+
+int ng_connect_start(int s, const char *ip, uint16_t port)
+{
+	Net__ConnectReq m = NET__CONNECT_REQ__INIT;
+	Net__Addr a;
+	uint8_t buf[16];
+	struct rpc_call c;
+	int r;
+
+	rpc_call_init(&c);
+	addr_make(&a, ip, port, buf);
+	m.handle = (uint32_t)s;
+	m.addr = &a;
+	g_ng[s].connected = false;
+	g_ng[s].connect_err = 0;
+	r = call(3, &m.base, &c);
+	if (r == 0)
+		take_names(s, &c);
+	return r;
+}
+
+static bool is_connected(void *arg)
+{
+	const struct ng_sock *s = arg;
+
+	return s->connected || s->connect_err;
+}
+
+int ng_connect(int s, const char *ip, uint16_t port)
+{
+	const int r = ng_connect_start(s, ip, port);
+
+	if (r < 0 || !g_ng[s].rx)
+		return r;
+	if (!ng_until(is_connected, &g_ng[s], NG_WAIT_MS))
+		return -ETIME;
+	return -g_ng[s].connect_err;
+}
+
+int ng_post_data(int s, uint64_t offset, const void *data, uint32_t len)
+{
+	Net__DataMsg m = NET__DATA_MSG__INIT;
+
+	m.handle = (uint32_t)s;
+	m.offset = offset;
+	m.push = 1;
+	return post(9, &m.base, data, len);
+}
+
+static bool has_room(void *arg)
+{
+	const struct ng_sock *s = arg;
+
+	return s->tx_sent < s->tx_limit || s->fatal || g_ng_lost;
+}
+
+int64_t ng_send(int s, const void *data, uint64_t len, bool more)
+{
+	struct ng_sock *k = &g_ng[s];
+	uint64_t done = 0;
+
+	while (done < len) {
+		Net__DataMsg m = NET__DATA_MSG__INIT;
+		uint64_t n = len - done;
+		int r;
+
+		if (!ng_until(has_room, k, 3 * NG_WAIT_MS))
+			return -EAGAIN;
+		if (k->fatal || g_ng_lost)
+			return -EPIPE;
+		if (n > k->tx_limit - k->tx_sent)
+			n = k->tx_limit - k->tx_sent;
+		if (n > RPC_BULK_PIECE)
+			n = RPC_BULK_PIECE;
+		m.handle = (uint32_t)s;
+		m.offset = k->tx_sent;
+		m.push = !more || done + n < len;
+		r = post(9, &m.base, (const uint8_t *)data + done, (uint32_t)n);
+		if (r < 0)
+			return r;
+		k->tx_sent += n;
+		done += n;
+	}
+	return (int64_t)done;
+}
+
+static bool has_data(void *arg)
+{
+	const struct ng_sock *s = arg;
+
+	return s->rx_got > s->rx_read || s->eof || s->fatal || g_ng_lost;
+}
+
+int ng_raise(int s, uint64_t rx_limit)
+{
+	Net__WindowPost m = NET__WINDOW_POST__INIT;
+
+	m.handle = (uint32_t)s;
+	m.rx_limit = rx_limit;
+	g_ng[s].rx_limit = rx_limit;
+	return post(11, &m.base, NULL, 0);
+}
+
+int64_t ng_recv(int s, void *to, uint64_t len)
+{
+	struct ng_sock *k = &g_ng[s];
+	uint64_t n, at;
+
+	if (!ng_until(has_data, k, 3 * NG_WAIT_MS))
+		return -EAGAIN;
+	n = k->rx_got - k->rx_read;
+	if (n == 0)
+		return k->fatal ? -k->err : 0;
+	at = k->rx_read % WINDOW;
+	if (n > len)
+		n = len;
+	if (n > WINDOW - at)
+		n = WINDOW - at;
+	memcpy(to, k->rx + at, n);
+	k->rx_read += n;
+	if (!k->hold && k->rx_limit - k->rx_read < WINDOW / 2)
+		(void)ng_raise(s, k->rx_read + WINDOW);
+	return (int64_t)n;
+}
+
+int64_t ng_recv_all(int s, void *to, uint64_t len)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		const int64_t n = ng_recv(s, (uint8_t *)to + done, len - done);
+
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		done += (uint64_t)n;
+	}
+	return (int64_t)done;
+}
+
+int ng_shutdown(int s, int how)
+{
+	Net__ShutdownPost m = NET__SHUTDOWN_POST__INIT;
+
+	m.handle = (uint32_t)s;
+	m.how = (uint32_t)how;
+	return post(4, &m.base, NULL, 0);
+}
+
+static void forget(int s)
+{
+	free(g_ng[s].rx);
+	g_ng[s].used = false;
+}
+
+int ng_close(int s, bool abort)
+{
+	Net__CloseReq m = NET__CLOSE_REQ__INIT;
+
+	m.handle = (uint32_t)s;
+	m.abort = abort;
+	forget(s);
+	return post(5, &m.base, NULL, 0);
+}
+
+int ng_close_linger(int s, unsigned ms)
+{
+	Net__CloseReq m = NET__CLOSE_REQ__INIT;
+	struct rpc_call c;
+
+	rpc_call_init(&c);
+	m.handle = (uint32_t)s;
+	m.linger_ms = ms;
+	forget(s);
+	return call(5, &m.base, &c);
+}
+
+int ng_setopt(int s, int level, int name, const void *val, uint32_t len)
+{
+	Net__OptReq m = NET__OPT_REQ__INIT;
+	struct bytes b = {.from = val};
+	struct rpc_call c;
+
+	rpc_call_init(&c);
+	c.source = source;
+	c.source_arg = &b;
+	c.source_len = len;
+	m.handle = (uint32_t)s;
+	m.level = (uint32_t)level;
+	m.name = (uint32_t)name;
+	m.len = len;
+	return call(6, &m.base, &c);
+}
+
+int ng_setint(int s, int level, int name, int val)
+{
+	return ng_setopt(s, level, name, &val, sizeof(val));
+}
+
+int ng_getopt(int s, int level, int name, void *val, uint32_t *len)
+{
+	Net__OptReq m = NET__OPT_REQ__INIT;
+	struct bytes b = {.to = val};
+	struct rpc_call c;
+	int r;
+
+	rpc_call_init(&c);
+	c.sink = sink;
+	c.sink_arg = &b;
+	c.sink_cap = *len;
+	m.handle = (uint32_t)s;
+	m.level = (uint32_t)level;
+	m.name = (uint32_t)name;
+	m.len = *len;
+	r = call(7, &m.base, &c);
+	*len = c.payload_len;
+	return r;
+}
+
+int ng_getint(int s, int level, int name)
+{
+	int v = -1;
+	uint32_t len = sizeof(v);
+	const int r = ng_getopt(s, level, name, &v, &len);
+
+	return r < 0 ? r : v;
+}
+
+int ng_sendto(int s, const char *ip, uint16_t port, const void *data, uint32_t len)
+{
+	Net__DgramMsg m = NET__DGRAM_MSG__INIT;
+	Net__Addr a;
+	uint8_t buf[16];
+
+	addr_make(&a, ip, port, buf);
+	m.handle = (uint32_t)s;
+	if (ip)
+		m.peer = &a;
+	return post(10, &m.base, data, len);
+}
+
+static bool has_dgram(void *arg)
+{
+	const struct ng_sock *s = arg;
+
+	return s->dq || s->err;
+}
+
+struct ng_dgram *ng_recvfrom(int s, unsigned ms)
+{
+	struct ng_sock *k = &g_ng[s];
+	struct ng_dgram *d;
+
+	if (!ng_until(has_dgram, k, ms) || !k->dq)
+		return NULL;
+	d = k->dq;
+	k->dq = d->next;
+	if (!k->dq)
+		k->dq_end = &k->dq;
+	(void)ng_raise(s, k->rx_got + WINDOW);
+	return d;
+}
