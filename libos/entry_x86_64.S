@@ -197,4 +197,13 @@ resume_begin:
 	.hidden resume_end
 resume_end:
 
+/* What tells `strait run` that strait-cc linked this program: the version of what
+ * supervisor and guest agree on (platform/linux/boot.h). */
+	.section .note.Strait, "a", @note
+	.balign 4
+	.long 7, 4, 1			/* name and desc sizes, type */
+	.asciz "Strait"
+	.balign 4
+	.long 1
+
 	.section .note.GNU-stack, "", @progbits
