@@ -336,7 +336,7 @@ static void lines_decode_arguments(void)
 		"-> File.Release(handle=3</etc/motd>)\n",
 		"File.Unlink(path=\"/tmp/dir\", flags=AT_REMOVEDIR) = ENOTEMPTY",
 		"File.Lock(handle=5</var/db>, kind=POSIX, type=F_WRLCK, wait=1, ticket=99) = "
-		"queued {",
+		"queued {queued=1} <2.00us>",
 		"<- Session.Done(ticket=99) completes File.Lock of \"/var/db\" <1.00ms>\n",
 		"Net.Socket(handle=1, domain=AF_INET, type=SOCK_STREAM) = 0",
 		"Net.SetOpt(handle=1<TCP>, level=SOL_SOCKET, name=SO_REUSEADDR) = 0",

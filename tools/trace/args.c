@@ -70,7 +70,10 @@ static const struct rule g_rules[] = {
 	{"file.OffsetRep", "offset", NUMBER, true, NULL, NULL, 0},
 	{"file.LockReq", "kind", ENUM, true, names_lock_kind, NULL, 0},
 	{"file.StatfsRep", "type", HEX, true, NULL, NULL, 0},
-	{NULL, "type", ENUM, true, NULL, NULL, 0}, /* see type_names() */
+	{"file.LockReq", "type", ENUM, true, names_lock, NULL, 0},
+	{"File.GetLock", "type", ENUM, true, names_lock, NULL, 0},
+	{"file.LockRep", "type", ENUM, false, names_lock, NULL, 0},
+	{"net.SocketReq", "type", ENUM, true, names_socket, NULL, 0},
 	{"file.StatfsRep", "fsid", HEX, false, NULL, NULL, 0},
 	{"file.StatfsRep", "flags", HEX, false, NULL, NULL, 0},
 	{"file.Attr", "size", NUMBER, true, NULL, NULL, 0},
@@ -139,16 +142,6 @@ static const struct rule *rule_for(const struct printer *p, const char *message,
 	return NULL;
 }
 
-/* "type" is the lock's, the socket's, or the file system's. */
-static const struct value_name *type_names(const ProtobufCMessage *m)
-{
-	static const struct value_name none[] = {{0, NULL}};
-
-	if (strncmp(m->descriptor->name, "file.Lock", 9) == 0)
-		return names_lock;
-	return strcmp(m->descriptor->name, "net.SocketReq") == 0 ? names_socket : none;
-}
-
 static void print_handle(const struct printer *p, const struct rule *r, uint64_t v)
 {
 	const char *about = p->about ? p->about[r->about] : NULL;
@@ -206,7 +199,7 @@ static void print_number(const struct printer *p, const struct rule *r,
 		value_flags(p->out, r->names, v, r->zero);
 		break;
 	case ENUM:
-		value_enum(p->out, r->names ? r->names : type_names(m), v);
+		value_enum(p->out, r->names, v);
 		break;
 	case MODE:
 		names_mode(p->out, v);
