@@ -3,7 +3,7 @@
 # A real run recorded: what the program did is in its trace, with times and, on
 # demand, payload; the file is private; tshark reads it.
 set -euo pipefail
-. "$(dirname "$0")/trace_lib.sh"
+. "$(dirname "$0")/lib_trace.sh"
 cat >"$tmp/prog.c" <<'C'
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 # `strait trace` as a command: both verbs, filters, JSON that a parser takes, and what
 # it says and answers about bad usage and bad files.
 set -euo pipefail
-. "$(dirname "$0")/trace_lib.sh"
+. "$(dirname "$0")/lib_trace.sh"
 t=$tmp/story.pcapng
 "$STRAIT_BUILD/tests/trace_gen" "$t" payload
 

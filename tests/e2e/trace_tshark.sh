@@ -3,7 +3,7 @@
 # The Wireshark dissector, in tshark, on a made-up trace: columns, fields to filter by,
 # messages through Wireshark's protobuf dissector, replies linked to calls.
 set -euo pipefail
-. "$(dirname "$0")/trace_lib.sh"
+. "$(dirname "$0")/lib_trace.sh"
 command -v tshark >/dev/null || skip "no tshark here"
 t=$tmp/story.pcapng
 "$STRAIT_BUILD/tests/trace_gen" "$t" payload
