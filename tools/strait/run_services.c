@@ -10,6 +10,7 @@
 #include "tools/strait/child.h"
 #include "tools/strait/run.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -202,6 +203,20 @@ static int fill_file(struct run *r, Control__FileConfig *f, Control__Mount *m,
 	return n;
 }
 
+/* An address as it crosses: 4 or 16 bytes in network order. */
+static ProtobufCBinaryData address(const char *text)
+{
+	static uint8_t store[4][16];
+	static unsigned next;
+	uint8_t *at = store[next++ % 4];
+
+	if (inet_pton(AF_INET, text, at) == 1)
+		return (ProtobufCBinaryData){ .len = 4, .data = at };
+	if (inet_pton(AF_INET6, text, at) == 1)
+		return (ProtobufCBinaryData){ .len = 16, .data = at };
+	die(EXIT_STRAIT, "not an address: %s", text);
+}
+
 static void fill_net(struct run *r, Control__NetConfig *c, const struct keeper_msg *tap)
 {
 	static uint8_t mac[6] = { 0x02, 0x53, 0x74, 0x72, 0x61, 0x02 };
@@ -216,12 +231,12 @@ static void fill_net(struct run *r, Control__NetConfig *c, const struct keeper_m
 	c->offload = tap->offload;
 	c->mtu = tap->mtu;
 	c->mac = (ProtobufCBinaryData){ .len = sizeof(mac), .data = mac };
-	c->ip4 = bytes(r->net.guest4);
+	c->ip4 = address(r->net.guest4);
 	c->prefix4 = NET_PREFIX4;
-	c->gateway4 = bytes(r->net.gateway4);
-	c->ip6 = bytes(r->net.guest6);
+	c->gateway4 = address(r->net.gateway4);
+	c->ip6 = address(r->net.guest6);
 	c->prefix6 = NET_PREFIX6;
-	c->gateway6 = bytes(r->net.gateway6);
+	c->gateway6 = address(r->net.gateway6);
 }
 
 static void send_configure(struct run *r, struct service *s, int tap_fd,
