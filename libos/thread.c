@@ -259,6 +259,9 @@ SYSCALL(clone, unsigned long flags, unsigned long stack, uint32_t *ptid, uint32_
 	struct birth *b;
 	uint32_t tid;
 
+	if (((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND)) ||
+	    ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM)))
+		return -EINVAL;
 	if ((flags & CLONE_NEEDED) != CLONE_NEEDED || (flags & ~(unsigned long)CLONE_KNOWN) ||
 	    !stack) {
 		unsupported("clone: a process");

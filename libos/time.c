@@ -341,7 +341,7 @@ SYSCALL(clock_nanosleep, int clock, int flags, const struct timespec *user_ts,
 	case CLOCK_PROCESS_CPUTIME_ID:
 		break;
 	default:
-		if (time_read(clock, &now) != 0 || clock == CLOCK_THREAD_CPUTIME_ID)
+		if (time_read(clock, &now) != 0)
 			return -EINVAL;
 		if (clock >= 0)
 			return -EOPNOTSUPP;
