@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* futex: every operation that libos serves, called without a C library's help. */
-#define _GNU_SOURCE
 #include "tests/sys/check.h"
 
 #include <limits.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* mmap, munmap, mprotect, mremap, madvise, mincore, brk, mlock, msync: anonymous memory. */
-#define _GNU_SOURCE
 #include "tests/sys/check.h"
 
 #include <setjmp.h>
