@@ -10,8 +10,9 @@ t=$tmp/story.pcapng
 
 run_tshark "$t" >"$tmp/list"
 [ "$(wc -l <"$tmp/list")" = 32 ] || fail "32 packets, listed: $(cat "$tmp/list")"
-expect "$tmp/list" "STRAIT 77 File.Open call slot=1 seq=1"
+expect "$tmp/list" "STRAIT 77 File.Open call slot=1 seq=1 /etc/motd"
 expect "$tmp/list" "File.Open reply slot=1 seq=2 ENOENT"
+expect "$tmp/list" 'File.Open call slot=1 seq=2 /no\012such'
 expect "$tmp/list" "File.Lock reply slot=2 seq=1 queued"
 expect "$tmp/list" "Net.Data post [19 bytes]"
 expect "$tmp/list" "Session.Done event"
@@ -32,6 +33,7 @@ is "$(fields 'strait.method == "File.Read" && strait.kind == 1' \
 	strait.response_in strait.slot strait.seq strait.queue_time strait.wake_time)" 12,1,3,1,2
 is "$(fields 'strait.method == "File.Read" && strait.kind == 2' \
 	strait.response_time strait.payload)" 10,68656c6c6f
+is "$(fields 'strait.path matches "^/tmp"' strait.method strait.path)" File.Unlink,/tmp/dir
 is "$(fields 'strait.flags.queued == 1' frame.number)" 21
 is "$(fields 'strait.service == 2 && strait.kind == 4' strait.method | sort -u | tr '\n' ' ')" \
 	"Net.Accepted Net.Data Net.Error "

@@ -24,7 +24,8 @@ static FILE *open_input(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static FILE *out;
-	const struct line_style style = {.args = {.strings = 64, .verbose = true}, .times = true};
+	const struct line_style style = {.args = {.strings = 64, .verbose = true},
+	                                 .times = true};
 	const struct filter all = {0};
 	struct report r;
 	struct scan s;
@@ -41,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	report_fini(&r);
 	rewind(in);
-	(void)show_file(in, out, &all, &style, &s); /* any input is as good as another */
+	(void)show_file(in, out, &all, &style,
+	                &s); /* any input is as good as another */
 	fclose(in);
 	return 0;
 }

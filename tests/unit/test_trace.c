@@ -92,20 +92,28 @@ static char *shown(void)
 	return text;
 }
 
-static void put_call(uint32_t domid, unsigned slot, uint32_t seq, uint16_t m, uint64_t stamp,
-                     uint64_t mono, uint64_t wake)
+static void put_call(uint32_t domid, unsigned slot, uint32_t seq, uint16_t m,
+                     uint64_t stamp, uint64_t mono, uint64_t wake)
 {
-	const struct frame f = {.kind = FRAME_CALL, .method = m, .slot = (uint16_t)slot,
-	                        .seq = seq, .stamp = stamp, .wake = wake};
+	const struct frame f = {.kind = FRAME_CALL,
+	                        .method = m,
+	                        .slot = (uint16_t)slot,
+	                        .seq = seq,
+	                        .stamp = stamp,
+	                        .wake = wake};
 
 	synth_put(domid, 1, mono, f, NULL, NULL, 0);
 }
 
-static void put_reply(uint32_t domid, unsigned slot, uint32_t seq, uint16_t m, uint64_t mono,
-                      uint32_t err)
+static void put_reply(uint32_t domid, unsigned slot, uint32_t seq, uint16_t m,
+                      uint64_t mono, uint32_t err)
 {
-	const struct frame f = {.kind = FRAME_REPLY, .method = m, .slot = (uint16_t)slot,
-	                        .seq = seq, .err = err, .stamp = mono};
+	const struct frame f = {.kind = FRAME_REPLY,
+	                        .method = m,
+	                        .slot = (uint16_t)slot,
+	                        .seq = seq,
+	                        .err = err,
+	                        .stamp = mono};
 
 	synth_put(domid, 1, mono, f, NULL, NULL, 0);
 }
@@ -119,7 +127,8 @@ static void queueing_service_and_wake_up_are_told_apart(void)
 	begin(false);
 	put_call(1, 0, 1, PING, 1000, 1300, 0);
 	put_reply(1, 0, 1, PING, 2000, 0);
-	put_call(1, 0, 2, PING, 9000, 9050, 2040); /* took the reply 40 ns after it was put */
+	put_call(1, 0, 2, PING, 9000, 9050,
+	         2040); /* took the reply 40 ns after it was put */
 	put_reply(1, 0, 2, PING, 9100, 0);
 	CU_ASSERT(make_report(0));
 	m = method(PING);
@@ -158,8 +167,26 @@ static void times_without_stamps_are_unknown_not_zero(void)
 	out = open_memstream(&text, &n);
 	report_text(&g.report, out, "t");
 	fclose(out);
-	CU_ASSERT_PTR_NOT_NULL(strstr(text, "       -        -        -       70ns     80ns"));
+	CU_ASSERT_PTR_NOT_NULL(
+	        strstr(text, "       -        -        -       70ns     80ns"));
 	free(text);
+	end();
+}
+
+static void posts_have_a_queueing_time_and_no_other(void)
+{
+	const struct report_method *m;
+	const struct frame post = {
+	        .kind = FRAME_POST, .method = RELEASE, .seq = 1, .stamp = 900};
+
+	begin(false);
+	synth_put(1, 1, 1000, post, NULL, NULL, 0);
+	CU_ASSERT(make_report(0));
+	m = method(RELEASE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL(m->posts, 1);
+	CU_ASSERT_EQUAL(m->queue.max, 100);
+	CU_ASSERT_EQUAL(m->service.n + m->wake.n + m->total.n, 0);
 	end();
 }
 
@@ -216,7 +243,8 @@ static void a_call_without_a_reply_is_counted_and_shown_as_such(void)
 	CU_ASSERT_EQUAL(m->no_reply, 2);
 	CU_ASSERT_EQUAL(m->service.n, 1);
 	text = shown();
-	CU_ASSERT_PTR_NOT_NULL(strstr(text, "Session.Ping() = ? (no reply in the trace)\n"));
+	CU_ASSERT_PTR_NOT_NULL(
+	        strstr(text, "Session.Ping() = ? (no reply in the trace)\n"));
 	free(text);
 	end();
 }
@@ -228,14 +256,15 @@ static void a_reply_without_its_call_is_an_orphan(void)
 	begin(false);
 	put_reply(1, 5, 7, PING, 1000, ENOENT); /* from before the trace began */
 	put_call(1, 0, 1, PING, 0, 2000, 0);
-	put_reply(1, 0, 2, PING, 2100, 0);      /* another sequence number */
-	put_reply(1, 0, 1, READ, 2200, 0);      /* another method */
+	put_reply(1, 0, 2, PING, 2100, 0); /* another sequence number */
+	put_reply(1, 0, 1, READ, 2200, 0); /* another method */
 	CU_ASSERT(make_report(0));
 	CU_ASSERT_EQUAL(g.report.orphans, 3);
 	CU_ASSERT_EQUAL(method(PING)->no_reply, 1);
 	text = shown();
-	CU_ASSERT_PTR_NOT_NULL(
-		strstr(text, "<- Session.Ping slot 5 seq 7 = ENOENT (No such file or directory)"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(
+	        text,
+	        "<- Session.Ping slot 5 seq 7 = ENOENT (No such file or directory)"));
 	free(text);
 	end();
 }
@@ -245,7 +274,8 @@ static void a_wake_time_over_a_gap_is_not_believed(void)
 	begin(false);
 	put_call(1, 0, 1, PING, 0, 1000, 0);
 	put_reply(1, 0, 1, PING, 1100, 0);
-	put_call(1, 0, 3, PING, 0, 5000, 4000); /* tells about call 2, which is missing */
+	put_call(1, 0, 3, PING, 0, 5000,
+	         4000); /* tells about call 2, which is missing */
 	put_reply(1, 0, 3, PING, 5100, 0);
 	put_call(1, 0, 4, PING, 0, 6000, 5050); /* taken before it was put: no */
 	put_reply(1, 0, 4, PING, 6100, 0);
@@ -325,25 +355,31 @@ static void the_slowest_calls_come_slowest_first(void)
 static void lines_decode_arguments(void)
 {
 	static const char *const want[] = {
-		"File.SetCred(cred=1, uid=1000, groups=[4, 24]) = 0 <",
-		"File.Open(path=\"/etc/motd\", flags=O_RDONLY, handle=3) = 0 "
-		"{attr={mode=S_IFREG|0644, size=5}} <21.0us>",
-		"File.Open(path=\"/no\\nsuch\", flags=O_RDWR|O_CREAT|O_EXCL, handle=4) = ENOENT "
-		"(No such file or directory) <",
-		"File.Read(handle=3</etc/motd>, offset=0, count=4096) = 0 [5 bytes: \"hello\"] <",
-		"File.Write(handle=3</etc/motd>, offset=0, append=1) [4 bytes: \"more\"] = 0 "
-		"{count=4, offset=5}",
-		"-> File.Release(handle=3</etc/motd>)\n",
-		"File.Unlink(path=\"/tmp/dir\", flags=AT_REMOVEDIR) = ENOTEMPTY",
-		"File.Lock(handle=5</var/db>, kind=POSIX, type=F_WRLCK, wait=1, ticket=99) = "
-		"queued {queued=1} <2.00us>",
-		"<- Session.Done(ticket=99) completes File.Lock of \"/var/db\" <1.00ms>\n",
-		"Net.Socket(handle=1, domain=AF_INET, type=SOCK_STREAM) = 0",
-		"Net.SetOpt(handle=1<TCP>, level=SOL_SOCKET, name=SO_REUSEADDR) = 0",
-		"addr=10.0.2.15:80) = 0 {local=10.0.2.15:80}",
-		"<- Net.Data(handle=65536<TCP 10.0.2.15:80 from 10.0.2.2:40000>, offset=0) [18 "
-		"bytes: \"GET / HTTP/1.1\\r\\n\\r\\n\"]\n",
-		"err=ECONNRESET, fatal=1)\n",
+	        "File.SetCred(cred=1, uid=1000, groups=[4, 24]) = 0 <",
+	        "File.Open(path=\"/etc/motd\", flags=O_RDONLY, handle=3) = 0 "
+	        "{attr={mode=S_IFREG|0644, size=5}} <21.0us>",
+	        "File.Open(path=\"/no\\nsuch\", flags=O_RDWR|O_CREAT|O_EXCL, handle=4) "
+	        "= ENOENT "
+	        "(No such file or directory) <",
+	        "File.Read(handle=3</etc/motd>, offset=0, count=4096) = 0 [5 bytes: "
+	        "\"hello\"] <",
+	        "File.Write(handle=3</etc/motd>, offset=0, append=1) [4 bytes: "
+	        "\"more\"] = 0 "
+	        "{count=4, offset=5}",
+	        "-> File.Release(handle=3</etc/motd>)\n",
+	        "File.Unlink(path=\"/tmp/dir\", flags=AT_REMOVEDIR) = ENOTEMPTY",
+	        "File.Lock(handle=5</var/db>, kind=POSIX, type=F_WRLCK, wait=1, "
+	        "ticket=99) = "
+	        "queued {queued=1} <2.00us>",
+	        "<- Session.Done(ticket=99) completes File.Lock of \"/var/db\" "
+	        "<1.00ms>\n",
+	        "Net.Socket(handle=1, domain=AF_INET, type=SOCK_STREAM) = 0",
+	        "Net.SetOpt(handle=1<TCP>, level=SOL_SOCKET, name=SO_REUSEADDR) = 0",
+	        "addr=10.0.2.15:80) = 0 {local=10.0.2.15:80}",
+	        "<- Net.Data(handle=65536<TCP 10.0.2.15:80 from 10.0.2.2:40000>, "
+	        "offset=0) [18 "
+	        "bytes: \"GET / HTTP/1.1\\r\\n\\r\\n\"]\n",
+	        "err=ECONNRESET, fatal=1)\n",
 	};
 	char *text;
 
@@ -377,17 +413,20 @@ static void handles_follow_openat_and_forget_failed_opens(void)
 	q.path = (ProtobufCBinaryData){strlen(rel), (uint8_t *)rel};
 	q.at = 7;
 	q.handle = 8;
-	synth_put(1, 1, 300, (struct frame){.kind = FRAME_CALL, .method = OPEN, .seq = 2}, &q.base,
+	synth_put(1, 1, 300,
+	          (struct frame){.kind = FRAME_CALL, .method = OPEN, .seq = 2}, &q.base,
 	          NULL, 0);
 	rd.handle = 8; /* sent behind the open, before its reply */
-	synth_put(1, 1, 310,
-	          (struct frame){.kind = FRAME_CALL, .method = READ, .slot = 1, .seq = 1}, &rd.base,
-	          NULL, 0);
+	synth_put(
+	        1, 1, 310,
+	        (struct frame){.kind = FRAME_CALL, .method = READ, .slot = 1, .seq = 1},
+	        &rd.base, NULL, 0);
 	put_reply(1, 0, 2, OPEN, 400, EACCES);
 	put_reply(1, 1, 1, READ, 410, EBADF);
-	synth_put(1, 1, 500,
-	          (struct frame){.kind = FRAME_CALL, .method = READ, .slot = 1, .seq = 2}, &rd.base,
-	          NULL, 0);
+	synth_put(
+	        1, 1, 500,
+	        (struct frame){.kind = FRAME_CALL, .method = READ, .slot = 1, .seq = 2},
+	        &rd.base, NULL, 0);
 	put_reply(1, 1, 2, READ, 510, EBADF);
 	text = shown();
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "at=7</srv>, path=\"a/b\""));
@@ -508,7 +547,8 @@ static void a_file_cut_anywhere_is_read_up_to_the_cut(void)
 			abort();
 		any = make_report(2);
 		CU_ASSERT_EQUAL(any, cut >= 28);
-		CU_ASSERT(g.report.scan.frames == frames || g.report.scan.frames == frames - 1);
+		CU_ASSERT(g.report.scan.frames == frames ||
+		          g.report.scan.frames == frames - 1);
 		CU_ASSERT_EQUAL(g.report.scan.bad, 0);
 		if (!g.report.scan.stopped)
 			clean++;
@@ -519,7 +559,8 @@ static void a_file_cut_anywhere_is_read_up_to_the_cut(void)
 		g.made = false;
 	}
 	CU_ASSERT_EQUAL(frames, 0);
-	CU_ASSERT_EQUAL(clean, 3 + 31); /* behind the head's blocks, and each packet's */
+	CU_ASSERT_EQUAL(clean,
+	                3 + 31); /* behind the head's blocks, and each packet's */
 	end();
 }
 
@@ -553,33 +594,39 @@ static void one_broken_packet_does_not_cost_the_others(void)
 	CU_ASSERT_FALSE(g.report.scan.stopped);
 	CU_ASSERT_EQUAL(g.report.scan.frames, 31);
 	CU_ASSERT_EQUAL(g.report.scan.bad, 1);
-	CU_ASSERT_STRING_EQUAL(g.report.scan.first_bad, "block 4 at offset 92: kind: unknown");
+	CU_ASSERT_STRING_EQUAL(g.report.scan.first_bad,
+	                       "block 4 at offset 92: kind: unknown");
 	end();
 
 	(void)story_size();
 	patch(HEAD_LEN + 20, &much, 4); /* captured length */
 	CU_ASSERT(make_report(0));
 	CU_ASSERT_EQUAL(g.report.scan.frames, 31);
-	CU_ASSERT_PTR_NOT_NULL(strstr(g.report.scan.first_bad, "1000000 bytes of packet"));
+	CU_ASSERT_PTR_NOT_NULL(
+	        strstr(g.report.scan.first_bad, "1000000 bytes of packet"));
 	end();
 
 	(void)story_size();
 	patch(HEAD_LEN + 8, &interface, 4);
 	CU_ASSERT(make_report(0));
 	CU_ASSERT_EQUAL(g.report.scan.frames, 31);
-	CU_ASSERT_PTR_NOT_NULL(strstr(g.report.scan.first_bad, "interface 2 was not announced"));
+	CU_ASSERT_PTR_NOT_NULL(
+	        strstr(g.report.scan.first_bad, "interface 2 was not announced"));
 	end();
 }
 
 static void unknown_blocks_are_stepped_over(void)
 {
-	static const uint32_t unknown[] = {0x0bad, 20, 1, 2, 20}, other[] = {1, 20, 1, 0, 20};
+	static const uint32_t unknown[] = {0x0bad, 20, 1, 2, 20},
+	                      other[] = {1, 20, 1, 0, 20};
 	static const uint32_t eth[] = {6, 36, 2, 0, 0, 4, 4, 0, 36};
 	const struct frame call = {.kind = FRAME_CALL, .method = PING, .seq = 1};
 
 	begin(false);
-	if (write(g.fd, unknown, sizeof(unknown)) < 0 || write(g.fd, other, sizeof(other)) < 0 ||
-	    write(g.fd, eth, sizeof(eth)) < 0) /* an interface of another kind, its packet */
+	if (write(g.fd, unknown, sizeof(unknown)) < 0 ||
+	    write(g.fd, other, sizeof(other)) < 0 ||
+	    write(g.fd, eth, sizeof(eth)) <
+	            0) /* an interface of another kind, its packet */
 		abort();
 	synth_put(1, 1, 1000, call, NULL, NULL, 0);
 	put_reply(1, 0, 1, PING, 1100, 0);
@@ -603,7 +650,8 @@ static void refused(const void *bytes, size_t n, const char *why)
 
 static void what_is_no_trace_is_refused_with_a_sentence(void)
 {
-	static const uint8_t big[28] = {0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 0, 28, 0x1a, 0x2b, 0x3c, 0x4d};
+	static const uint8_t big[28] = {0x0a, 0x0d, 0x0d, 0x0a, 0,    0,
+	                                0,    28,   0x1a, 0x2b, 0x3c, 0x4d};
 	static const uint32_t pcap[6] = {0xa1b2c3d4, 4 << 16 | 2};
 
 	g.filter = (struct filter){0};
@@ -628,45 +676,52 @@ static void json_report_holds_the_same(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "{\"file\": \"a\\\"b\""));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"frames\": 32, \"bad_packets\": 0"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"errno\": {\"ENOENT\": 1}"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"queued_until_done_ns\": {\"count\": 1, "));
+	CU_ASSERT_PTR_NOT_NULL(
+	        strstr(text, "\"queued_until_done_ns\": {\"count\": 1, "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"damage\": null"));
 	free(text);
 	end();
 }
 
-#define TEST(name) {#name, name}
+#define TEST(name)                                                                     \
+	{                                                                              \
+#name, name                                                            \
+	}
 
 int main(void)
 {
 	CU_TestInfo tests[] = {
-		TEST(queueing_service_and_wake_up_are_told_apart),
-		TEST(times_without_stamps_are_unknown_not_zero),
-		TEST(replies_in_any_order_find_their_calls),
-		TEST(guests_with_the_same_slots_are_kept_apart),
-		TEST(a_call_without_a_reply_is_counted_and_shown_as_such),
-		TEST(a_reply_without_its_call_is_an_orphan),
-		TEST(a_wake_time_over_a_gap_is_not_believed),
-		TEST(a_new_hello_begins_a_new_session),
-		TEST(percentiles_are_within_a_half_percent),
-		TEST(percentiles_of_few_values_are_those_values),
-		TEST(the_slowest_calls_come_slowest_first),
-		TEST(lines_decode_arguments),
-		TEST(handles_follow_openat_and_forget_failed_opens),
-		TEST(values_read_as_people_write_them),
-		TEST(json_strings_stay_valid),
-		TEST(filters_take_what_they_name),
-		TEST(a_file_cut_anywhere_is_read_up_to_the_cut),
-		TEST(the_place_of_damage_is_named),
-		TEST(one_broken_packet_does_not_cost_the_others),
-		TEST(unknown_blocks_are_stepped_over),
-		TEST(what_is_no_trace_is_refused_with_a_sentence),
-		TEST(json_report_holds_the_same),
-		CU_TEST_INFO_NULL,
+	        TEST(queueing_service_and_wake_up_are_told_apart),
+	        TEST(times_without_stamps_are_unknown_not_zero),
+	        TEST(posts_have_a_queueing_time_and_no_other),
+	        TEST(replies_in_any_order_find_their_calls),
+	        TEST(guests_with_the_same_slots_are_kept_apart),
+	        TEST(a_call_without_a_reply_is_counted_and_shown_as_such),
+	        TEST(a_reply_without_its_call_is_an_orphan),
+	        TEST(a_wake_time_over_a_gap_is_not_believed),
+	        TEST(a_new_hello_begins_a_new_session),
+	        TEST(percentiles_are_within_a_half_percent),
+	        TEST(percentiles_of_few_values_are_those_values),
+	        TEST(the_slowest_calls_come_slowest_first),
+	        TEST(lines_decode_arguments),
+	        TEST(handles_follow_openat_and_forget_failed_opens),
+	        TEST(values_read_as_people_write_them),
+	        TEST(json_strings_stay_valid),
+	        TEST(filters_take_what_they_name),
+	        TEST(a_file_cut_anywhere_is_read_up_to_the_cut),
+	        TEST(the_place_of_damage_is_named),
+	        TEST(one_broken_packet_does_not_cost_the_others),
+	        TEST(unknown_blocks_are_stepped_over),
+	        TEST(what_is_no_trace_is_refused_with_a_sentence),
+	        TEST(json_report_holds_the_same),
+	        CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {{"trace", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
+	CU_SuiteInfo suites[] = {{"trace", NULL, NULL, NULL, NULL, tests},
+	                         CU_SUITE_INFO_NULL};
 	unsigned failed;
 
-	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
+	if (CU_initialize_registry() != CUE_SUCCESS ||
+	    CU_register_suites(suites) != CUE_SUCCESS)
 		return 1;
 	CU_basic_set_mode(CU_BRM_NORMAL);
 	CU_basic_run_tests();

@@ -16,13 +16,18 @@
 #include <unistd.h>
 
 #define US 1000ull
-#define BYTES(text) {sizeof(text) - 1, (uint8_t *)(uintptr_t)(text)}
+#define BYTES(text)                                                                    \
+	{                                                                              \
+		sizeof(text) - 1, (uint8_t *)(uintptr_t)(text)                         \
+	}
 
 void synth_begin(int fd, bool with_payload)
 {
-	static const uint32_t shb[] = {0x0a0d0d0a, 28, 0x1a2b3c4d, 1, UINT32_MAX, UINT32_MAX, 28};
+	static const uint32_t shb[] = {0x0a0d0d0a, 28,         0x1a2b3c4d, 1,
+	                               UINT32_MAX, UINT32_MAX, 28};
 	/* if_tsresol 9: nanoseconds */
-	static const uint32_t idb[] = {1, 32, TRACE_LINKTYPE, 0, 1u << 16 | 9, 9, 0, 32};
+	static const uint32_t idb[] = {1, 32, TRACE_LINKTYPE, 0, 1u << 16 | 9, 9,
+	                               0, 32};
 
 	if (write(fd, shb, sizeof(shb)) != sizeof(shb) ||
 	    write(fd, idb, sizeof(idb)) != sizeof(idb) ||
@@ -58,8 +63,8 @@ static uint32_t g_seq[2][4], g_posts[2], g_events[2];
 static uint64_t g_taken[2][4]; /* when the guest took the slot's last reply */
 
 /* A call enqueued now, dequeued 1 us later; the clock stands there then. */
-static void call(uint8_t service, unsigned slot, uint16_t method, const ProtobufCMessage *m,
-                 const char *payload)
+static void call(uint8_t service, unsigned slot, uint16_t method,
+                 const ProtobufCMessage *m, const char *payload)
 {
 	const struct frame f = {.kind = FRAME_CALL,
 	                        .method = method,
@@ -73,8 +78,8 @@ static void call(uint8_t service, unsigned slot, uint16_t method, const Protobuf
 }
 
 /* Its reply, put @us later and taken 2 us after that. */
-static void reply(uint8_t service, unsigned slot, uint16_t method, unsigned us, uint32_t err,
-                  const ProtobufCMessage *m, const char *payload)
+static void reply(uint8_t service, unsigned slot, uint16_t method, unsigned us,
+                  uint32_t err, const ProtobufCMessage *m, const char *payload)
 {
 	const struct frame f = {.kind = FRAME_REPLY,
 	                        .method = method,
@@ -89,7 +94,8 @@ static void reply(uint8_t service, unsigned slot, uint16_t method, unsigned us, 
 	g_now += 3 * US;
 }
 
-static void post(uint8_t service, uint16_t method, const ProtobufCMessage *m, const char *payload)
+static void post(uint8_t service, uint16_t method, const ProtobufCMessage *m,
+                 const char *payload)
 {
 	const struct frame f = {.kind = FRAME_POST,
 	                        .method = method,
@@ -189,7 +195,9 @@ static void story_lock(void)
 	File__LockReq q = FILE__LOCK_REQ__INIT;
 	File__LockRep r = FILE__LOCK_REP__INIT;
 	Session__DoneEvt done = SESSION__DONE_EVT__INIT;
-	struct frame f = {.kind = FRAME_REPLY, .flags = FRAME_F_QUEUED, .method = FRAME_METHOD(1, 22),
+	struct frame f = {.kind = FRAME_REPLY,
+	                  .flags = FRAME_F_QUEUED,
+	                  .method = FRAME_METHOD(1, 22),
 	                  .slot = 2};
 
 	story_open(5, "/var/db", O_RDWR, 0);

@@ -32,93 +32,96 @@ struct rule {
 	const char *where; /* "File.Open", "file.OpenReq", or NULL: any */
 	const char *field;
 	enum how how;
-	bool always;       /* also at its default */
+	bool always; /* also at its default */
 	const struct value_name *names;
-	const char *zero;  /* FLAGS: nothing set */
-	unsigned about;    /* HANDLE: which, ABOUT_FIRST by default */
+	const char *zero; /* FLAGS: nothing set */
+	unsigned about;   /* HANDLE: which, ABOUT_FIRST by default */
 };
 
-#define F(w, f, t, z) {w, f, FLAGS, false, t, z, 0}
+#define F(w, f, t, z)                                                                  \
+	{                                                                              \
+		w, f, FLAGS, false, t, z, 0                                            \
+	}
 static const struct rule g_rules[] = {
-	{"file.OpenReq", "flags", FLAGS, true, names_open, "O_RDONLY", 0},
-	F("file.OpenReq", "resolve", names_resolve, "0"),
-	F("file.OpenRep", "mount_flags", names_mount, "0"),
-	{"file.OpenRep", "file_id", HEX, false, NULL, NULL, 0},
-	{"file.OpenReq", "handle", NUMBER, true, NULL, NULL, 0},
-	F("File.Access", "flags", names_access, "0"),
-	{"File.Access", "mode", FLAGS, true, names_access_mode, "F_OK", 0},
-	F("File.Unlink", "flags", names_unlink, "0"),
-	F("File.Rename", "flags", names_rename, "0"),
-	F("file.TwoPathReq", "flags", names_at, "0"),
-	F("file.PathReq", "flags", names_at, "0"),
-	F("file.SetAttrReq", "flags", names_at, "0"),
-	{"file.SetAttrReq", "what", FLAGS, true, names_what, "0", 0},
-	F("file.XattrReq", "flags", names_at, "0"),
-	F("file.XattrReq", "xflags", names_xattr, "0"),
-	{"file.ReadReq", "offset", NUMBER, true, NULL, NULL, 0},
-	{"file.ReadReq", "count", NUMBER, true, NULL, NULL, 0},
-	{"file.WriteReq", "offset", NUMBER, true, NULL, NULL, 0},
-	{"file.WriteReq", "sync", ENUM, false, names_write_sync, NULL, 0},
-	{"file.WriteRep", "count", NUMBER, true, NULL, NULL, 0},
-	{"file.WriteRep", "verifier", HEX, false, NULL, NULL, 0},
-	{"file.SyncReq", "what", ENUM, true, names_sync, NULL, 0},
-	{"file.SyncReq", "flags", HEX, false, NULL, NULL, 0},
-	{"file.SyncRep", "verifier", HEX, false, NULL, NULL, 0},
-	F("File.Fallocate", "mode", names_fallocate, "0"),
-	{"File.Seek", "mode", ENUM, true, names_seek, NULL, 0},
-	{"file.RangeReq", "offset", NUMBER, true, NULL, NULL, 0},
-	{"file.OffsetRep", "offset", NUMBER, true, NULL, NULL, 0},
-	{"file.LockReq", "kind", ENUM, true, names_lock_kind, NULL, 0},
-	{"file.StatfsRep", "type", HEX, true, NULL, NULL, 0},
-	{"file.LockReq", "type", ENUM, true, names_lock, NULL, 0},
-	{"File.GetLock", "type", ENUM, true, names_lock, NULL, 0},
-	{"file.LockRep", "type", ENUM, false, names_lock, NULL, 0},
-	{"net.SocketReq", "type", ENUM, true, names_socket, NULL, 0},
-	{"file.StatfsRep", "fsid", HEX, false, NULL, NULL, 0},
-	{"file.StatfsRep", "flags", HEX, false, NULL, NULL, 0},
-	{"file.Attr", "size", NUMBER, true, NULL, NULL, 0},
-	{"file.Attr", "dev", DETAIL, false, NULL, NULL, 0},
-	{"file.Attr", "rdev", DEVICE, false, NULL, NULL, 0},
-	{"file.Attr", "ino", DETAIL, false, NULL, NULL, 0},
-	{"file.Attr", "nlink", DETAIL, false, NULL, NULL, 0},
-	{"file.Attr", "blksize", DETAIL, false, NULL, NULL, 0},
-	{"file.Attr", "blocks", DETAIL, false, NULL, NULL, 0},
-	{"file.Attr", "stx_mask", DETAIL, false, NULL, NULL, 0},
-	{"file.MakeReq", "rdev", DEVICE, false, NULL, NULL, 0},
-	{NULL, "mode", MODE, false, NULL, NULL, 0},
-	{NULL, "atime", TIME, false, NULL, NULL, 0},
-	{NULL, "mtime", TIME, false, NULL, NULL, 0},
-	{NULL, "ctime", TIME, false, NULL, NULL, 0},
-	{NULL, "btime", TIME, false, NULL, NULL, 0},
-	{NULL, "atime_ns", HIDE, false, NULL, NULL, 0},
-	{NULL, "mtime_ns", HIDE, false, NULL, NULL, 0},
-	{NULL, "ctime_ns", HIDE, false, NULL, NULL, 0},
-	{NULL, "btime_ns", HIDE, false, NULL, NULL, 0},
-	{NULL, "at", HANDLE, false, NULL, NULL, ABOUT_FIRST_DIR},
-	{NULL, "old_base", HANDLE, false, NULL, NULL, ABOUT_FIRST_DIR},
-	{NULL, "new_base", HANDLE, false, NULL, NULL, ABOUT_SECOND_DIR},
-	{"net.SocketReq", "handle", NUMBER, true, NULL, NULL, 0},
-	{NULL, "handle", HANDLE, true, NULL, NULL, 0},
-	{NULL, "in_handle", HANDLE, true, NULL, NULL, 0},
-	{NULL, "out_handle", HANDLE, true, NULL, NULL, ABOUT_SECOND},
-	{"net.SocketReq", "domain", ENUM, true, names_family, NULL, 0},
-	{"net.SocketReq", "protocol", ENUM, false, names_proto, NULL, 0},
-	{"net.ShutdownPost", "how", ENUM, true, names_shut, NULL, 0},
-	{"net.OptReq", "level", ENUM, true, names_level, NULL, 0},
-	{"net.OptReq", "name", OPTION, true, NULL, NULL, 0},
-	{"net.DataMsg", "offset", NUMBER, true, NULL, NULL, 0},
-	F("net.Iface", "flags", names_iff, "0"),
-	{"net.Iface", "mac", HEX, false, NULL, NULL, 0},
-	{"net.Iface", "ip4", IP, false, NULL, NULL, 0},
-	{"net.Iface", "ip6", IP, false, NULL, NULL, 0},
-	{"net.InfoRep", "dns", IP, false, NULL, NULL, 0},
-	{"net.InfoRep", "gateway4", IP, false, NULL, NULL, 0},
-	{"net.InfoRep", "gateway6", IP, false, NULL, NULL, 0},
-	{NULL, "err", ERRNO, false, NULL, NULL, 0},
-	F(NULL, "features", names_feature, "0"),
-	{NULL, "service", ENUM, true, names_service, NULL, 0},
-	{"session.HelloReq", "client_id", HEX, false, NULL, NULL, 0},
-	{"session.HelloRep", "write_verifier", HEX, false, NULL, NULL, 0},
+        {"file.OpenReq", "flags", FLAGS, true, names_open, "O_RDONLY", 0},
+        F("file.OpenReq", "resolve", names_resolve, "0"),
+        F("file.OpenRep", "mount_flags", names_mount, "0"),
+        {"file.OpenRep", "file_id", HEX, false, NULL, NULL, 0},
+        {"file.OpenReq", "handle", NUMBER, true, NULL, NULL, 0},
+        F("File.Access", "flags", names_access, "0"),
+        {"File.Access", "mode", FLAGS, true, names_access_mode, "F_OK", 0},
+        F("File.Unlink", "flags", names_unlink, "0"),
+        F("File.Rename", "flags", names_rename, "0"),
+        F("file.TwoPathReq", "flags", names_at, "0"),
+        F("file.PathReq", "flags", names_at, "0"),
+        F("file.SetAttrReq", "flags", names_at, "0"),
+        {"file.SetAttrReq", "what", FLAGS, true, names_what, "0", 0},
+        F("file.XattrReq", "flags", names_at, "0"),
+        F("file.XattrReq", "xflags", names_xattr, "0"),
+        {"file.ReadReq", "offset", NUMBER, true, NULL, NULL, 0},
+        {"file.ReadReq", "count", NUMBER, true, NULL, NULL, 0},
+        {"file.WriteReq", "offset", NUMBER, true, NULL, NULL, 0},
+        {"file.WriteReq", "sync", ENUM, false, names_write_sync, NULL, 0},
+        {"file.WriteRep", "count", NUMBER, true, NULL, NULL, 0},
+        {"file.WriteRep", "verifier", HEX, false, NULL, NULL, 0},
+        {"file.SyncReq", "what", ENUM, true, names_sync, NULL, 0},
+        {"file.SyncReq", "flags", HEX, false, NULL, NULL, 0},
+        {"file.SyncRep", "verifier", HEX, false, NULL, NULL, 0},
+        F("File.Fallocate", "mode", names_fallocate, "0"),
+        {"File.Seek", "mode", ENUM, true, names_seek, NULL, 0},
+        {"file.RangeReq", "offset", NUMBER, true, NULL, NULL, 0},
+        {"file.OffsetRep", "offset", NUMBER, true, NULL, NULL, 0},
+        {"file.LockReq", "kind", ENUM, true, names_lock_kind, NULL, 0},
+        {"file.StatfsRep", "type", HEX, true, NULL, NULL, 0},
+        {"file.LockReq", "type", ENUM, true, names_lock, NULL, 0},
+        {"File.GetLock", "type", ENUM, true, names_lock, NULL, 0},
+        {"file.LockRep", "type", ENUM, false, names_lock, NULL, 0},
+        {"net.SocketReq", "type", ENUM, true, names_socket, NULL, 0},
+        {"file.StatfsRep", "fsid", HEX, false, NULL, NULL, 0},
+        {"file.StatfsRep", "flags", HEX, false, NULL, NULL, 0},
+        {"file.Attr", "size", NUMBER, true, NULL, NULL, 0},
+        {"file.Attr", "dev", DETAIL, false, NULL, NULL, 0},
+        {"file.Attr", "rdev", DEVICE, false, NULL, NULL, 0},
+        {"file.Attr", "ino", DETAIL, false, NULL, NULL, 0},
+        {"file.Attr", "nlink", DETAIL, false, NULL, NULL, 0},
+        {"file.Attr", "blksize", DETAIL, false, NULL, NULL, 0},
+        {"file.Attr", "blocks", DETAIL, false, NULL, NULL, 0},
+        {"file.Attr", "stx_mask", DETAIL, false, NULL, NULL, 0},
+        {"file.MakeReq", "rdev", DEVICE, false, NULL, NULL, 0},
+        {NULL, "mode", MODE, false, NULL, NULL, 0},
+        {NULL, "atime", TIME, false, NULL, NULL, 0},
+        {NULL, "mtime", TIME, false, NULL, NULL, 0},
+        {NULL, "ctime", TIME, false, NULL, NULL, 0},
+        {NULL, "btime", TIME, false, NULL, NULL, 0},
+        {NULL, "atime_ns", HIDE, false, NULL, NULL, 0},
+        {NULL, "mtime_ns", HIDE, false, NULL, NULL, 0},
+        {NULL, "ctime_ns", HIDE, false, NULL, NULL, 0},
+        {NULL, "btime_ns", HIDE, false, NULL, NULL, 0},
+        {NULL, "at", HANDLE, false, NULL, NULL, ABOUT_FIRST_DIR},
+        {NULL, "old_base", HANDLE, false, NULL, NULL, ABOUT_FIRST_DIR},
+        {NULL, "new_base", HANDLE, false, NULL, NULL, ABOUT_SECOND_DIR},
+        {"net.SocketReq", "handle", NUMBER, true, NULL, NULL, 0},
+        {NULL, "handle", HANDLE, true, NULL, NULL, 0},
+        {NULL, "in_handle", HANDLE, true, NULL, NULL, 0},
+        {NULL, "out_handle", HANDLE, true, NULL, NULL, ABOUT_SECOND},
+        {"net.SocketReq", "domain", ENUM, true, names_family, NULL, 0},
+        {"net.SocketReq", "protocol", ENUM, false, names_proto, NULL, 0},
+        {"net.ShutdownPost", "how", ENUM, true, names_shut, NULL, 0},
+        {"net.OptReq", "level", ENUM, true, names_level, NULL, 0},
+        {"net.OptReq", "name", OPTION, true, NULL, NULL, 0},
+        {"net.DataMsg", "offset", NUMBER, true, NULL, NULL, 0},
+        F("net.Iface", "flags", names_iff, "0"),
+        {"net.Iface", "mac", HEX, false, NULL, NULL, 0},
+        {"net.Iface", "ip4", IP, false, NULL, NULL, 0},
+        {"net.Iface", "ip6", IP, false, NULL, NULL, 0},
+        {"net.InfoRep", "dns", IP, false, NULL, NULL, 0},
+        {"net.InfoRep", "gateway4", IP, false, NULL, NULL, 0},
+        {"net.InfoRep", "gateway6", IP, false, NULL, NULL, 0},
+        {NULL, "err", ERRNO, false, NULL, NULL, 0},
+        F(NULL, "features", names_feature, "0"),
+        {NULL, "service", ENUM, true, names_service, NULL, 0},
+        {"session.HelloReq", "client_id", HEX, false, NULL, NULL, 0},
+        {"session.HelloRep", "write_verifier", HEX, false, NULL, NULL, 0},
 };
 
 struct printer {
@@ -161,8 +164,8 @@ static void print_handle(const struct printer *p, const struct rule *r, uint64_t
 	fputc('>', p->out);
 }
 
-static void print_time(const struct printer *p, const ProtobufCMessage *m, const char *field,
-                       uint64_t v)
+static void print_time(const struct printer *p, const ProtobufCMessage *m,
+                       const char *field, uint64_t v)
 {
 	char name[32];
 	uint64_t ns;
@@ -211,7 +214,8 @@ static void print_number(const struct printer *p, const struct rule *r,
 		print_errno(p, v);
 		break;
 	case DEVICE:
-		fprintf(p->out, "%u:%u", (unsigned)((v >> 8 & 0xfff) | (v >> 32 & ~0xfffull)),
+		fprintf(p->out, "%u:%u",
+		        (unsigned)((v >> 8 & 0xfff) | (v >> 32 & ~0xfffull)),
 		        (unsigned)((v & 0xff) | (v >> 12 & ~0xffull)));
 		break;
 	case HANDLE:
@@ -224,7 +228,8 @@ static void print_number(const struct printer *p, const struct rule *r,
 		names_option(p->out, message_get_u64(m, "level"), v);
 		break;
 	default:
-		if (f->type == PROTOBUF_C_TYPE_INT64 || f->type == PROTOBUF_C_TYPE_INT32)
+		if (f->type == PROTOBUF_C_TYPE_INT64 ||
+		    f->type == PROTOBUF_C_TYPE_INT32)
 			fprintf(p->out, "%lld", (long long)v);
 		else
 			fprintf(p->out, "%llu", (unsigned long long)v);
@@ -289,7 +294,8 @@ static size_t element_size(ProtobufCType type)
 }
 
 static void print_list(const struct printer *p, const struct rule *r,
-                       const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t n)
+                       const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                       size_t n)
 {
 	const uint8_t *items;
 
@@ -328,8 +334,8 @@ static bool time_set(const ProtobufCMessage *m, const char *field)
 	return message_get_u64(m, name) != 0;
 }
 
-static bool hidden(const struct printer *p, const struct rule *r, const ProtobufCMessage *m,
-                   const ProtobufCFieldDescriptor *f)
+static bool hidden(const struct printer *p, const struct rule *r,
+                   const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
 	const bool attr = !strcmp(m->descriptor->name, "file.Attr");
 
@@ -339,7 +345,8 @@ static bool hidden(const struct printer *p, const struct rule *r, const Protobuf
 		return true;
 	if (r && r->how == TIME && time_set(m, f->name))
 		return false;
-	return at_default(m, f) && !(r && r->always && f->type != PROTOBUF_C_TYPE_MESSAGE);
+	return at_default(m, f) &&
+	       !(r && r->always && f->type != PROTOBUF_C_TYPE_MESSAGE);
 }
 
 static void print_message(const struct printer *p, const ProtobufCMessage *m)
@@ -352,7 +359,8 @@ static void print_message(const struct printer *p, const ProtobufCMessage *m)
 		size_t n = 0;
 
 		if (f->label == PROTOBUF_C_LABEL_REPEATED) {
-			memcpy(&n, (const uint8_t *)m + f->quantifier_offset, sizeof(n));
+			memcpy(&n, (const uint8_t *)m + f->quantifier_offset,
+			       sizeof(n));
 			if (n == 0)
 				continue;
 		} else if (hidden(p, r, m, f)) {

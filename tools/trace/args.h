@@ -17,8 +17,8 @@
 #include <stdio.h>
 
 struct args_style {
-	bool verbose;       /* every field that is set */
-	size_t strings;     /* bytes of payload shown at most; paths are shown whole */
+	bool verbose;   /* every field that is set */
+	size_t strings; /* bytes of payload shown at most; paths are shown whole */
 };
 
 /* Print the fields of @m, which travels for @method ("File.Open").  @about: N_ABOUT

@@ -100,7 +100,8 @@ static bool path_matches(const char *want, const char *path)
 	       (path[n] == '\0' || path[n] == '/' || want[n - 1] == '/');
 }
 
-static bool takes(const struct filter *f, const struct record *r, const char *const *about)
+static bool takes(const struct filter *f, const struct record *r,
+                  const char *const *about)
 {
 	const unsigned s = FRAME_SERVICE(r->hdr.method);
 
@@ -109,12 +110,14 @@ static bool takes(const struct filter *f, const struct record *r, const char *co
 	if (f->by_method &&
 	    (s >= FILTER_SERVICES || !f->method[s][FRAME_INDEX(r->hdr.method)]))
 		return false;
-	return !f->path || path_matches(f->path, about[0]) || path_matches(f->path, about[1]);
+	return !f->path || path_matches(f->path, about[0]) ||
+	       path_matches(f->path, about[1]);
 }
 
 static bool takes_err(const struct filter *f, uint64_t err)
 {
-	return f->err == 0 || (f->err == FILTER_ERR_ANY ? err != 0 : err == (uint64_t)f->err);
+	return f->err == 0 ||
+	       (f->err == FILTER_ERR_ANY ? err != 0 : err == (uint64_t)f->err);
 }
 
 bool filter_takes_call(const struct filter *f, const struct pair_call *c)
@@ -123,14 +126,17 @@ bool filter_takes_call(const struct filter *f, const struct pair_call *c)
 		return true;
 	if (f->slower && (c->total == PAIR_UNKNOWN || c->total < f->slower))
 		return false;
-	return takes_err(f, c->reply ? c->reply->hdr.err : 0) && takes(f, c->call, c->about);
+	return takes_err(f, c->reply ? c->reply->hdr.err : 0) &&
+	       takes(f, c->call, c->about);
 }
 
 bool filter_takes_lone(const struct filter *f, const struct pair_lone *l)
 {
-	const char *const about[2] = {l->done ? l->done_about : l->about[0], l->about[1]};
-	const uint64_t err = l->r->hdr.kind == FRAME_REPLY ? l->r->hdr.err
-	                                                   : message_get_u64(l->args, "err");
+	const char *const about[2] = {l->done ? l->done_about : l->about[0],
+	                              l->about[1]};
+	const uint64_t err = l->r->hdr.kind == FRAME_REPLY
+	                             ? l->r->hdr.err
+	                             : message_get_u64(l->args, "err");
 
 	if (!f->on)
 		return true;

@@ -17,18 +17,20 @@
 #define FILTER_ERR_ANY (-1)
 
 struct filter {
-	bool on;              /* anything is filtered at all */
+	bool on; /* anything is filtered at all */
 	bool by_method;
 	bool method[FILTER_SERVICES][FILTER_METHODS];
-	int err;              /* 0: no matter; FILTER_ERR_ANY; or an errno */
+	int err; /* 0: no matter; FILTER_ERR_ANY; or an errno */
 	bool by_domid;
 	uint32_t domid;
-	const char *path;     /* itself, what lies under it, or a pattern; NULL: no matter */
-	uint64_t slower;      /* ns; 0: no matter */
+	const char
+	        *path;   /* itself, what lies under it, or a pattern; NULL: no matter */
+	uint64_t slower; /* ns; 0: no matter */
 };
 
 /* Each takes an option's text; returns false when it means nothing. */
-bool filter_add_call(struct filter *f, const char *name); /* "File.Read", "read", "net" */
+bool filter_add_call(struct filter *f,
+                     const char *name); /* "File.Read", "read", "net" */
 bool filter_set_errno(struct filter *f, const char *text); /* "ENOENT", "2", "any" */
 bool filter_set_domid(struct filter *f, const char *text);
 bool filter_set_path(struct filter *f, const char *text);

@@ -43,7 +43,8 @@ int hist_add(struct hist *h, uint64_t v)
 
 uint64_t hist_at(const struct hist *h, unsigned permille)
 {
-	const uint64_t rank = (uint64_t)(((unsigned __int128)h->n * permille + 999) / 1000);
+	const uint64_t rank =
+	        (uint64_t)(((unsigned __int128)h->n * permille + 999) / 1000);
 	uint64_t seen = 0, v = 0;
 
 	if (h->n == 0)

@@ -22,12 +22,14 @@ static void put_when(FILE *out, const struct record *r, const struct line_style 
 		fprintf(out, "%s.%06u", text, (unsigned)(r->ts % 1000000000u / 1000));
 	} else {
 		fprintf(out, "%s%llu.%06llu", ns < 0 ? "-" : "",
-		        (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000));
+		        (unsigned long long)(us / 1000000),
+		        (unsigned long long)(us % 1000000));
 	}
 	fprintf(out, " [%u] ", r->pre.domid);
 }
 
-static void put_payload(FILE *out, const struct record *r, const struct line_style *style)
+static void put_payload(FILE *out, const struct record *r,
+                        const struct line_style *style)
 {
 	const bool more = (r->hdr.flags & FRAME_F_MORE) != 0;
 
@@ -35,7 +37,8 @@ static void put_payload(FILE *out, const struct record *r, const struct line_sty
 		fprintf(out, " [%u bytes", r->hdr.payload_len);
 		if (r->payload_cap && style->args.strings) {
 			fputs(": ", out);
-			value_quote(out, r->payload, r->payload_cap, style->args.strings);
+			value_quote(out, r->payload, r->payload_cap,
+			            style->args.strings);
 		}
 		fputs(more ? ", more follow]" : "]", out);
 	} else if (more) {
@@ -54,7 +57,8 @@ static void put_call(FILE *out, const struct record *r, const ProtobufCMessage *
 	put_payload(out, r, style);
 }
 
-static void put_result(FILE *out, const struct record *r, const struct line_style *style)
+static void put_result(FILE *out, const struct record *r,
+                       const struct line_style *style)
 {
 	char name[METHOD_NAME_MAX], *text = NULL;
 	ProtobufCMessage *m;
@@ -92,13 +96,15 @@ static const char *span(char buf[VALUE_TEXT], uint64_t ns)
 	return ns == PAIR_UNKNOWN ? "-" : value_ns(buf, ns);
 }
 
-static void put_times(FILE *out, const struct pair_call *c, const struct line_style *style)
+static void put_times(FILE *out, const struct pair_call *c,
+                      const struct line_style *style)
 {
 	char a[VALUE_TEXT], b[VALUE_TEXT];
 
 	fprintf(out, " <%s", span(a, c->total));
 	if (style->times)
-		fprintf(out, ": queue %s, service %s", span(a, c->queue), span(b, c->service));
+		fprintf(out, ": queue %s, service %s", span(a, c->queue),
+		        span(b, c->service));
 	if (style->times && c->wake != PAIR_UNKNOWN)
 		fprintf(out, ", wake %s", span(a, c->wake));
 	fputc('>', out);
@@ -135,7 +141,8 @@ void line_lone(FILE *out, const struct pair_lone *l, const struct line_style *st
 		fprintf(out, " completes %s", method_name(l->done_method, name));
 		if (l->done_about) {
 			fputs(" of ", out);
-			value_quote(out, l->done_about, strlen(l->done_about), SIZE_MAX);
+			value_quote(out, l->done_about, strlen(l->done_about),
+			            SIZE_MAX);
 		}
 		fprintf(out, " <%s>", span(took, l->done_waited));
 	}

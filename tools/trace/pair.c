@@ -54,7 +54,8 @@ static int compare(const void *a, const void *b)
 
 static struct session *session_of(struct pair *p, const struct record *r)
 {
-	const struct pair_session key = {.domid = r->pre.domid, .service = r->pre.service};
+	const struct pair_session key = {.domid = r->pre.domid,
+	                                 .service = r->pre.service};
 	struct session *s = p->last;
 	struct session *const *at;
 
@@ -83,8 +84,8 @@ static struct session *session_of(struct pair *p, const struct record *r)
 
 static bool copy_record(struct copy *c, const struct record *r)
 {
-	const uint32_t payload = r->payload_cap < PAIR_PAYLOAD_KEPT ? r->payload_cap
-	                                                            : PAIR_PAYLOAD_KEPT;
+	const uint32_t payload =
+	        r->payload_cap < PAIR_PAYLOAD_KEPT ? r->payload_cap : PAIR_PAYLOAD_KEPT;
 	const size_t need = (size_t)r->hdr.msg_len + payload;
 
 	if (need > c->room) {
@@ -116,14 +117,14 @@ static uint64_t span(uint64_t from, uint64_t to)
 static struct pair_call view(const struct session *s, const struct slot *sl)
 {
 	struct pair_call c = {
-		.session = &s->pub,
-		.call = &sl->call.r,
-		.reply = sl->state == ANSWERED ? &sl->reply.r : NULL,
-		.args = sl->args,
-		.queue = span(sl->call.r.hdr.stamp, sl->call.r.pre.mono),
-		.service = PAIR_UNKNOWN,
-		.wake = PAIR_UNKNOWN,
-		.total = PAIR_UNKNOWN,
+	        .session = &s->pub,
+	        .call = &sl->call.r,
+	        .reply = sl->state == ANSWERED ? &sl->reply.r : NULL,
+	        .args = sl->args,
+	        .queue = span(sl->call.r.hdr.stamp, sl->call.r.pre.mono),
+	        .service = PAIR_UNKNOWN,
+	        .wake = PAIR_UNKNOWN,
+	        .total = PAIR_UNKNOWN,
 	};
 
 	memcpy(c.about, sl->about, sizeof(c.about));
@@ -184,10 +185,10 @@ static void wait_add(struct session *s, const struct slot *sl)
 		s->room_waiting = room;
 	}
 	s->waiting[s->n_waiting++] = (struct waiting){
-		.ticket = message_get_u64(sl->args, "ticket"),
-		.since = sl->call.r.pre.mono,
-		.method = sl->call.r.hdr.method,
-		.about = sl->about[0] ? strdup(sl->about[0]) : NULL,
+	        .ticket = message_get_u64(sl->args, "ticket"),
+	        .since = sl->call.r.pre.mono,
+	        .method = sl->call.r.hdr.method,
+	        .about = sl->about[0] ? strdup(sl->about[0]) : NULL,
 	};
 }
 
@@ -227,7 +228,8 @@ static const char *feed_call(struct pair *p, struct session *s, const struct rec
 	if (r->hdr.method == HELLO)
 		session_reset(p, s);
 	/* The slot's reply before this call, if none is missing between them. */
-	if (sl->state == ANSWERED && r->hdr.wake && r->hdr.seq == sl->call.r.hdr.seq + 1)
+	if (sl->state == ANSWERED && r->hdr.wake &&
+	    r->hdr.seq == sl->call.r.hdr.seq + 1)
 		sl->wake = r->hdr.wake;
 	settle(p, s, sl);
 	if (!copy_record(&sl->call, r))
@@ -239,13 +241,15 @@ static const char *feed_call(struct pair *p, struct session *s, const struct rec
 	paths_learn_call(&s->paths, r, sl->args, sl->about);
 	if (++s->pub.in_flight > s->pub.most_in_flight)
 		s->pub.most_in_flight = s->pub.in_flight;
-	return sl->args || !method_find(r->hdr.method) ? NULL : "the message does not decode";
+	return sl->args || !method_find(r->hdr.method) ? NULL
+	                                               : "the message does not decode";
 }
 
 static const char *feed_reply(struct pair *p, struct session *s, const struct record *r)
 {
 	struct slot *sl = &s->slots[r->hdr.slot];
-	const struct pair_lone lone = {.session = &s->pub, .r = r};
+	const struct pair_lone lone = {
+	        .session = &s->pub, .r = r, .queue = PAIR_UNKNOWN};
 	ProtobufCMessage *m;
 	struct pair_call c;
 
@@ -274,7 +278,8 @@ static const char *feed_reply(struct pair *p, struct session *s, const struct re
 static const char *feed_lone(struct pair *p, struct session *s, const struct record *r)
 {
 	ProtobufCMessage *m = record_decode(r);
-	struct pair_lone l = {.session = &s->pub, .r = r, .args = m};
+	struct pair_lone l = {
+	        .session = &s->pub, .r = r, .args = m, .queue = PAIR_UNKNOWN};
 	char *about[N_ABOUT] = {0};
 
 	/* An accepted connection is about itself, once its addresses are known. */
@@ -282,6 +287,8 @@ static const char *feed_lone(struct pair *p, struct session *s, const struct rec
 		paths_learn_call(&s->paths, r, m, about);
 	paths_resolve(&s->paths, r->hdr.method, m, about);
 	memcpy(l.about, about, sizeof(l.about));
+	if (r->hdr.kind == FRAME_POST)
+		l.queue = span(r->hdr.stamp, r->pre.mono);
 	if (r->hdr.method == DONE && r->hdr.kind == FRAME_EVENT)
 		wait_done(p, s, &l);
 	else if (p->ops->lone)

@@ -30,16 +30,16 @@
 struct pair_session {
 	uint32_t domid;
 	uint8_t service;
-	unsigned index;           /* counts from 0, in order of appearance */
+	unsigned index; /* counts from 0, in order of appearance */
 	unsigned in_flight, most_in_flight;
 };
 
 struct pair_call {
 	const struct pair_session *session;
 	const struct record *call;
-	const struct record *reply;   /* NULL: not in the trace */
-	const ProtobufCMessage *args; /* NULL: does not decode */
-	const char *about[N_ABOUT];   /* paths or addresses */
+	const struct record *reply;           /* NULL: not in the trace */
+	const ProtobufCMessage *args;         /* NULL: does not decode */
+	const char *about[N_ABOUT];           /* paths or addresses */
 	uint64_t queue, service, wake, total; /* ns, or PAIR_UNKNOWN */
 };
 
@@ -49,10 +49,11 @@ struct pair_lone {
 	const struct record *r;
 	const ProtobufCMessage *args;
 	const char *about[N_ABOUT];
+	uint64_t queue; /* of a post: ns, or PAIR_UNKNOWN */
 	/* An event that completes a queued call: that call. */
 	bool done;
 	uint16_t done_method;
-	uint64_t done_waited;         /* ns from the call's arrival at the service */
+	uint64_t done_waited; /* ns from the call's arrival at the service */
 	const char *done_about;
 };
 
@@ -65,16 +66,16 @@ struct pair_ops {
 struct pair {
 	const struct pair_ops *ops; /* each may be NULL */
 	void *ctx;
-	void *sessions;             /* tsearch tree */
-	void *last;                 /* session of the frame before */
-	void *first, *newest;       /* sessions in order of appearance */
+	void *sessions;       /* tsearch tree */
+	void *last;           /* session of the frame before */
+	void *first, *newest; /* sessions in order of appearance */
 	unsigned n_sessions;
 };
 
 void pair_init(struct pair *p, const struct pair_ops *ops, void *ctx);
 /* Feed one record, in the file's order.  NULL, or what is wrong with it. */
 const char *pair_feed(struct pair *p, const struct record *r)
-	__attribute__((warn_unused_result));
+        __attribute__((warn_unused_result));
 /* The trace is over: settle what is open. */
 void pair_end(struct pair *p);
 void pair_fini(struct pair *p);

@@ -118,11 +118,14 @@ void paths_resolve(const struct paths *p, uint16_t method, const ProtobufCMessag
 	static const struct {
 		const char *at, *path;
 		unsigned which;
-	} by_path[] = {{"at", "path", 0}, {"old_base", "old_path", 0}, {"new_base", "new_path", 1}};
+	} by_path[] = {{"at", "path", 0},
+	               {"old_base", "old_path", 0},
+	               {"new_base", "new_path", 1}};
 	static const struct {
 		const char *field;
 		unsigned which;
-	} by_handle[] = {{"handle", 0}, {"in_handle", 0}, {"out_handle", 1}, {"listener", 0}};
+	} by_handle[] = {
+	        {"handle", 0}, {"in_handle", 0}, {"out_handle", 1}, {"listener", 0}};
 
 	memset(about, 0, N_ABOUT * sizeof(about[0]));
 	if (!m || FRAME_SERVICE(method) == RPC_SERVICE_SESSION)
@@ -160,8 +163,10 @@ static const ProtobufCMessage *sub(const ProtobufCMessage *m, const char *field)
 	const ProtobufCFieldDescriptor *f;
 	const ProtobufCMessage *s;
 
-	f = m ? protobuf_c_message_descriptor_get_field_by_name(m->descriptor, field) : NULL;
-	if (!f || f->type != PROTOBUF_C_TYPE_MESSAGE || f->label == PROTOBUF_C_LABEL_REPEATED)
+	f = m ? protobuf_c_message_descriptor_get_field_by_name(m->descriptor, field)
+	      : NULL;
+	if (!f || f->type != PROTOBUF_C_TYPE_MESSAGE ||
+	    f->label == PROTOBUF_C_LABEL_REPEATED)
 		return NULL;
 	memcpy(&s, (const uint8_t *)m + f->offset, sizeof(s));
 	return s;
@@ -173,8 +178,8 @@ static const char *socket_kind(uint64_t type)
 }
 
 /* "TCP 10.0.0.2:80 from 10.0.0.1:4242": @was up to its first space, and addresses. */
-static char *socket_text(const char *was, const ProtobufCMessage *local, const char *word,
-                         const ProtobufCMessage *peer)
+static char *socket_text(const char *was, const ProtobufCMessage *local,
+                         const char *word, const ProtobufCMessage *peer)
 {
 	const int kind = was ? (int)strcspn(was, " ") : 3;
 	char *text = NULL;
@@ -205,18 +210,22 @@ static void learn_socket(struct paths *p, uint16_t method, const ProtobufCMessag
 		set(p, handle, strdup(socket_kind(message_get_u64(m, "type"))));
 		break;
 	case NET_BIND:
-		set(p, handle, socket_text(paths_of(p, handle), sub(m, "addr"), "", NULL));
+		set(p, handle,
+		    socket_text(paths_of(p, handle), sub(m, "addr"), "", NULL));
 		break;
 	case NET_CONNECT:
-		set(p, handle, socket_text(paths_of(p, handle), NULL, "to", sub(m, "addr")));
+		set(p, handle,
+		    socket_text(paths_of(p, handle), NULL, "to", sub(m, "addr")));
 		break;
 	case NET_ACCEPTED:
-		set(p, handle, socket_text("TCP", sub(m, "local"), "from", sub(m, "peer")));
+		set(p, handle,
+		    socket_text("TCP", sub(m, "local"), "from", sub(m, "peer")));
 		break;
 	case NET_CONNECTED:
 		if (!message_get_u64(m, "err"))
-			set(p, handle, socket_text(paths_of(p, handle), sub(m, "local"), "to",
-			                           sub(m, "peer")));
+			set(p, handle,
+			    socket_text(paths_of(p, handle), sub(m, "local"), "to",
+			                sub(m, "peer")));
 		break;
 	case NET_CLOSE:
 		drop(p, handle);
@@ -226,8 +235,8 @@ static void learn_socket(struct paths *p, uint16_t method, const ProtobufCMessag
 	}
 }
 
-void paths_learn_call(struct paths *p, const struct record *r, const ProtobufCMessage *m,
-                      char *const about[N_ABOUT])
+void paths_learn_call(struct paths *p, const struct record *r,
+                      const ProtobufCMessage *m, char *const about[N_ABOUT])
 {
 	const uint32_t handle = (uint32_t)message_get_u64(m, "handle");
 
@@ -254,5 +263,6 @@ void paths_learn_reply(struct paths *p, const struct record *r,
 		return;
 	}
 	if (reply && (r->hdr.method == NET_BIND || r->hdr.method == NET_LISTEN))
-		set(p, handle, socket_text(paths_of(p, handle), sub(reply, "local"), "", NULL));
+		set(p, handle,
+		    socket_text(paths_of(p, handle), sub(reply, "local"), "", NULL));
 }

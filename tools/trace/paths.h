@@ -35,8 +35,8 @@ void paths_resolve(const struct paths *p, uint16_t method, const ProtobufCMessag
 void paths_free(char *about[N_ABOUT]); /* and sets all to NULL */
 
 /* Learn from a frame that was seen: @m its message, @about its paths. */
-void paths_learn_call(struct paths *p, const struct record *r, const ProtobufCMessage *m,
-                      char *const about[N_ABOUT]);
+void paths_learn_call(struct paths *p, const struct record *r,
+                      const ProtobufCMessage *m, char *const about[N_ABOUT]);
 /* ... from a reply: @call is the message of its call. */
 void paths_learn_reply(struct paths *p, const struct record *r,
                        const ProtobufCMessage *call, const ProtobufCMessage *reply);

@@ -20,8 +20,8 @@
 #define OPT_END 0u
 #define OPT_IF_TSRESOL 9u
 #define OPT_IF_TSOFFSET 14u
-#define MIN_LEN 12u       /* type, length, length */
-#define EPB_FIXED 20u     /* interface, time, lengths */
+#define MIN_LEN 12u   /* type, length, length */
+#define EPB_FIXED 20u /* interface, time, lengths */
 
 static uint16_t get16(const uint8_t *b)
 {
@@ -51,13 +51,14 @@ void pcapng_fini(struct pcapng *p)
 }
 
 static int fail(struct pcapng *p, int answer, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 static int fail(struct pcapng *p, int answer, const char *fmt, ...)
 {
 	va_list ap;
-	int n = snprintf(p->error, sizeof(p->error), "block %llu at offset %llu: ",
-	                 (unsigned long long)p->block, (unsigned long long)p->offset);
+	int n = snprintf(p->error, sizeof(p->error),
+	                 "block %llu at offset %llu: ", (unsigned long long)p->block,
+	                 (unsigned long long)p->offset);
 
 	va_start(ap, fmt);
 	vsnprintf(p->error + n, sizeof(p->error) - (size_t)n, fmt, ap);
@@ -91,13 +92,16 @@ static int not_pcapng(struct pcapng *p)
 /* The byte order of a section is known only from the word behind its length. */
 static int check_order(struct pcapng *p, size_t have)
 {
-	if (have < 12 || (get32(p->buf + 8) != MAGIC && get32(p->buf + 8) != MAGIC_SWAPPED))
+	if (have < 12 ||
+	    (get32(p->buf + 8) != MAGIC && get32(p->buf + 8) != MAGIC_SWAPPED))
 		return p->block == 1 ? not_pcapng(p)
-		                     : fail(p, PCAPNG_STOP, "a section header without its magic");
+		                     : fail(p, PCAPNG_STOP,
+		                            "a section header without its magic");
 	if (get32(p->buf + 8) == MAGIC_SWAPPED)
-		return fail(p, PCAPNG_STOP,
-		            "the section is big-endian; traces are little-endian, read it "
-		            "where it was made or convert it with Wireshark");
+		return fail(
+		        p, PCAPNG_STOP,
+		        "the section is big-endian; traces are little-endian, read it "
+		        "where it was made or convert it with Wireshark");
 	return 0;
 }
 
@@ -119,7 +123,8 @@ static int64_t read_block(struct pcapng *p)
 	if (p->block == 1 && (have < 4 || get32(p->buf) != BLOCK_SHB))
 		return not_pcapng(p);
 	if (have < MIN_LEN)
-		return fail(p, PCAPNG_STOP, "the file ends %zu bytes into a block", have);
+		return fail(p, PCAPNG_STOP, "the file ends %zu bytes into a block",
+		            have);
 	if (get32(p->buf) == BLOCK_SHB && check_order(p, have) < 0)
 		return PCAPNG_STOP;
 	len = get32(p->buf + 4);
@@ -127,9 +132,11 @@ static int64_t read_block(struct pcapng *p)
 		return fail(p, PCAPNG_STOP, "a block cannot be %u bytes long", len);
 	have += fill(p, MIN_LEN, len - MIN_LEN);
 	if (have < len)
-		return fail(p, PCAPNG_STOP, "the file ends %zu bytes into a block of %u", have, len);
+		return fail(p, PCAPNG_STOP,
+		            "the file ends %zu bytes into a block of %u", have, len);
 	if (get32(p->buf + len - 4) != len)
-		return fail(p, PCAPNG_STOP, "the block's two lengths differ (%u and %u)", len,
+		return fail(p, PCAPNG_STOP,
+		            "the block's two lengths differ (%u and %u)", len,
 		            get32(p->buf + len - 4));
 	p->next = p->offset + len;
 	return len;
@@ -142,7 +149,8 @@ static bool room_for_interface(struct pcapng *p)
 
 	if (p->n_ifs < p->room_ifs)
 		return true;
-	ifs = p->n_ifs < PCAPNG_INTERFACES_MAX ? realloc(p->ifs, room * sizeof(*ifs)) : NULL;
+	ifs = p->n_ifs < PCAPNG_INTERFACES_MAX ? realloc(p->ifs, room * sizeof(*ifs))
+	                                       : NULL;
 	if (!ifs)
 		return false;
 	p->ifs = ifs;
@@ -209,16 +217,17 @@ static int read_packet(struct pcapng *p, uint32_t len, struct pcapng_packet *out
 		return fail(p, PCAPNG_BAD, "interface %u was not announced", get32(b));
 	i = &p->ifs[get32(b)];
 	*out = (struct pcapng_packet){
-		.data = b + EPB_FIXED,
-		.cap_len = get32(b + 12),
-		.orig_len = get32(b + 16),
-		.linktype = i->linktype,
-		.ts = to_ns((uint64_t)get32(b + 4) << 32 | get32(b + 8), i),
-		.block = p->block,
-		.offset = p->offset,
+	        .data = b + EPB_FIXED,
+	        .cap_len = get32(b + 12),
+	        .orig_len = get32(b + 16),
+	        .linktype = i->linktype,
+	        .ts = to_ns((uint64_t)get32(b + 4) << 32 | get32(b + 8), i),
+	        .block = p->block,
+	        .offset = p->offset,
 	};
 	if (out->cap_len > len - MIN_LEN - EPB_FIXED)
-		return fail(p, PCAPNG_BAD, "%u bytes of packet in a block of %u", out->cap_len, len);
+		return fail(p, PCAPNG_BAD, "%u bytes of packet in a block of %u",
+		            out->cap_len, len);
 	return PCAPNG_PACKET;
 }
 

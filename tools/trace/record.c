@@ -23,7 +23,8 @@ const char *record_parse(struct record *r, const struct pcapng_packet *p)
 		return "another version of the trace format";
 	if (r->pre.direction > 1)
 		return "direction: neither way";
-	why = frame_check(&r->hdr, r->pre.direction ? FRAME_AT_GUEST : FRAME_AT_SERVICE);
+	why = frame_check(&r->hdr,
+	                  r->pre.direction ? FRAME_AT_GUEST : FRAME_AT_SERVICE);
 	if (why)
 		return why;
 	if (p->cap_len < FIXED + r->hdr.msg_len)
@@ -39,9 +40,9 @@ const char *record_parse(struct record *r, const struct pcapng_packet *p)
 /* ---- methods ---- */
 
 static const ProtobufCServiceDescriptor *const g_services[] = {
-	[RPC_SERVICE_SESSION] = &session__session__descriptor,
-	[RPC_SERVICE_FILE] = &file__file__descriptor,
-	[RPC_SERVICE_NET] = &net__net__descriptor,
+        [RPC_SERVICE_SESSION] = &session__session__descriptor,
+        [RPC_SERVICE_FILE] = &file__file__descriptor,
+        [RPC_SERVICE_NET] = &net__net__descriptor,
 };
 #define N_SERVICES (sizeof(g_services) / sizeof(g_services[0]))
 
@@ -60,7 +61,8 @@ const char *method_name(uint16_t method, char buf[METHOD_NAME_MAX])
 	const ProtobufCMethodDescriptor *m = method_find(method);
 
 	if (m)
-		snprintf(buf, METHOD_NAME_MAX, "%s.%s", g_services[s]->short_name, m->name);
+		snprintf(buf, METHOD_NAME_MAX, "%s.%s", g_services[s]->short_name,
+		         m->name);
 	else if (s < N_SERVICES)
 		snprintf(buf, METHOD_NAME_MAX, "%s.%u", g_services[s]->short_name, i);
 	else
@@ -100,16 +102,19 @@ const char *service_name(uint8_t service)
 
 ProtobufCMessage *record_decode(const struct record *r)
 {
-	const ProtobufCMessageDescriptor *d = method_message(r->hdr.method, r->hdr.kind);
+	const ProtobufCMessageDescriptor *d =
+	        method_message(r->hdr.method, r->hdr.kind);
 
 	return d ? protobuf_c_message_unpack(d, NULL, r->hdr.msg_len, r->msg) : NULL;
 }
 
-static const ProtobufCFieldDescriptor *single(const ProtobufCMessage *m, const char *field)
+static const ProtobufCFieldDescriptor *single(const ProtobufCMessage *m,
+                                              const char *field)
 {
 	const ProtobufCFieldDescriptor *f;
 
-	f = m ? protobuf_c_message_descriptor_get_field_by_name(m->descriptor, field) : NULL;
+	f = m ? protobuf_c_message_descriptor_get_field_by_name(m->descriptor, field)
+	      : NULL;
 	return f && f->label != PROTOBUF_C_LABEL_REPEATED ? f : NULL;
 }
 
@@ -149,11 +154,13 @@ uint64_t message_get_u64(const ProtobufCMessage *m, const char *field)
 	return f ? message_scalar(f->type, (const uint8_t *)m + f->offset) : 0;
 }
 
-const ProtobufCBinaryData *message_get_bytes(const ProtobufCMessage *m, const char *field)
+const ProtobufCBinaryData *message_get_bytes(const ProtobufCMessage *m,
+                                             const char *field)
 {
 	const ProtobufCFieldDescriptor *f = single(m, field);
 
 	if (!f || f->type != PROTOBUF_C_TYPE_BYTES)
 		return NULL;
-	return (const ProtobufCBinaryData *)(const void *)((const uint8_t *)m + f->offset);
+	return (const ProtobufCBinaryData *)(const void *)((const uint8_t *)m +
+	                                                   f->offset);
 }

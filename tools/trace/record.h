@@ -26,7 +26,7 @@ struct record {
 
 /* Returns NULL, or what is wrong with the packet (constant text). */
 const char *record_parse(struct record *r, const struct pcapng_packet *p)
-	__attribute__((warn_unused_result));
+        __attribute__((warn_unused_result));
 
 /* ---- methods, as the generated descriptors name them ---- */
 
@@ -50,7 +50,8 @@ ProtobufCMessage *record_decode(const struct record *r);
 /* A scalar field by name; 0 when there is none such. */
 uint64_t message_get_u64(const ProtobufCMessage *m, const char *field);
 /* A bytes field by name; NULL when there is none such. */
-const ProtobufCBinaryData *message_get_bytes(const ProtobufCMessage *m, const char *field);
+const ProtobufCBinaryData *message_get_bytes(const ProtobufCMessage *m,
+                                             const char *field);
 /* The scalar at @f of @m; signed types are sign-extended. */
 uint64_t message_scalar(ProtobufCType type, const void *at);
 

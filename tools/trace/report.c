@@ -49,8 +49,8 @@ static void add_time(struct report *r, struct hist *h, uint64_t ns)
 		r->out_of_memory = true;
 }
 
-static void add_error(struct report *r, struct report_method *m, struct report_session *s,
-                      uint64_t err)
+static void add_error(struct report *r, struct report_method *m,
+                      struct report_session *s, uint64_t err)
 {
 	if (err == 0)
 		return;
@@ -153,6 +153,7 @@ static void on_lone(void *ctx, const struct pair_lone *l)
 	if (!m || !s)
 		return;
 	if (l->r->hdr.kind == FRAME_POST) {
+		add_time(r, &m->queue, l->queue);
 		m->posts++;
 		s->posts++;
 	} else {

@@ -24,8 +24,8 @@ struct report_method {
 	uint64_t no_reply, queued;
 	uint64_t to_service, to_guest; /* bytes of whole frames */
 	struct hist total, queue, service, wake;
-	struct hist waited;            /* queued calls, until done */
-	uint32_t *errnos;              /* REPORT_ERRNOS counts; NULL: none yet */
+	struct hist waited; /* queued calls, until done */
+	uint32_t *errnos;   /* REPORT_ERRNOS counts; NULL: none yet */
 };
 
 /* One guest on one service. */
@@ -34,7 +34,7 @@ struct report_session {
 	uint8_t service;
 	uint64_t calls, posts, events, errors, no_reply;
 	uint64_t to_service, to_guest;
-	uint64_t served_ns;            /* sum of service times */
+	uint64_t served_ns; /* sum of service times */
 	unsigned most_in_flight;
 };
 
@@ -49,8 +49,8 @@ struct report {
 	unsigned n_methods;
 	struct report_session *sessions; /* by index; those without calls are empty */
 	unsigned n_sessions;
-	uint64_t orphans;               /* replies whose calls are not in the trace */
-	struct report_slow *slow;       /* slowest first */
+	uint64_t orphans;         /* replies whose calls are not in the trace */
+	struct report_slow *slow; /* slowest first */
 	unsigned n_slow, max_slow;
 	bool out_of_memory;
 	const struct filter *filter;

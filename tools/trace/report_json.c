@@ -18,10 +18,11 @@ static void put_hist(FILE *out, const char *key, const struct hist *h)
 		return;
 	}
 	fprintf(out,
-	        "{\"count\": %llu, \"sum\": %llu, \"min\": %llu, \"p50\": %llu, \"p90\": %llu, "
+	        "{\"count\": %llu, \"sum\": %llu, \"min\": %llu, \"p50\": %llu, "
+	        "\"p90\": %llu, "
 	        "\"p99\": %llu, \"max\": %llu}",
-	        (ull)h->n, (ull)h->sum, (ull)h->min, (ull)hist_at(h, 500), (ull)hist_at(h, 900),
-	        (ull)hist_at(h, 990), (ull)h->max);
+	        (ull)h->n, (ull)h->sum, (ull)h->min, (ull)hist_at(h, 500),
+	        (ull)hist_at(h, 900), (ull)hist_at(h, 990), (ull)h->max);
 }
 
 static void put_errnos(FILE *out, const struct report_method *m)
@@ -46,12 +47,13 @@ static void put_method(FILE *out, const struct report_method *m)
 	char name[METHOD_NAME_MAX];
 
 	fprintf(out,
-	        "    {\"method\": \"%s\", \"calls\": %llu, \"posts\": %llu, \"events\": %llu, "
+	        "    {\"method\": \"%s\", \"calls\": %llu, \"posts\": %llu, "
+	        "\"events\": %llu, "
 	        "\"errors\": %llu, \"no_reply\": %llu, \"queued\": %llu, "
 	        "\"bytes_to_service\": %llu, \"bytes_to_guest\": %llu",
-	        method_name(m->method, name), (ull)m->calls, (ull)m->posts, (ull)m->events,
-	        (ull)m->errors, (ull)m->no_reply, (ull)m->queued, (ull)m->to_service,
-	        (ull)m->to_guest);
+	        method_name(m->method, name), (ull)m->calls, (ull)m->posts,
+	        (ull)m->events, (ull)m->errors, (ull)m->no_reply, (ull)m->queued,
+	        (ull)m->to_service, (ull)m->to_guest);
 	put_errnos(out, m);
 	put_hist(out, "latency_ns", &m->total);
 	put_hist(out, "queueing_ns", &m->queue);
@@ -69,11 +71,14 @@ static void put_session(FILE *out, const struct report_session *s)
 	else
 		fprintf(out, "%u", s->service);
 	fprintf(out,
-	        ", \"calls\": %llu, \"posts\": %llu, \"events\": %llu, \"errors\": %llu, "
-	        "\"no_reply\": %llu, \"bytes_to_service\": %llu, \"bytes_to_guest\": %llu, "
+	        ", \"calls\": %llu, \"posts\": %llu, \"events\": %llu, \"errors\": "
+	        "%llu, "
+	        "\"no_reply\": %llu, \"bytes_to_service\": %llu, \"bytes_to_guest\": "
+	        "%llu, "
 	        "\"most_in_flight\": %u, \"served_ns\": %llu}",
-	        (ull)s->calls, (ull)s->posts, (ull)s->events, (ull)s->errors, (ull)s->no_reply,
-	        (ull)s->to_service, (ull)s->to_guest, s->most_in_flight, (ull)s->served_ns);
+	        (ull)s->calls, (ull)s->posts, (ull)s->events, (ull)s->errors,
+	        (ull)s->no_reply, (ull)s->to_service, (ull)s->to_guest,
+	        s->most_in_flight, (ull)s->served_ns);
 }
 
 static void put_head(const struct report *r, FILE *out, const char *name)
@@ -87,7 +92,8 @@ static void put_head(const struct report *r, FILE *out, const char *name)
 	        "\"orphan_replies\": %llu, \"filtered\": %s,\n \"start_ns\": %llu, "
 	        "\"duration_ns\": %llu,\n \"damage\": ",
 	        (ull)s->frames, (ull)s->bad, (ull)s->others, (ull)r->orphans,
-	        r->filter->on ? "true" : "false", (ull)s->first, (ull)(s->last - s->first));
+	        r->filter->on ? "true" : "false", (ull)s->first,
+	        (ull)(s->last - s->first));
 	if (s->stopped)
 		value_json(out, s->stop);
 	else if (s->bad)

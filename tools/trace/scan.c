@@ -31,7 +31,8 @@ static void take(struct scan *s, struct pair *p, const struct pcapng_packet *pkt
 	}
 	if (why) {
 		snprintf(where, sizeof(where), "block %llu at offset %llu: %s",
-		         (unsigned long long)pkt->block, (unsigned long long)pkt->offset, why);
+		         (unsigned long long)pkt->block,
+		         (unsigned long long)pkt->offset, why);
 		note_bad(s, where);
 	}
 }

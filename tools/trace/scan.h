@@ -12,12 +12,12 @@
 #include <stdio.h>
 
 struct scan {
-	uint64_t frames;        /* that were understood */
-	uint64_t others;        /* packets of another link type */
-	uint64_t bad;           /* packets that were not */
-	uint64_t first, last;   /* ns since 1970 */
-	bool stopped;           /* the file could not be read to its end */
-	char first_bad[256];    /* where and why */
+	uint64_t frames;      /* that were understood */
+	uint64_t others;      /* packets of another link type */
+	uint64_t bad;         /* packets that were not */
+	uint64_t first, last; /* ns since 1970 */
+	bool stopped;         /* the file could not be read to its end */
+	char first_bad[256];  /* where and why */
 	char stop[256];
 };
 

@@ -36,8 +36,8 @@ static void on_lone(void *ctx, const struct pair_lone *l)
 		line_lone(s->out, l, style);
 }
 
-bool show_file(FILE *in, FILE *out, const struct filter *f, const struct line_style *style,
-               struct scan *scan)
+bool show_file(FILE *in, FILE *out, const struct filter *f,
+               const struct line_style *style, struct scan *scan)
 {
 	static const struct pair_ops ops = {.answered = on_answered, .lone = on_lone};
 	struct show s = {out, f, *style, scan, false};

@@ -12,7 +12,7 @@
 #include "tools/trace/scan.h"
 
 /* As scan_file(), printing to @out. */
-bool show_file(FILE *in, FILE *out, const struct filter *f, const struct line_style *style,
-               struct scan *s);
+bool show_file(FILE *in, FILE *out, const struct filter *f,
+               const struct line_style *style, struct scan *s);
 
 #endif /* TOOLS_TRACE_SHOW_H */

@@ -80,6 +80,7 @@ f.credit = ProtoField.uint32("strait.credit", "Event credit returned")
 f.reserved = ProtoField.uint32("strait.reserved", "Reserved")
 f.stamp = ProtoField.uint64("strait.stamp", "Enqueued, CLOCK_MONOTONIC ns")
 f.wake = ProtoField.uint64("strait.wake", "Reply before was taken, CLOCK_MONOTONIC ns")
+f.path = ProtoField.string("strait.path", "Path")
 f.payload = ProtoField.bytes("strait.payload", "Payload")
 f.queue_time = ProtoField.double("strait.queue_time", "Queueing time (us)")
 f.response_in = ProtoField.framenum("strait.response_in", "Reply in", base.NONE,
@@ -103,17 +104,29 @@ strait.experts = {x_malformed, x_error, x_proto}
 
 -- methods[number] = {name = "File.Open", call = "file.OpenReq", reply = "file.OpenRep"}
 local methods, methods_from
+-- paths["file.OpenReq"] = {[3] = true}: the numbers of its fields that are paths
+local paths = {}
 
 -- Read one file's service block; methods are numbered in the order they stand in.
+-- Of messages only the places of their paths are read: all else is the protobuf
+-- dissector's.
 local function read_service(path, service)
 	local file = io.open(path)
 	if not file then
 		return false
 	end
-	local package, name, index
+	local package, name, index, message
 	for line in file:lines() do
 		line = line:gsub("//.*", "")
 		package = line:match("^%s*package%s+([%w_.]+)") or package
+		message = line:match("^message%s+([%w_]+)") or message
+		local number = line:match("^%s*bytes%s+%w*_?path%s*=%s*(%d+)")
+			or line:match("^%s*bytes%s+target%s*=%s*(%d+)")
+		if number and message then
+			local full = package .. "." .. message
+			paths[full] = paths[full] or {}
+			paths[full][tonumber(number)] = true
+		end
 		local began = line:match("^%s*service%s+([%w_]+)")
 		if began then
 			name, index = began, 0
@@ -288,15 +301,70 @@ local function add_header(tree, tvb, h)
 	return hdr
 end
 
+-- A varint at @at: its value and the place behind it; nil when it runs out.
+local function varint(tvb, at)
+	local value, scale = 0, 1
+	while at < tvb:len() do
+		local byte = tvb(at, 1):uint()
+		value, at = value + byte % 128 * scale, at + 1
+		if byte < 128 then
+			return value, at
+		end
+		scale = scale * 128
+	end
+end
+
+-- One line, whatever a name holds.
+local function printable(text)
+	return (text:gsub("[%c\\]", function(c)
+		return string.format("\\%03o", c:byte())
+	end))
+end
+
+-- Add the paths of a message to the tree and return them for the summary.
+local function add_paths(tree, tvb, wanted)
+	local found, at = {}, 0
+	while wanted and at < tvb:len() do
+		local key, value
+		key, at = varint(tvb, at)
+		if not key then
+			break
+		elseif key % 8 == 0 then
+			value, at = varint(tvb, at)
+		elseif key % 8 == 2 then
+			value, at = varint(tvb, at)
+			if not value or at + value > tvb:len() then
+				break
+			end
+			if wanted[math.floor(key / 8)] and value > 0 then
+				found[#found + 1] = printable(tvb(at, value):string())
+				tree:add(f.path, tvb(at, value))
+			end
+			at = at + value
+		else
+			break -- our messages have no other types
+		end
+		if not at then
+			break
+		end
+	end
+	return table.concat(found, " -> ")
+end
+
 local protobuf = Dissector.get("protobuf")
 
-local function add_message(tree, tvb, pinfo, h)
+-- Hand the message to the protobuf dissector; returns its paths.
+local function add_message(root, tree, tvb, pinfo, h)
 	local m = methods[h.method]
 	if h.msg_len == 0 or not m then
-		return
+		return ""
 	end
-	pinfo.private["pb_msg_type"] = "message," .. (h.kind == REPLY and m.reply or m.call)
-	protobuf:call(tvb(PREFIX + HEADER, h.msg_len):tvb(), pinfo, tree)
+	local kind = h.kind == REPLY and m.reply or m.call
+	local message = tvb(PREFIX + HEADER, h.msg_len)
+	local text = add_paths(tree, message:tvb(), paths[kind])
+	pinfo.private["pb_msg_type"] = "message," .. kind
+	protobuf:call(message:tvb(), pinfo, root)
+	return text
 end
 
 local function info_of(h)
@@ -347,8 +415,8 @@ function strait.dissector(tvb, pinfo, root)
 		learn(pinfo, h)
 	end
 	add_links(tree, pinfo, h)
-	add_message(root, tvb, pinfo, h)
-	pinfo.cols.info = info_of(h) -- the protobuf dissector has columns of its own
+	local about = add_message(root, tree, tvb, pinfo, h)
+	pinfo.cols.info = info_of(h) .. (about ~= "" and " " .. about or "") -- the protobuf dissector has columns of its own
 	pinfo.cols.protocol = "STRAIT"
 	local at = PREFIX + HEADER + h.msg_len
 	if tvb:len() > at then

@@ -43,16 +43,20 @@ static void help(void)
 	      "\n"
 	      "Read a trace made with `strait run --trace FILE`; `-` reads stdin.\n"
 	      "\n"
-	      "  report   a table of calls: counts, errors, bytes, latency, and where the\n"
+	      "  report   a table of calls: counts, errors, bytes, latency, and where "
+	      "the\n"
 	      "           time went\n"
-	      "  show     a line for each call, post and event, with decoded arguments\n"
+	      "  show     a line for each call, post and event, with decoded "
+	      "arguments\n"
 	      "\n"
 	      "Both take only what passes every filter given:\n"
-	      "  --call NAME       a method (File.Read or Read) or a service (File, Net);\n"
+	      "  --call NAME       a method (File.Read or Read) or a service (File, "
+	      "Net);\n"
 	      "                    may be given more than once\n"
 	      "  --errno E         that failed so: ENOENT, 2, or any\n"
 	      "  --domid N         of this guest\n"
-	      "  --path P          about this file, what lies under it, or a pattern (*?[)\n"
+	      "  --path P          about this file, what lies under it, or a pattern "
+	      "(*?[)\n"
 	      "  --slower TIME     that took at least TIME: 100us, 2ms, 1s\n"
 	      "\n"
 	      "report:\n"
@@ -70,27 +74,39 @@ static void help(void)
 	      stdout);
 }
 
-enum { CALL = 256, ERRNO, DOMID, PATH, SLOWER, SLOWEST, JSON, TIMES, WALL, STRINGS, VERBOSE };
+enum {
+	CALL = 256,
+	ERRNO,
+	DOMID,
+	PATH,
+	SLOWER,
+	SLOWEST,
+	JSON,
+	TIMES,
+	WALL,
+	STRINGS,
+	VERBOSE
+};
 
 static const struct option g_common[] = {
-	{"call", required_argument, NULL, CALL},
-	{"errno", required_argument, NULL, ERRNO},
-	{"domid", required_argument, NULL, DOMID},
-	{"path", required_argument, NULL, PATH},
-	{"slower", required_argument, NULL, SLOWER},
-	{"help", no_argument, NULL, 'h'},
+        {"call", required_argument, NULL, CALL},
+        {"errno", required_argument, NULL, ERRNO},
+        {"domid", required_argument, NULL, DOMID},
+        {"path", required_argument, NULL, PATH},
+        {"slower", required_argument, NULL, SLOWER},
+        {"help", no_argument, NULL, 'h'},
 };
 static const struct option g_report[] = {
-	{"slowest", required_argument, NULL, SLOWEST},
-	{"json", no_argument, NULL, JSON},
-	{NULL, 0, NULL, 0},
+        {"slowest", required_argument, NULL, SLOWEST},
+        {"json", no_argument, NULL, JSON},
+        {NULL, 0, NULL, 0},
 };
 static const struct option g_show[] = {
-	{"times", no_argument, NULL, TIMES},
-	{"wall", no_argument, NULL, WALL},
-	{"strings", required_argument, NULL, STRINGS},
-	{"verbose", no_argument, NULL, VERBOSE},
-	{NULL, 0, NULL, 0},
+        {"times", no_argument, NULL, TIMES},
+        {"wall", no_argument, NULL, WALL},
+        {"strings", required_argument, NULL, STRINGS},
+        {"verbose", no_argument, NULL, VERBOSE},
+        {NULL, 0, NULL, 0},
 };
 #define N_COMMON (sizeof(g_common) / sizeof(g_common[0]))
 
@@ -100,7 +116,8 @@ static bool number(const char *text, unsigned long max, unsigned long *out)
 
 	errno = 0;
 	*out = strtoul(text, &end, 10);
-	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *out <= max;
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 &&
+	       *out <= max;
 }
 
 /* What an option's value should have been; NULL when it is right. */
@@ -108,10 +125,12 @@ static const char *set_filter(struct filter *f, int c, const char *v)
 {
 	switch (c) {
 	case CALL:
-		return filter_add_call(f, v) ? NULL : "no such method or service; File.Read, "
-		                                      "Read, File and Net are examples";
+		return filter_add_call(f, v) ? NULL
+		                             : "no such method or service; File.Read, "
+		                               "Read, File and Net are examples";
 	case ERRNO:
-		return filter_set_errno(f, v) ? NULL : "want an errno: ENOENT, 2, or any";
+		return filter_set_errno(f, v) ? NULL
+		                              : "want an errno: ENOENT, 2, or any";
 	case DOMID:
 		return filter_set_domid(f, v) ? NULL : "want a guest's number";
 	case PATH:
@@ -181,8 +200,9 @@ static int parse(int argc, char **argv, const struct option *own, struct options
 			return bad("--%s %s: %s", all[which].name, optarg, why);
 	}
 	if (argc - optind != 1)
-		return bad(argc == optind ? "no file named; see `strait trace --help`"
-		                          : "one file at a time; see `strait trace --help`");
+		return bad(argc == optind
+		                   ? "no file named; see `strait trace --help`"
+		                   : "one file at a time; see `strait trace --help`");
 	o->file = argv[optind];
 	return 0;
 }
@@ -196,15 +216,18 @@ static int verdict(const struct scan *s, const char *name, bool any)
 		return TRACE_EXIT_USAGE;
 	}
 	if (s->bad)
-		fprintf(stderr, "strait: trace: %s: %llu packets left out, the first: %s\n", name,
-		        (unsigned long long)s->bad, s->first_bad);
+		fprintf(stderr,
+		        "strait: trace: %s: %llu packets left out, the first: %s\n",
+		        name, (unsigned long long)s->bad, s->first_bad);
 	if (s->stopped)
-		fprintf(stderr, "strait: trace: %s: %s; what lies before it is shown\n", name,
-		        s->stop);
+		fprintf(stderr, "strait: trace: %s: %s; what lies before it is shown\n",
+		        name, s->stop);
 	if (s->bad || s->stopped)
 		return TRACE_EXIT_DAMAGED;
 	if (s->frames == 0 && s->others) {
-		fprintf(stderr, "strait: trace: %s: no packet of it is a trace of Strait's\n", name);
+		fprintf(stderr,
+		        "strait: trace: %s: no packet of it is a trace of Strait's\n",
+		        name);
 		return TRACE_EXIT_USAGE;
 	}
 	return 0;
@@ -271,6 +294,8 @@ int trace_main(int argc, char **argv)
 		help();
 		return 0;
 	}
-	return *verb ? bad("unknown verb %s; want report or show, see `strait trace --help`", verb)
+	return *verb ? bad("unknown verb %s; want report or show, see `strait trace "
+	                   "--help`",
+	                   verb)
 	             : bad("want report or show; see `strait trace --help`");
 }

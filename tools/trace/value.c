@@ -70,8 +70,11 @@ void value_quote(FILE *out, const void *p, size_t n, size_t limit)
 /* Length of the UTF-8 character at @s, or 0 when it is none. */
 static int utf8_len(const unsigned char *s)
 {
-	const int len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-	                : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+	const int len = s[0] < 0x80                   ? 1
+	                : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+	                : (s[0] & 0xf0) == 0xe0       ? 3
+	                : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+	                                              : 0;
 
 	for (int i = 1; i < len; i++)
 		if ((s[i] & 0xc0) != 0x80)
@@ -122,12 +125,14 @@ int value_errno_parse(const char *s)
 	long v;
 
 	for (int e = 1; e <= ERRNO_MAX; e++)
-		if (value_errno((uint32_t)e) && strcasecmp(s, value_errno((uint32_t)e)) == 0)
+		if (value_errno((uint32_t)e) &&
+		    strcasecmp(s, value_errno((uint32_t)e)) == 0)
 			return e;
 	if (strcasecmp(s, "EWOULDBLOCK") == 0)
 		return value_errno_parse("EAGAIN");
 	v = strtol(s, &end, 10);
-	return isdigit((unsigned char)*s) && *end == '\0' && v > 0 && v < 4096 ? (int)v : -1;
+	return isdigit((unsigned char)*s) && *end == '\0' && v > 0 && v < 4096 ? (int)v
+	                                                                       : -1;
 }
 
 void value_ip(FILE *out, const ProtobufCBinaryData *ip)

@@ -21,7 +21,8 @@ struct value_name {
 
 /* "a|b|0x40": each name whose bits are all set, in the table's order (larger sets
  * first); @zero when nothing is set. */
-void value_flags(FILE *out, const struct value_name *table, uint64_t v, const char *zero);
+void value_flags(FILE *out, const struct value_name *table, uint64_t v,
+                 const char *zero);
 /* The name of exactly @v, else the number. */
 void value_enum(FILE *out, const struct value_name *table, uint64_t v);
 
