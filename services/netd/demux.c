@@ -21,7 +21,7 @@
 #define BUCKETS 32768u
 #define FAST_MS TCP_TMR_INTERVAL
 #define TICK_MS (2u * TCP_TMR_INTERVAL)
-#define SYN_RTO_MAX 640 /* ticks: 64 s */
+#define SYN_RTO_MAX (64000 / (int)TICK_MS)
 
 void __real_tcp_input(struct pbuf *p, struct netif *inp);
 void __wrap_tcp_input(struct pbuf *p, struct netif *inp);

@@ -156,6 +156,8 @@ static void first_window(struct lsock *l)
 		want = max;
 	l->window = (uint32_t)want;
 	pcb->rcv_wnd = pcb->rcv_ann_wnd = l->window;
+	/* lwIP counts its whole window here; a SYN cannot say more than 64 KiB. */
+	pcb->rcv_ann_right_edge = pcb->rcv_nxt + 0xffff;
 }
 
 void tcp_rx_window(struct lsock *l)

@@ -88,7 +88,7 @@
 #define LWIP_TCP_KEEPALIVE 1
 #define LWIP_TCP_PCB_NUM_EXT_ARGS 1 /* demux.c: birth and death of a pcb */
 #define TCP_LISTEN_BACKLOG 0        /* lwip_tcp.c keeps its own, not limited to 255 */
-#define TCP_TMR_INTERVAL 50         /* delayed ACK 50 ms, RTO ticks of 100 ms (lwIP: 250/500) */
+#define TCP_TMR_INTERVAL 25         /* delayed ACK 25 ms, RTO ticks of 50 ms (lwIP: 250/500) */
 #define LWIP_TCP_RTO_TIME 1000      /* RFC 6298 */
 #define TCP_MAXRTX 12
 #define TCP_SYNMAXRTX 7 /* demux.c doubles the interval: 127 s, as Linux */
