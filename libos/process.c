@@ -242,12 +242,10 @@ static size_t vm_move(struct uio *local, const struct iovec *remote, unsigned n,
 	return total;
 }
 
-#define VM_IOV_MAX 512 /* half of Linux's: both vectors lie on our stack */
-
 static long vm_call(long pid, const struct iovec *user_local, long n_local,
                     const struct iovec *user_remote, long n_remote, bool read)
 {
-	struct iovec remote[VM_IOV_MAX], store[VM_IOV_MAX];
+	struct iovec remote[USER_IOV_MAX], store[USER_IOV_MAX];
 	struct uio local;
 	size_t total = 0;
 	int err;
@@ -255,9 +253,7 @@ static long vm_call(long pid, const struct iovec *user_local, long n_local,
 	if (n_local < 0 || n_local > USER_IOV_MAX || n_remote < 0 ||
 	    n_remote > USER_IOV_MAX)
 		return -EINVAL;
-	if (n_local > VM_IOV_MAX || n_remote > VM_IOV_MAX)
-		return -ENOMEM;
-	err = uio_import(&local, user_local, n_local, store, VM_IOV_MAX);
+	err = uio_import(&local, user_local, n_local, store, USER_IOV_MAX);
 	if (err != 0)
 		return err;
 	if (uio_left(&local) == 0 || n_remote == 0)

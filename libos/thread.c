@@ -14,6 +14,8 @@
 #include "libos/entry.h"
 #include "libos/exit.h"
 #include "libos/futex.h"
+#include "libos/identity.h"
+#include "libos/limits.h"
 #include "libos/lock.h"
 #include "libos/process.h"
 #include "libos/pump.h"
@@ -267,6 +269,8 @@ SYSCALL(clone, unsigned long flags, unsigned long stack, uint32_t *ptid, uint32_
 		unsupported("clone: a process");
 		return -ENOSYS;
 	}
+	if (!cred_privileged() && thread_count() >= limits_get(LIMIT_NPROC))
+		return -EAGAIN;
 	t = thread_new();
 	if (!t)
 		return -EAGAIN;

@@ -162,6 +162,28 @@ static void the_processor_time_limit_sends_sigxcpu(void)
 	CHECK_EQ(setrlimit(RLIMIT_CPU, &old), 0);
 }
 
+static void *wait_a_bit(void *arg)
+{
+	sleep_ms(100);
+	return arg;
+}
+
+static void the_process_limit_stops_new_threads(void)
+{
+	struct rlimit r = {2, 2}; /* the watchdog is one */
+	pthread_t t[4];
+	int n = 0, err = 0;
+
+	if (geteuid() == 0)
+		CHECK_EQ(setuid(54321), 0);
+	CHECK_EQ(setrlimit(RLIMIT_NPROC, &r), 0);
+	while (n < 4 && (err = pthread_create(&t[n], NULL, wait_a_bit, NULL)) == 0)
+		n++;
+	CHECK_EQ(err, EAGAIN);
+	while (n > 0)
+		pthread_join(t[--n], NULL);
+}
+
 int main(void)
 {
 	watchdog(40);
@@ -173,5 +195,6 @@ int main(void)
 	CASE(the_signal_limit_refuses_realtime_signals);
 	CASE(the_processor_time_limit_sends_sigxcpu);
 	CASE(a_user_cannot_raise_a_hard_limit);
+	CASE(the_process_limit_stops_new_threads);
 	return g_failed;
 }

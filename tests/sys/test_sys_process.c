@@ -30,6 +30,23 @@ static void ids_of_the_process_hold_together(void)
 	CHECK_ERR(setpgid(0x3ffffff, 0), ESRCH);
 }
 
+static void a_session_leader_stays_one(void)
+{
+	(void)setsid(); /* Linux may grant the first one */
+	CHECK_ERR(setsid(), EPERM);
+	CHECK_EQ(getsid(0), getpid());
+	CHECK_EQ(syscall(SYS_getpgrp), getpid());
+	CHECK_ERR(setpgid(0, 0), EPERM);
+}
+
+static void personality_is_remembered(void)
+{
+	CHECK_EQ(syscall(SYS_personality, 0xffffffff) & 0xff, 0);
+	CHECK(syscall(SYS_personality, 0x0040000) >= 0);
+	CHECK_EQ(syscall(SYS_personality, 0xffffffff), 0x0040000);
+	CHECK_EQ(syscall(SYS_personality, 0), 0x0040000);
+}
+
 static void *tell_tid(void *arg)
 {
 	(void)arg;
@@ -137,6 +154,48 @@ static void scheduling_policies_have_their_ranges(void)
 	CHECK_EQ(sched_yield(), 0);
 }
 
+struct attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+};
+
+static void sched_attributes_are_kept_and_their_size_is_checked(void)
+{
+	struct attr a = {.size = 48, .policy = SCHED_BATCH, .nice = 3}, got = {0};
+	unsigned char big[64] = {0};
+
+	CHECK_EQ(syscall(SYS_sched_setattr, 0, &a, 0), 0);
+	CHECK_EQ(syscall(SYS_sched_getattr, 0, &got, sizeof(got), 0), 0);
+	CHECK_EQ(got.policy, SCHED_BATCH);
+	CHECK_EQ(got.nice, 3);
+	CHECK_EQ(got.size, 56);
+	CHECK_EQ(syscall(SYS_sched_getattr, 0, &got, 48, 0), 0);
+	CHECK_EQ(got.size, 48);
+	a.policy = SCHED_OTHER;
+	a.nice = 4;
+	CHECK_EQ(syscall(SYS_sched_setattr, 0, &a, 0), 0);
+	CHECK_ERR(syscall(SYS_sched_setattr, 0, &a, 1), EINVAL);
+	CHECK_ERR(syscall(SYS_sched_setattr, 0, NULL, 0), EINVAL);
+	CHECK_ERR(syscall(SYS_sched_setattr, 0, BAD_PTR, 0), EFAULT);
+	CHECK_ERR(syscall(SYS_sched_setattr, 0x3ffffff, &a, 0), ESRCH);
+	CHECK_ERR(syscall(SYS_sched_getattr, 0, &got, 40, 0), EINVAL);
+	a.size = sizeof(big);
+	memcpy(big, &a, sizeof(a));
+	CHECK_EQ(syscall(SYS_sched_setattr, 0, big, 0), 0);
+	big[60] = 1; /* something newer than us is asked for */
+	CHECK_ERR(syscall(SYS_sched_setattr, 0, big, 0), E2BIG);
+	memcpy(&a, big, sizeof(a));
+	CHECK_EQ(a.size, 56);
+	a = (struct attr){.size = 48, .policy = 77};
+	CHECK_ERR(syscall(SYS_sched_setattr, 0, &a, 0), EINVAL);
+	a = (struct attr){.size = 48, .policy = SCHED_OTHER, .flags = 1ull << 40};
+	CHECK_ERR(syscall(SYS_sched_setattr, 0, &a, 0), EINVAL);
+}
+
 static void affinity_is_a_set_of_cpus(void)
 {
 	cpu_set_t s, one;
@@ -168,8 +227,6 @@ static void affinity_is_a_set_of_cpus(void)
 
 static void nice_values_are_kept(void)
 {
-	errno = 0;
-	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
 	CHECK_EQ(setpriority(PRIO_PROCESS, 0, 5), 0);
 	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 5);
 	CHECK_EQ(syscall(SYS_getpriority, PRIO_PROCESS, 0), 15);
@@ -241,10 +298,10 @@ static void rusage_and_times_grow_with_work(void)
 {
 	struct rusage before, after, thread;
 	struct tms t;
-	uint64_t end = now_ns() + 60000000u;
+	clock_t end = clock() + CLOCKS_PER_SEC / 10;
 
 	CHECK_EQ(getrusage(RUSAGE_SELF, &before), 0);
-	while (now_ns() < end)
+	while (clock() < end)
 		;
 	CHECK_EQ(getrusage(RUSAGE_SELF, &after), 0);
 	CHECK_EQ(getrusage(RUSAGE_THREAD, &thread), 0);
@@ -275,7 +332,6 @@ static void sysinfo_and_names(void)
 	CHECK_EQ(uname(&u), 0);
 	CHECK(sysconf(_SC_NPROCESSORS_ONLN) >= 1);
 	CHECK(sysconf(_SC_PHYS_PAGES) > 0);
-	CHECK_ERR(syscall(SYS_personality, 0xffffffff) == 0 ? (errno = EAGAIN, -1) : 0, EAGAIN);
 }
 
 static void a_user_may_not_name_or_stop_the_machine(void)
@@ -300,11 +356,14 @@ int main(void)
 {
 	watchdog(30);
 	CASE(ids_of_the_process_hold_together);
+	CASE(a_session_leader_stays_one);
+	CASE(personality_is_remembered);
 	CASE(threads_share_the_pid_and_have_their_own_tid);
 	CASE(there_are_no_children_to_wait_for);
 	CASE(prctl_keeps_the_threads_name);
 	CASE(prctl_keeps_simple_settings);
 	CASE(scheduling_policies_have_their_ranges);
+	CASE(sched_attributes_are_kept_and_their_size_is_checked);
 	CASE(affinity_is_a_set_of_cpus);
 	CASE(nice_values_are_kept);
 	CASE(io_priorities_are_checked_and_kept);

@@ -98,6 +98,36 @@ static void sigtimedwait_takes_what_is_pending(void)
 	CHECK_ERR(sigtimedwait(&s, &info, &zero), EAGAIN);
 }
 
+static void queued_signals_say_what_the_sender_wrote(void)
+{
+	sigset_t s = only(SIGRTMIN);
+	siginfo_t info, got;
+	long tid = syscall(SYS_gettid);
+
+	block(SIGRTMIN);
+	memset(&info, 0, sizeof(info));
+	info.si_code = -77;
+	info.si_pid = 99;
+	info.si_value.sival_int = 5;
+	CHECK_EQ(syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGRTMIN, &info), 0);
+	CHECK_EQ(sigwaitinfo(&s, &got), SIGRTMIN);
+	CHECK_EQ(got.si_signo, SIGRTMIN);
+	CHECK_EQ(got.si_code, -77);
+	CHECK_EQ(got.si_pid, 99);
+	CHECK_EQ(got.si_value.sival_int, 5);
+	CHECK_EQ(syscall(SYS_rt_sigqueueinfo, getpid(), SIGRTMIN, &info), 0);
+	CHECK_EQ(sigwaitinfo(&s, &got), SIGRTMIN);
+	CHECK_EQ(got.si_code, -77);
+	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, 0, tid, SIGRTMIN, &info), EINVAL);
+	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, getpid(), 0x3ffffff, SIGRTMIN, &info), ESRCH);
+	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, 65, &info), EINVAL);
+	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGRTMIN, BAD_PTR), EFAULT);
+	info.si_code = SI_USER; /* nobody may pretend to be kill(), but to itself */
+	CHECK_EQ(syscall(SYS_rt_sigqueueinfo, getpid(), 0, &info), 0);
+	CHECK_ERR(syscall(SYS_rt_sigqueueinfo, getppid() + 77777, SIGRTMIN, &info), EPERM);
+	unblock(SIGRTMIN);
+}
+
 static void sigtimedwait_times_out(void)
 {
 	struct timespec limit = {0, 80000000}, bad = {0, 1000000000};
@@ -322,6 +352,7 @@ static void signalfds_mask_can_be_changed(void)
 	CHECK_EQ(pipe(p), 0);
 	CHECK_ERR(signalfd(p[0], &s, 0), EINVAL);
 	CHECK_ERR(signalfd(1000, &s, 0), EBADF);
+	CHECK_EQ(syscall(SYS_signalfd, fd, &s, 8), fd);
 	CHECK_ERR(syscall(SYS_signalfd4, -1, &s, 8, 1), EINVAL);
 	CHECK_ERR(syscall(SYS_signalfd4, -1, &s, 4, 0), EINVAL);
 	close(p[0]);
@@ -336,6 +367,7 @@ int main(void)
 	g_main = pthread_self();
 	watchdog(40);
 	CASE(sigtimedwait_takes_what_is_pending);
+	CASE(queued_signals_say_what_the_sender_wrote);
 	CASE(sigtimedwait_times_out);
 	CASE(sigwaitinfo_waits_for_a_thread_and_a_process_signal);
 	CASE(sigtimedwait_is_interrupted_by_another_signal);
