@@ -49,9 +49,10 @@ _Noreturn void guest_exit(int code, int sig)
 {
 	/* Never dropped: one thread ends the guest, the others stay here. */
 	lock_take(&g_exit_lock);
+	/* Stores to shared mappings of files outlive a signal, too. */
+	if (file_exit)
+		file_exit();
 	if (sig == 0) {
-		if (file_exit)
-			file_exit();
 		leave_services();
 	}
 	plat_exit(code, sig);
