@@ -299,6 +299,29 @@ SYSCALL(clone, unsigned long flags, unsigned long stack, uint32_t *ptid, uint32_
 	return (long)tid;
 }
 
+#ifdef STRAIT_TESTLIB
+struct thread *thread_adopt(const struct thread *parent)
+{
+	struct thread *t = thread_new();
+
+	if (!t)
+		return NULL;
+	signal_thread_init(t, parent);
+	process_thread_init(t, parent);
+	list_add(t);
+	return t;
+}
+
+void thread_release(struct thread *t)
+{
+	(void)list_remove(t);
+	signal_thread_exit(t);
+	process_thread_exit(t);
+	t->gone = 0;
+	slot_put(t);
+}
+#endif
+
 /* A thread of libos's own: not in the list, no program code. */
 struct thread *thread_start_internal(void (*fn)(void *), void *arg)
 {

@@ -93,6 +93,12 @@ extern struct thread *g_threads;
 struct thread *thread_find_locked(uint32_t tid); /* NULL: no such thread */
 uint32_t thread_count(void);
 
+#ifdef STRAIT_TESTLIB
+/* A struct thread in the list for a pthread of the test; and its end. */
+struct thread *thread_adopt(const struct thread *parent);
+void thread_release(struct thread *t);
+#endif
+
 /* A signal that would interrupt an interruptible wait is pending. */
 bool thread_interrupted(void);
 

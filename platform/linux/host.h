@@ -16,7 +16,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef STRAIT_TESTLIB
+#define HOST_KICK 40 /* 33 is glibc's */
+#else
 #define HOST_KICK 33 /* the signal of plat_thread_kick() */
+#endif
 #define SIG_SETMASK_HOST 2 /* rt_sigprocmask: SIG_SETMASK */
 
 long host_call6(long n, long a, long b, long c, long d, long e, long f);

@@ -31,6 +31,13 @@ struct host_waitv {
 #define ARCH_SET_FS_ 0x1002
 #define ARCH_GET_FS_ 0x1003
 
+#ifdef STRAIT_TESTLIB
+#include <pthread.h>
+#include <stdlib.h>
+
+extern __thread struct thread *g_self;
+#endif
+
 static const _Atomic uint32_t g_never;
 static uint32_t g_pid;
 
@@ -39,7 +46,7 @@ static uint32_t g_pid;
 void host_set_gs(struct thread *th)
 {
 #ifdef STRAIT_TESTLIB
-	(void)th;
+	g_self = th;
 #else
 	if (g_has_fsgsbase)
 		__asm__ volatile("wrgsbase %0" : : "r"(th));
@@ -75,6 +82,56 @@ struct start {
 	void (*fn)(void *);
 	void *arg;
 };
+
+#ifdef STRAIT_TESTLIB
+
+/* The sanitizers must see the threads made. */
+struct pthread_start {
+	struct start s;
+	_Atomic uint32_t *gone, ready;
+	uint32_t *host_id;
+};
+
+static _Thread_local _Atomic uint32_t *g_gone;
+
+static void *pthread_main(void *p)
+{
+	struct pthread_start *ps = p;
+	const struct start s = ps->s;
+
+	g_gone = ps->gone;
+	host_set_gs(s.th);
+	*ps->host_id = plat_thread_self();
+	ps->ready = 1; /* @ps goes */
+	s.fn(s.arg);
+	plat_thread_exit();
+}
+
+int plat_thread_create(struct thread *th, void *stack, void (*fn)(void *), void *arg,
+                       _Atomic uint32_t *gone, uint32_t *host_id)
+{
+	struct pthread_start ps = {{th, fn, arg}, gone, 0, host_id};
+	pthread_attr_t a;
+	pthread_t t;
+	int r;
+
+	(void)stack;
+	pthread_attr_init(&a);
+	pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&t, &a, pthread_main, &ps);
+	pthread_attr_destroy(&a);
+	while (r == 0 && !ps.ready)
+		plat_yield();
+	return r ? HOST_EAGAIN : 0;
+}
+
+_Noreturn void plat_thread_exit(void)
+{
+	*g_gone = 0;
+	pthread_exit(NULL);
+}
+
+#else /* a guest */
 
 static void thread_main(void *p)
 {
@@ -115,6 +172,8 @@ _Noreturn void plat_thread_exit(void)
 	for (;;)
 		(void)HOST1(SYS_exit, 0);
 }
+
+#endif
 
 uint32_t plat_thread_self(void)
 {
