@@ -149,7 +149,7 @@ static void print_handle(const struct printer *p, const struct rule *r, uint64_t
 {
 	const char *about = p->about ? p->about[r->about] : NULL;
 
-	fprintf(p->out, "%llu", (unsigned long long)v);
+	value_put(p->out, "%llu", (unsigned long long)v);
 	if (!about)
 		return;
 	fputc('<', p->out);
@@ -157,7 +157,7 @@ static void print_handle(const struct printer *p, const struct rule *r, uint64_t
 		const unsigned char c = (unsigned char)*about;
 
 		if (c < 32 || c >= 127 || c == '\\' || c == '>')
-			fprintf(p->out, "\\%03o", c);
+			value_put(p->out, "\\%03o", c);
 		else
 			fputc(c, p->out);
 	}
@@ -170,14 +170,14 @@ static void print_time(const struct printer *p, const ProtobufCMessage *m,
 	char name[32];
 	uint64_t ns;
 
-	snprintf(name, sizeof(name), "%s_ns", field);
+	(void)snprintf(name, sizeof(name), "%s_ns", field);
 	ns = message_get_u64(m, name);
 	if (ns == 0x3fffffff)
 		fputs("UTIME_NOW", p->out);
 	else if (ns == 0x3ffffffe)
 		fputs("UTIME_OMIT", p->out);
 	else
-		fprintf(p->out, "%lld.%09llu", (long long)v, (unsigned long long)ns);
+		value_put(p->out, "%lld.%09llu", (long long)v, (unsigned long long)ns);
 }
 
 static void print_errno(const struct printer *p, uint64_t v)
@@ -187,7 +187,7 @@ static void print_errno(const struct printer *p, uint64_t v)
 	if (name)
 		fputs(name, p->out);
 	else
-		fprintf(p->out, "errno %llu", (unsigned long long)v);
+		value_put(p->out, "errno %llu", (unsigned long long)v);
 }
 
 static void print_number(const struct printer *p, const struct rule *r,
@@ -208,15 +208,15 @@ static void print_number(const struct printer *p, const struct rule *r,
 		names_mode(p->out, v);
 		break;
 	case HEX:
-		fprintf(p->out, "0x%llx", (unsigned long long)v);
+		value_put(p->out, "0x%llx", (unsigned long long)v);
 		break;
 	case ERRNO:
 		print_errno(p, v);
 		break;
 	case DEVICE:
-		fprintf(p->out, "%u:%u",
-		        (unsigned)((v >> 8 & 0xfff) | (v >> 32 & ~0xfffull)),
-		        (unsigned)((v & 0xff) | (v >> 12 & ~0xffull)));
+		value_put(p->out, "%u:%u",
+		          (unsigned)((v >> 8 & 0xfff) | (v >> 32 & ~0xfffull)),
+		          (unsigned)((v & 0xff) | (v >> 12 & ~0xffull)));
 		break;
 	case HANDLE:
 		print_handle(p, r, v);
@@ -230,9 +230,9 @@ static void print_number(const struct printer *p, const struct rule *r,
 	default:
 		if (f->type == PROTOBUF_C_TYPE_INT64 ||
 		    f->type == PROTOBUF_C_TYPE_INT32)
-			fprintf(p->out, "%lld", (long long)v);
+			value_put(p->out, "%lld", (long long)v);
 		else
-			fprintf(p->out, "%llu", (unsigned long long)v);
+			value_put(p->out, "%llu", (unsigned long long)v);
 	}
 }
 
@@ -330,7 +330,7 @@ static bool time_set(const ProtobufCMessage *m, const char *field)
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "%s_ns", field);
+	(void)snprintf(name, sizeof(name), "%s_ns", field);
 	return message_get_u64(m, name) != 0;
 }
 
@@ -366,7 +366,7 @@ static void print_message(const struct printer *p, const ProtobufCMessage *m)
 		} else if (hidden(p, r, m, f)) {
 			continue;
 		}
-		fprintf(p->out, "%s%s=", sep, f->name);
+		value_put(p->out, "%s%s=", sep, f->name);
 		if (f->label == PROTOBUF_C_LABEL_REPEATED)
 			print_list(p, r, m, f, n);
 		else

@@ -19,13 +19,13 @@ static void put_when(FILE *out, const struct record *r, const struct line_style 
 
 		if (localtime_r(&t, &tm))
 			strftime(text, sizeof(text), "%H:%M:%S", &tm);
-		fprintf(out, "%s.%06u", text, (unsigned)(r->ts % 1000000000u / 1000));
+		value_put(out, "%s.%06u", text, (unsigned)(r->ts % 1000000000u / 1000));
 	} else {
-		fprintf(out, "%s%llu.%06llu", ns < 0 ? "-" : "",
-		        (unsigned long long)(us / 1000000),
-		        (unsigned long long)(us % 1000000));
+		value_put(out, "%s%llu.%06llu", ns < 0 ? "-" : "",
+		          (unsigned long long)(us / 1000000),
+		          (unsigned long long)(us % 1000000));
 	}
-	fprintf(out, " [%u] ", r->pre.domid);
+	value_put(out, " [%u] ", r->pre.domid);
 }
 
 static void put_payload(FILE *out, const struct record *r,
@@ -34,7 +34,7 @@ static void put_payload(FILE *out, const struct record *r,
 	const bool more = (r->hdr.flags & FRAME_F_MORE) != 0;
 
 	if (r->hdr.payload_len) {
-		fprintf(out, " [%u bytes", r->hdr.payload_len);
+		value_put(out, " [%u bytes", r->hdr.payload_len);
 		if (r->payload_cap && style->args.strings) {
 			fputs(": ", out);
 			value_quote(out, r->payload, r->payload_cap,
@@ -51,7 +51,7 @@ static void put_call(FILE *out, const struct record *r, const ProtobufCMessage *
 {
 	char name[METHOD_NAME_MAX];
 
-	fprintf(out, "%s(", method_name(r->hdr.method, name));
+	value_put(out, "%s(", method_name(r->hdr.method, name));
 	args_print(out, name, args, about, &style->args);
 	fputc(')', out);
 	put_payload(out, r, style);
@@ -69,9 +69,10 @@ static void put_result(FILE *out, const struct record *r,
 		const char *e = value_errno(r->hdr.err);
 
 		if (e)
-			fprintf(out, " = %s (%s)", e, strerror((int)r->hdr.err));
+			value_put(out, " = %s (%s)", e,
+			          strerrordesc_np((int)r->hdr.err));
 		else
-			fprintf(out, " = errno %u", r->hdr.err);
+			value_put(out, " = errno %u", r->hdr.err);
 		return;
 	}
 	fputs(r->hdr.flags & FRAME_F_QUEUED ? " = queued" : " = 0", out);
@@ -82,7 +83,7 @@ static void put_result(FILE *out, const struct record *r,
 		fclose(f);
 	}
 	if (n > 0)
-		fprintf(out, " {%s}", text);
+		value_put(out, " {%s}", text);
 	else if (!m && method_find(r->hdr.method))
 		fputs(" {does not decode}", out);
 	free(text);
@@ -101,12 +102,12 @@ static void put_times(FILE *out, const struct pair_call *c,
 {
 	char a[VALUE_TEXT], b[VALUE_TEXT];
 
-	fprintf(out, " <%s", span(a, c->total));
+	value_put(out, " <%s", span(a, c->total));
 	if (style->times)
-		fprintf(out, ": queue %s, service %s", span(a, c->queue),
-		        span(b, c->service));
+		value_put(out, ": queue %s, service %s", span(a, c->queue),
+		          span(b, c->service));
 	if (style->times && c->wake != PAIR_UNKNOWN)
-		fprintf(out, ", wake %s", span(a, c->wake));
+		value_put(out, ", wake %s", span(a, c->wake));
 	fputc('>', out);
 }
 
@@ -130,21 +131,21 @@ void line_lone(FILE *out, const struct pair_lone *l, const struct line_style *st
 	put_when(out, l->r, style);
 	fputs(l->r->pre.direction ? "<- " : "-> ", out);
 	if (l->r->hdr.kind == FRAME_REPLY) {
-		fprintf(out, "%s slot %u seq %u", method_name(l->r->hdr.method, name),
-		        l->r->hdr.slot, l->r->hdr.seq);
+		value_put(out, "%s slot %u seq %u", method_name(l->r->hdr.method, name),
+		          l->r->hdr.slot, l->r->hdr.seq);
 		put_result(out, l->r, style);
 		fputs(" (its call is not in the trace)\n", out);
 		return;
 	}
 	put_call(out, l->r, l->args, l->about, style);
 	if (l->done) {
-		fprintf(out, " completes %s", method_name(l->done_method, name));
+		value_put(out, " completes %s", method_name(l->done_method, name));
 		if (l->done_about) {
 			fputs(" of ", out);
 			value_quote(out, l->done_about, strlen(l->done_about),
 			            SIZE_MAX);
 		}
-		fprintf(out, " <%s>", span(took, l->done_waited));
+		value_put(out, " <%s>", span(took, l->done_waited));
 	}
 	fputc('\n', out);
 }

@@ -171,7 +171,7 @@ void names_mode(FILE *out, uint64_t mode)
 		value_enum(out, types, mode & S_IFMT);
 		fputc('|', out);
 	}
-	fprintf(out, "0%03llo", (unsigned long long)(mode & ~(uint64_t)S_IFMT));
+	value_put(out, "0%03llo", (unsigned long long)(mode & ~(uint64_t)S_IFMT));
 }
 
 void names_option(FILE *out, uint64_t level, uint64_t name)

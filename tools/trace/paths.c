@@ -188,13 +188,13 @@ static char *socket_text(const char *was, const ProtobufCMessage *local,
 
 	if (!f)
 		return NULL;
-	fprintf(f, "%.*s", kind, was ? was : "TCP");
+	value_put(f, "%.*s", kind, was ? was : "TCP");
 	if (local) {
 		fputc(' ', f);
 		value_addr(f, local);
 	}
 	if (peer) {
-		fprintf(f, " %s ", word);
+		value_put(f, " %s ", word);
 		value_addr(f, peer);
 	}
 	fclose(f);

@@ -61,7 +61,7 @@ static int fail(struct pcapng *p, int answer, const char *fmt, ...)
 	                 (unsigned long long)p->offset);
 
 	va_start(ap, fmt);
-	vsnprintf(p->error + n, sizeof(p->error) - (size_t)n, fmt, ap);
+	(void)vsnprintf(p->error + n, sizeof(p->error) - (size_t)n, fmt, ap);
 	va_end(ap);
 	return answer;
 }
@@ -119,7 +119,7 @@ static int64_t read_block(struct pcapng *p)
 	if (have == 0 && !ferror(p->in))
 		return fail(p, PCAPNG_STOP, "the file is empty");
 	if (ferror(p->in))
-		return fail(p, PCAPNG_STOP, "cannot be read: %s", strerror(errno));
+		return fail(p, PCAPNG_STOP, "cannot be read: %m");
 	if (p->block == 1 && (have < 4 || get32(p->buf) != BLOCK_SHB))
 		return not_pcapng(p);
 	if (have < MIN_LEN)

@@ -61,12 +61,13 @@ const char *method_name(uint16_t method, char buf[METHOD_NAME_MAX])
 	const ProtobufCMethodDescriptor *m = method_find(method);
 
 	if (m)
-		snprintf(buf, METHOD_NAME_MAX, "%s.%s", g_services[s]->short_name,
-		         m->name);
+		(void)snprintf(buf, METHOD_NAME_MAX, "%s.%s", g_services[s]->short_name,
+		               m->name);
 	else if (s < N_SERVICES)
-		snprintf(buf, METHOD_NAME_MAX, "%s.%u", g_services[s]->short_name, i);
+		(void)snprintf(buf, METHOD_NAME_MAX, "%s.%u", g_services[s]->short_name,
+		               i);
 	else
-		snprintf(buf, METHOD_NAME_MAX, "service%u.%u", s, i);
+		(void)snprintf(buf, METHOD_NAME_MAX, "service%u.%u", s, i);
 	return buf;
 }
 

@@ -12,17 +12,17 @@ typedef unsigned long long ull;
 
 static void put_hist(FILE *out, const char *key, const struct hist *h)
 {
-	fprintf(out, ",\n     \"%s\": ", key);
+	value_put(out, ",\n     \"%s\": ", key);
 	if (!h->n) {
 		fputs("null", out);
 		return;
 	}
-	fprintf(out,
-	        "{\"count\": %llu, \"sum\": %llu, \"min\": %llu, \"p50\": %llu, "
-	        "\"p90\": %llu, "
-	        "\"p99\": %llu, \"max\": %llu}",
-	        (ull)h->n, (ull)h->sum, (ull)h->min, (ull)hist_at(h, 500),
-	        (ull)hist_at(h, 900), (ull)hist_at(h, 990), (ull)h->max);
+	value_put(out,
+	          "{\"count\": %llu, \"sum\": %llu, \"min\": %llu, \"p50\": %llu, "
+	          "\"p90\": %llu, "
+	          "\"p99\": %llu, \"max\": %llu}",
+	          (ull)h->n, (ull)h->sum, (ull)h->min, (ull)hist_at(h, 500),
+	          (ull)hist_at(h, 900), (ull)hist_at(h, 990), (ull)h->max);
 }
 
 static void put_errnos(FILE *out, const struct report_method *m)
@@ -34,9 +34,10 @@ static void put_errnos(FILE *out, const struct report_method *m)
 		if (!m->errnos[e])
 			continue;
 		if (value_errno(e))
-			fprintf(out, "%s\"%s\": %u", sep, value_errno(e), m->errnos[e]);
+			value_put(out, "%s\"%s\": %u", sep, value_errno(e),
+			          m->errnos[e]);
 		else
-			fprintf(out, "%s\"%u\": %u", sep, e, m->errnos[e]);
+			value_put(out, "%s\"%u\": %u", sep, e, m->errnos[e]);
 		sep = ", ";
 	}
 	fputc('}', out);
@@ -46,14 +47,14 @@ static void put_method(FILE *out, const struct report_method *m)
 {
 	char name[METHOD_NAME_MAX];
 
-	fprintf(out,
-	        "    {\"method\": \"%s\", \"calls\": %llu, \"posts\": %llu, "
-	        "\"events\": %llu, "
-	        "\"errors\": %llu, \"no_reply\": %llu, \"queued\": %llu, "
-	        "\"bytes_to_service\": %llu, \"bytes_to_guest\": %llu",
-	        method_name(m->method, name), (ull)m->calls, (ull)m->posts,
-	        (ull)m->events, (ull)m->errors, (ull)m->no_reply, (ull)m->queued,
-	        (ull)m->to_service, (ull)m->to_guest);
+	value_put(out,
+	          "    {\"method\": \"%s\", \"calls\": %llu, \"posts\": %llu, "
+	          "\"events\": %llu, "
+	          "\"errors\": %llu, \"no_reply\": %llu, \"queued\": %llu, "
+	          "\"bytes_to_service\": %llu, \"bytes_to_guest\": %llu",
+	          method_name(m->method, name), (ull)m->calls, (ull)m->posts,
+	          (ull)m->events, (ull)m->errors, (ull)m->no_reply, (ull)m->queued,
+	          (ull)m->to_service, (ull)m->to_guest);
 	put_errnos(out, m);
 	put_hist(out, "latency_ns", &m->total);
 	put_hist(out, "queueing_ns", &m->queue);
@@ -65,20 +66,20 @@ static void put_method(FILE *out, const struct report_method *m)
 
 static void put_session(FILE *out, const struct report_session *s)
 {
-	fprintf(out, "    {\"domid\": %u, \"service\": ", s->domid);
+	value_put(out, "    {\"domid\": %u, \"service\": ", s->domid);
 	if (service_name(s->service))
-		fprintf(out, "\"%s\"", service_name(s->service));
+		value_put(out, "\"%s\"", service_name(s->service));
 	else
-		fprintf(out, "%u", s->service);
-	fprintf(out,
-	        ", \"calls\": %llu, \"posts\": %llu, \"events\": %llu, \"errors\": "
-	        "%llu, "
-	        "\"no_reply\": %llu, \"bytes_to_service\": %llu, \"bytes_to_guest\": "
-	        "%llu, "
-	        "\"most_in_flight\": %u, \"served_ns\": %llu}",
-	        (ull)s->calls, (ull)s->posts, (ull)s->events, (ull)s->errors,
-	        (ull)s->no_reply, (ull)s->to_service, (ull)s->to_guest,
-	        s->most_in_flight, (ull)s->served_ns);
+		value_put(out, "%u", s->service);
+	value_put(out,
+	          ", \"calls\": %llu, \"posts\": %llu, \"events\": %llu, \"errors\": "
+	          "%llu, "
+	          "\"no_reply\": %llu, \"bytes_to_service\": %llu, \"bytes_to_guest\": "
+	          "%llu, "
+	          "\"most_in_flight\": %u, \"served_ns\": %llu}",
+	          (ull)s->calls, (ull)s->posts, (ull)s->events, (ull)s->errors,
+	          (ull)s->no_reply, (ull)s->to_service, (ull)s->to_guest,
+	          s->most_in_flight, (ull)s->served_ns);
 }
 
 static void put_head(const struct report *r, FILE *out, const char *name)
@@ -87,7 +88,8 @@ static void put_head(const struct report *r, FILE *out, const char *name)
 
 	fputs("{\"file\": ", out);
 	value_json(out, name);
-	fprintf(out,
+	value_put(
+	        out,
 	        ",\n \"frames\": %llu, \"bad_packets\": %llu, \"other_packets\": %llu, "
 	        "\"orphan_replies\": %llu, \"filtered\": %s,\n \"start_ns\": %llu, "
 	        "\"duration_ns\": %llu,\n \"damage\": ",
@@ -118,7 +120,7 @@ void report_json(const struct report *r, FILE *out, const char *name)
 
 		if (s->calls + s->posts + s->events == 0)
 			continue;
-		fprintf(out, "%s\n", sep);
+		value_put(out, "%s\n", sep);
 		put_session(out, s);
 		sep = ",";
 	}
@@ -127,8 +129,9 @@ void report_json(const struct report *r, FILE *out, const char *name)
 		char *line = r->slow[i].line;
 
 		line[strcspn(line, "\n")] = '\0'; /* the only one, at its end */
-		fprintf(out, "%s\n    {\"latency_ns\": %llu, \"call\": ", i ? "," : "",
-		        (ull)r->slow[i].total);
+		value_put(out,
+		          "%s\n    {\"latency_ns\": %llu, \"call\": ", i ? "," : "",
+		          (ull)r->slow[i].total);
 		value_json(out, line);
 		fputc('}', out);
 	}

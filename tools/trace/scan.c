@@ -6,7 +6,7 @@
 static void note_bad(struct scan *s, const char *where)
 {
 	if (s->bad++ == 0)
-		snprintf(s->first_bad, sizeof(s->first_bad), "%s", where);
+		(void)snprintf(s->first_bad, sizeof(s->first_bad), "%s", where);
 }
 
 static void take(struct scan *s, struct pair *p, const struct pcapng_packet *pkt)
@@ -30,9 +30,9 @@ static void take(struct scan *s, struct pair *p, const struct pcapng_packet *pkt
 		why = pair_feed(p, &r);
 	}
 	if (why) {
-		snprintf(where, sizeof(where), "block %llu at offset %llu: %s",
-		         (unsigned long long)pkt->block,
-		         (unsigned long long)pkt->offset, why);
+		(void)snprintf(where, sizeof(where), "block %llu at offset %llu: %s",
+		               (unsigned long long)pkt->block,
+		               (unsigned long long)pkt->offset, why);
 		note_bad(s, where);
 	}
 }

@@ -6,6 +6,7 @@
 
 #include "tools/trace/report.h"
 #include "tools/trace/show.h"
+#include "tools/trace/value.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -30,7 +31,7 @@ static int bad(const char *fmt, ...)
 	fflush(stdout);
 	fputs("strait: trace: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	(void)vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return TRACE_EXIT_USAGE;
@@ -212,22 +213,23 @@ static int verdict(const struct scan *s, const char *name, bool any)
 {
 	fflush(stdout);
 	if (!any) {
-		fprintf(stderr, "strait: trace: %s: %s\n", name, s->stop);
+		value_put(stderr, "strait: trace: %s: %s\n", name, s->stop);
 		return TRACE_EXIT_USAGE;
 	}
 	if (s->bad)
-		fprintf(stderr,
-		        "strait: trace: %s: %llu packets left out, the first: %s\n",
-		        name, (unsigned long long)s->bad, s->first_bad);
+		value_put(stderr,
+		          "strait: trace: %s: %llu packets left out, the first: %s\n",
+		          name, (unsigned long long)s->bad, s->first_bad);
 	if (s->stopped)
-		fprintf(stderr, "strait: trace: %s: %s; what lies before it is shown\n",
-		        name, s->stop);
+		value_put(stderr,
+		          "strait: trace: %s: %s; what lies before it is shown\n", name,
+		          s->stop);
 	if (s->bad || s->stopped)
 		return TRACE_EXIT_DAMAGED;
 	if (s->frames == 0 && s->others) {
-		fprintf(stderr,
-		        "strait: trace: %s: no packet of it is a trace of Strait's\n",
-		        name);
+		value_put(stderr,
+		          "strait: trace: %s: no packet of it is a trace of Strait's\n",
+		          name);
 		return TRACE_EXIT_USAGE;
 	}
 	return 0;
@@ -275,7 +277,7 @@ static int run(int argc, char **argv, const struct option *own,
 		return rc;
 	in = strcmp(o.file, "-") ? fopen(o.file, "rbe") : stdin;
 	if (!in)
-		return bad("cannot open %s: %s", o.file, strerror(errno));
+		return bad("cannot open %s: %m", o.file);
 	rc = verb(&o, in);
 	if (in != stdin)
 		fclose(in);

@@ -5,11 +5,21 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define ERRNO_MAX 133 /* the last one that Linux x86-64 has */
+
+void value_put(FILE *out, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vfprintf(out, fmt, ap);
+	va_end(ap);
+}
 
 void value_flags(FILE *out, const struct value_name *t, uint64_t v, const char *zero)
 {
@@ -22,12 +32,12 @@ void value_flags(FILE *out, const struct value_name *t, uint64_t v, const char *
 	for (; t->name; t++) {
 		if (!t->value || (v & t->value) != t->value)
 			continue;
-		fprintf(out, "%s%s", sep, t->name);
+		value_put(out, "%s%s", sep, t->name);
 		v &= ~t->value;
 		sep = "|";
 	}
 	if (v)
-		fprintf(out, "%s0x%llx", sep, (unsigned long long)v);
+		value_put(out, "%s0x%llx", sep, (unsigned long long)v);
 }
 
 void value_enum(FILE *out, const struct value_name *t, uint64_t v)
@@ -38,7 +48,7 @@ void value_enum(FILE *out, const struct value_name *t, uint64_t v)
 			return;
 		}
 	}
-	fprintf(out, "%lld", (long long)v);
+	value_put(out, "%lld", (long long)v);
 }
 
 static void quote_byte(FILE *out, unsigned char c, int next)
@@ -47,13 +57,13 @@ static void quote_byte(FILE *out, unsigned char c, int next)
 	const char *at = c ? strchr(from, c) : NULL;
 
 	if (at)
-		fprintf(out, "\\%c", to[at - from]);
+		value_put(out, "\\%c", to[at - from]);
 	else if (c >= 32 && c < 127)
 		fputc(c, out);
 	else if (next >= '0' && next <= '9') /* else the digit would join the escape */
-		fprintf(out, "\\%03o", c);
+		value_put(out, "\\%03o", c);
 	else
-		fprintf(out, "\\%o", c);
+		value_put(out, "\\%o", c);
 }
 
 void value_quote(FILE *out, const void *p, size_t n, size_t limit)
@@ -96,9 +106,9 @@ void value_json(FILE *out, const char *text)
 		if (len == 0)
 			fputs("\\ufffd", out);
 		else if (*s == '"' || *s == '\\')
-			fprintf(out, "\\%c", *s);
+			value_put(out, "\\%c", *s);
 		else if (*s < 32 || *s == 127)
-			fprintf(out, "\\u%04x", *s);
+			value_put(out, "\\u%04x", *s);
 		else
 			fwrite(s, 1, (size_t)len, out);
 		s += len ? len : 1;
@@ -109,7 +119,7 @@ void value_json(FILE *out, const char *text)
 void value_hex(FILE *out, const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n && i < 64; i++)
-		fprintf(out, "%02x", p[i]);
+		value_put(out, "%02x", p[i]);
 	if (n > 64)
 		fputs("...", out);
 }
@@ -163,8 +173,8 @@ void value_addr(FILE *out, const ProtobufCMessage *addr)
 	fputs(six ? "[" : "", out);
 	value_ip(out, ip);
 	if (scope)
-		fprintf(out, "%%%llu", (unsigned long long)scope);
-	fprintf(out, "%s:%llu", six ? "]" : "", (unsigned long long)port);
+		value_put(out, "%%%llu", (unsigned long long)scope);
+	value_put(out, "%s:%llu", six ? "]" : "", (unsigned long long)port);
 }
 
 /* Three figures: 1.23, 12.3, 123. */
@@ -172,7 +182,7 @@ static void figures(char buf[VALUE_TEXT], double v, const char *unit)
 {
 	const int digits = v < 9.995 ? 2 : v < 99.95 ? 1 : 0;
 
-	snprintf(buf, VALUE_TEXT, "%.*f%s", digits, v, unit);
+	(void)snprintf(buf, VALUE_TEXT, "%.*f%s", digits, v, unit);
 }
 
 const char *value_ns(char buf[VALUE_TEXT], uint64_t ns)
@@ -180,7 +190,7 @@ const char *value_ns(char buf[VALUE_TEXT], uint64_t ns)
 	const double v = (double)ns;
 
 	if (ns < 1000)
-		snprintf(buf, VALUE_TEXT, "%uns", (unsigned)ns);
+		(void)snprintf(buf, VALUE_TEXT, "%uns", (unsigned)ns);
 	else if (v < 999.5e3)
 		figures(buf, v / 1e3, "us");
 	else if (v < 999.5e6)
@@ -198,7 +208,7 @@ const char *value_size(char buf[VALUE_TEXT], uint64_t bytes)
 	char unit[2] = "";
 
 	if (bytes < 1024) {
-		snprintf(buf, VALUE_TEXT, "%u", (unsigned)bytes);
+		(void)snprintf(buf, VALUE_TEXT, "%u", (unsigned)bytes);
 		return buf;
 	}
 	for (; v >= 999.5 && u < 5; u++)

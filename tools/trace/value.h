@@ -14,6 +14,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* fprintf() whose failures stay with the stream: who made it looks at ferror() once. */
+void value_put(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 struct value_name {
 	uint64_t value;
 	const char *name; /* NULL ends a table */
@@ -30,7 +33,7 @@ void value_enum(FILE *out, const struct value_name *table, uint64_t v);
  * then "...". */
 void value_quote(FILE *out, const void *p, size_t n, size_t limit);
 /* As a JSON string: bytes that are no UTF-8 become U+FFFD. */
-void value_json(FILE *out, const char *s);
+void value_json(FILE *out, const char *text);
 void value_hex(FILE *out, const uint8_t *p, size_t n);
 
 /* "ENOENT"; a number without a name gives NULL. */
