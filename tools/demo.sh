@@ -27,7 +27,7 @@ trap 'exit 130' INT TERM
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 bad() { printf 'demo: %s\n' "$*" >&2; [ ! -s "$T/server.log" ] || tail -n 20 "$T/server.log" >&2; exit 1; }
 
-mkdir "$T/site"
+mkdir "$T/site" "$T/etc"
 cat >"$T/site/index.html" <<'HTML'
 <!doctype html><meta charset="utf-8"><title>Strait</title>
 <body style="font-family:sans-serif;max-width:40em;margin:4em auto;line-height:1.5">
@@ -37,7 +37,7 @@ service, and put together by lighttpd in a guest that has neither files nor sock
 <p><a href="big.bin">A large file</a></p>
 HTML
 head -c 33554432 /dev/urandom >"$T/site/big.bin"
-cat >"$T/lighttpd.conf" <<'CONF'
+cat >"$T/etc/lighttpd.conf" <<'CONF'
 server.document-root = "/site"
 server.port = 80
 index-file.names = ( "index.html" )
@@ -48,9 +48,9 @@ while (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
 
 say "1. A web server in a guest: files by fsd, sockets by netd"
 rm -f "$trace"
-cmd=("$S" run --name "demo-$$" -v "$T/site:/site" -v "$T/lighttpd.conf:/lighttpd.conf:ro" -p "$port:80"
-	--trace "$trace" "$P/lighttpd/bin/lighttpd" -D -f /lighttpd.conf)
-printf '  strait run -v SITE:/site -p %s:80 --trace %s lighttpd -D -f /lighttpd.conf\n' "$port" "${trace#"$here"/}"
+cmd=("$S" run --no-squash --name "demo-$$" -v "$T/site:/site" -v "$T/etc:/conf:ro" -p "$port:80"
+	--trace "$trace" "$P/lighttpd/bin/lighttpd" -D -f /conf/lighttpd.conf)
+printf '  strait run -v SITE:/site -p %s:80 --trace %s lighttpd -D -f /conf/lighttpd.conf\n' "$port" "${trace#"$here"/}"
 "${cmd[@]}" >"$T/server.log" 2>&1 </dev/null &
 server=$!
 for _ in $(seq 100); do
@@ -66,7 +66,7 @@ cmp -s "$T/got" "$T/site/big.bin" || bad "the large file differs"
 echo "  fetched 32 MiB: equal, $((${speed%.*} / 1000000)) MB/s"
 
 say "2. SQLite in a second guest, its database in the same folder"
-"$S" run -v "$T/site:/data" -w /data --net none "$P/sqlite3/bin/sqlite3" demo.db >"$T/sql" 2>"$T/sql.err" <<'SQL'
+"$S" run --no-squash -v "$T/site:/data" -w /data --net none "$P/sqlite3/bin/sqlite3" demo.db >"$T/sql" 2>"$T/sql.err" <<'SQL'
 CREATE TABLE t(id INTEGER PRIMARY KEY, word TEXT);
 WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<100000) INSERT INTO t SELECT i,'w'||i*7919%100000 FROM c;
 CREATE INDEX t_word ON t(word);

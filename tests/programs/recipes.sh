@@ -39,7 +39,7 @@ configure_sqlite3() {
 	mkdir -p strait
 	cd strait
 	../configure --host="$HOST" --disable-tcl --disable-readline CC="$CC"
-	make sqlite3.c shell.c
+	make BCC=gcc LTLINK=gcc sqlite3.c shell.c # lemon and its like run on this machine
 }
 make_sqlite3() {
 	cd strait

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # busybox applets that do not fork, on a real tree: what they print and write is what
 # the same applets, built the same way, do on plain Linux.
-. "$STRAIT_SRC/tests/e2e/programs/lib.sh"
+. "$STRAIT_SRC/tests/e2e/programs/lib.sh" || exit 1
 B=$P/busybox/bin/busybox
 N=$P-native/busybox/bin/busybox
 mkdir "$T/d"
@@ -11,7 +11,7 @@ tree=$(find "$STRAIT_CACHE/src" -maxdepth 1 -type d -name 'musl-*' | head -n 1)
 cp -a "$tree" "$T/d/src"
 ln -s src/COPYRIGHT "$T/d/link"
 ln -s nowhere "$T/d/dangling"
-g() { "$S" run -v "$T/d:/d" -w /d "$B" "$@"; }
+g() { "$S" run --no-squash -v "$T/d:/d" -w /d "$B" "$@"; }
 n() { (cd "$T/d" && "$N" "$@"); }
 both() { # NAME APPLET ARGS: the same output
 	local name=$1

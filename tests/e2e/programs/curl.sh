@@ -6,7 +6,7 @@
 if [ "${1:-}" != inside ]; then
 	exec unshare -n "$0" inside
 fi
-. "$STRAIT_SRC/tests/e2e/programs/lib.sh"
+. "$STRAIT_SRC/tests/e2e/programs/lib.sh" || exit 1
 ip link set lo up
 ip link add far0 type dummy
 ip addr add 192.0.2.1/24 dev far0
@@ -31,11 +31,11 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8000), H).serve_forever()
 PY
 background python3 "$T/server.py" "$T/srv"
 up 8000 || fail the_hosts_server_listens
-c() { "$S" run -v "$T/d:/d" -w /d "$P/curl/bin/curl" -sS -f -m 120 "$@"; }
+c() { "$S" run --no-squash -v "$T/d:/d" -w /d "$P/curl/bin/curl" -sS -f -m 120 "$@"; }
 want curl_fetches_100_mib c -o got http://192.0.2.1:8000/big
 same what_came_is_what_was_sent "$T/srv/big" "$T/d/got"
 want curl_sends_it_back c -T got http://192.0.2.1:8000/back
 same what_went_back_is_equal "$T/srv/big" "$T/srv/put-back"
-"$S" run "$P/curl/bin/curl" -sS -m 10 http://192.0.2.1:9/ >"$T/log" 2>&1
+"$S" run --no-squash "$P/curl/bin/curl" -sS -m 10 http://192.0.2.1:9/ >"$T/log" 2>&1
 [ $? = 7 ] || fail a_refused_port_is_curls_exit_7
 ok a_refused_port_is_curls_exit_7

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT
 # A web server that nobody here wrote serves a folder that only fsd can see, over a
 # TCP stack that only netd runs.
-. "$STRAIT_SRC/tests/e2e/programs/lib.sh"
-mkdir "$T/www"
+. "$STRAIT_SRC/tests/e2e/programs/lib.sh" || exit 1
+mkdir "$T/www" "$T/etc"
 echo '<h1>hello</h1>' >"$T/www/index.html"
 head -c 20000000 /dev/urandom >"$T/www/big.bin"
 for i in $(seq 200); do head -c $((i * 97)) /dev/urandom >"$T/www/f$i"; done
-cat >"$T/www.conf" <<CONF
+cat >"$T/etc/www.conf" <<CONF
 server.document-root = "/www"
 server.port = 80
 server.modules = ( "mod_indexfile", "mod_dirlisting", "mod_staticfile" )
@@ -15,8 +15,8 @@ index-file.names = ( "index.html" )
 mimetype.assign = ( ".html" => "text/html" )
 CONF
 port=$(port)
-background "$S" run --name "t-lighttpd-$$" -v "$T/www:/www:ro" -v "$T/www.conf:/lighttpd.conf:ro" \
-	-p "$port:80" "$P/lighttpd/bin/lighttpd" -D -f /lighttpd.conf
+background "$S" run --no-squash --name "t-lighttpd-$$" -v "$T/www:/www:ro" -v "$T/etc:/conf:ro" \
+	-p "$port:80" "$P/lighttpd/bin/lighttpd" -D -f /conf/www.conf
 server=${pids[-1]}
 up "$port" || { cp "$T/server.log" "$T/log"; fail "the_server_listens"; }
 ok the_server_listens
@@ -25,7 +25,8 @@ same the_page_is_right "$T/www/index.html" "$T/page"
 want a_large_file_is_served curl -sS -f -m 60 -o "$T/big" "http://127.0.0.1:$port/big.bin"
 same the_large_file_is_right "$T/www/big.bin" "$T/big"
 want a_range_is_served curl -sS -f -m 20 -r 1000000-1999999 -o "$T/range" "http://127.0.0.1:$port/big.bin"
-tail -c +1000001 "$T/www/big.bin" | head -c 1000000 | cmp -s - "$T/range" || fail the_range_is_right
+dd if="$T/www/big.bin" of="$T/part" bs=1000000 skip=1 count=1 status=none
+cmp -s "$T/part" "$T/range" || fail the_range_is_right
 ok the_range_is_right
 mkdir "$T/got"
 want two_hundred_files_over_kept_connections curl -sS -f -m 60 --parallel --parallel-max 16 \

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # Lua on Strait: files, buffering modes, os.*, large strings, coroutines; the same
 # script prints the same on plain Linux.
-. "$STRAIT_SRC/tests/e2e/programs/lib.sh"
-mkdir "$T/g" "$T/n"
-cat >"$T/t.lua" <<'LUA'
+. "$STRAIT_SRC/tests/e2e/programs/lib.sh" || exit 1
+mkdir "$T/g" "$T/n" "$T/s"
+cat >"$T/s/t.lua" <<'LUA'
 local name = "lua-io.txt"
 local f = assert(io.open(name, "w"))
 assert(f:setvbuf("full", 1000))
@@ -34,9 +34,9 @@ print(#string.rep("abc", 1000000), pcall(error, "e"))
 print(io.open("/no/such/dir/f", "w"))
 os.exit(7)
 LUA
-(cd "$T/n" && HOME=/ "$P-native/lua5.4/bin/lua" "$T/t.lua" >"$T/native" 2>&1)
+(cd "$T/n" && HOME=/ "$P-native/lua5.4/bin/lua" "$T/s/t.lua" >"$T/native" 2>&1)
 [ $? = 7 ] || fail the_oracle_ran
-"$S" run -v "$T/g:/w" -v "$T/t.lua:/t.lua:ro" -w /w -e HOME=/ "$P/lua5.4/bin/lua" /t.lua >"$T/out" 2>"$T/log"
+"$S" run --no-squash -v "$T/g:/w" -v "$T/s:/s:ro" -w /w -e HOME=/ "$P/lua5.4/bin/lua" /s/t.lua >"$T/out" 2>"$T/log"
 rc=$?
 [ $rc = 7 ] || { cat "$T/out"; fail the_exit_status_is_the_programs "$rc"; }
 ok the_exit_status_is_the_programs

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 # redis-server on Strait, driven from the host's side by its own benchmark and by a
 # client that checks every value.
-. "$STRAIT_SRC/tests/e2e/programs/lib.sh"
+. "$STRAIT_SRC/tests/e2e/programs/lib.sh" || exit 1
 port=$(port)
 N=$P-native/redis/bin
-cli() { "$S" run --net host "$P/redis/bin/redis-cli" -h 127.0.0.1 -p "$port" "$@"; }
-background "$S" run --name "t-redis-$$" --mem /data -w /data -p "$port:6379" \
+cli() { "$S" run --no-squash --net host "$P/redis/bin/redis-cli" -h 127.0.0.1 -p "$port" "$@"; }
+background "$S" run --no-squash --name "t-redis-$$" --mem /data -w /data -p "$port:6379" \
 	"$P/redis/bin/redis-server" --save '' --appendonly no --bind '0.0.0.0' --protected-mode no
 server=${pids[-1]}
 up "$port" || { cp "$T/server.log" "$T/log"; fail the_server_listens; }
@@ -47,5 +47,5 @@ for t in 1 16; do
 		fail "redis_benchmark_pipeline_$t"
 	ok "redis_benchmark_pipeline_$t"
 done
-want redis_benchmark_in_a_guest "$S" run --net host "$P/redis/bin/redis-benchmark" -h 127.0.0.1 -p "$port" -c 5 -n 2000 -t set,get -q
+want redis_benchmark_in_a_guest "$S" run --no-squash --net host "$P/redis/bin/redis-benchmark" -h 127.0.0.1 -p "$port" -c 5 -n 2000 -t set,get -q
 stop_well "$server" it_stops_on_sigterm
