@@ -139,13 +139,11 @@ static uint32_t wake_filter(uint32_t events)
 {
 	uint32_t f = events & ~EV_MODES;
 
-	if (f == 0)
-		return 0; /* one-shot, and it was shot */
 	if (f & EPOLLRDNORM)
 		f |= EPOLLIN;
 	if (f & EPOLLWRNORM)
 		f |= EPOLLOUT;
-	return (f | EPOLLERR | EPOLLHUP) & ~OFD_EV_POS;
+	return f & ~OFD_EV_POS;
 }
 
 static bool ready_add(struct epitem *it)
@@ -194,7 +192,7 @@ static uint32_t item_poll(struct epitem *it)
 
 	if (asked == 0)
 		return 0;
-	return ofd_poll(it->target) & (asked | EPOLLERR | EPOLLHUP);
+	return ofd_poll(it->target) & asked;
 }
 
 /* Take the first item of @from; it is off the ready list from now on. */
@@ -368,8 +366,8 @@ static int nest_check_locked(struct epoll *outer, struct epoll *inner)
 static void set_events(struct epitem *it, const struct epoll_event *ev)
 {
 	it->data = ev->data.u64;
-	it->events = ev->events;
-	__atomic_store_n(&it->wait.events, wake_filter(ev->events), __ATOMIC_RELAXED);
+	it->events = ev->events | EPOLLERR | EPOLLHUP; /* none left: shot */
+	__atomic_store_n(&it->wait.events, wake_filter(it->events), __ATOMIC_RELAXED);
 	/* Changed interest first, then the look: see wait.c. */
 	atomic_thread_fence(memory_order_seq_cst);
 }

@@ -244,6 +244,21 @@ SYSCALL(pwritev2, long fd, const void *iov, long n, long off, long high, long fl
 	return synced < 0 ? synced : r;
 }
 
+/* Kinds without positions: streams refuse, the others stay at 0. */
+static long no_seek(const struct ofd *o)
+{
+	switch (o->ops->kind) {
+	case OFD_EVENTFD:
+	case OFD_TIMERFD:
+	case OFD_SIGNALFD:
+	case OFD_EPOLL:
+	case OFD_INOTIFY:
+		return 0;
+	default:
+		return -ESPIPE;
+	}
+}
+
 SYSCALL(lseek, long fd, long off, long whence)
 {
 	struct ofd *o = ofd_get_io((int)fd);
@@ -254,7 +269,7 @@ SYSCALL(lseek, long fd, long off, long whence)
 	if ((unsigned long)whence > 4) /* SEEK_HOLE */
 		r = -EINVAL;
 	else
-		r = o->ops->seek ? o->ops->seek(o, off, (int)whence) : -ESPIPE;
+		r = o->ops->seek ? o->ops->seek(o, off, (int)whence) : no_seek(o);
 	ofd_put(o);
 	return r;
 }
