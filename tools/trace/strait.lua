@@ -393,6 +393,9 @@ local function set_columns(pinfo, h)
 end
 
 function strait.dissector(tvb, pinfo, root)
+	if not methods then
+		load_methods() -- the preference changed
+	end
 	if tvb:len() < PREFIX + HEADER then
 		root:add(strait, tvb()):add_proto_expert_info(x_malformed, "too short for a frame")
 		return tvb:len()
