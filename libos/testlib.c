@@ -120,6 +120,12 @@ bool libos_host_signal(struct ucontext_x86 *uc)
 	return true;
 }
 
+bool libos_at_fault(const struct ucontext_x86 *uc)
+{
+	(void)uc;
+	return true;
+}
+
 void libos_host_signal_done(void)
 {
 }

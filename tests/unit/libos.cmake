@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+strait_unit_test(test_libos_core LIBS strait_testlib)
