@@ -160,5 +160,7 @@ int be_dir_attach(struct mount *m, int fd, uint32_t epoch)
 /* Open what this back end needs of /proc; once, before the sandbox. */
 int be_dir_setup(void) __attribute__((warn_unused_result));
 void be_dir_detach(struct mount *m);
+/* The descriptor of its root, lent; -EINVAL for a mount of another kind. */
+int be_dir_root_fd(const struct mount *m, int *fd) __attribute__((warn_unused_result));
 
 #endif /* FSD_BACKEND_H */

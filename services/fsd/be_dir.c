@@ -162,3 +162,11 @@ void be_dir_detach(struct mount *m)
 	free(d);
 	m->priv = NULL;
 }
+
+int be_dir_root_fd(const struct mount *m, int *fd)
+{
+	if (m->ops != &dir_ops)
+		return -EINVAL;
+	*fd = ((const struct dir_mount *)m->priv)->fd;
+	return 0;
+}

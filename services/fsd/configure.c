@@ -171,6 +171,12 @@ static int enter_sandbox(struct fsd *f, unsigned workers)
 
 	if (r < 0)
 		control_fail(f->control, 0, "fsd: cannot give up capabilities: %s", strerror(-r));
+	if (r == 0 && f->sandbox) {
+		r = sandbox_landlock(f);
+		if (r < 0)
+			control_fail(f->control, 0, "fsd: cannot set its landlock rules: %s",
+			             strerror(-r));
+	}
 	if (r == 0) {
 		r = pool_start(workers);
 		if (r < 0)

@@ -40,8 +40,11 @@ int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
 	__attribute__((warn_unused_result));
 
 /* ---- sandbox.c ---- */
-/* Give up capabilities that are not needed; @root: guests' root stays root. */
+/* Give up capabilities that are not needed, and the way to new ones. */
 int sandbox_caps(void) __attribute__((warn_unused_result));
+/* Only files below the mounts can be opened from here on, by this thread and those
+ * it starts.  0 too where the kernel has no landlock. */
+int sandbox_landlock(const struct fsd *f) __attribute__((warn_unused_result));
 /* From here on only the system calls that serving takes.  All threads. */
 int sandbox_seccomp(void) __attribute__((warn_unused_result));
 

@@ -47,7 +47,7 @@ static void usage(FILE *to)
 	            "\n"
 	            "  --control-fd N   socket to the supervisor (SOCK_SEQPACKET)\n"
 	            "  --log LEVEL      error, warn, info, debug (or 0 to 3); default warn\n"
-	            "  --no-seccomp     without the system call filter, for debugging\n"
+	            "  --no-seccomp     without landlock and system call filter, for debugging\n"
 	            "  --help, --version\n");
 }
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -38,6 +39,58 @@ int sandbox_caps(void)
 		want[kept_caps[i] >> 5].effective |= bit & d[kept_caps[i] >> 5].effective;
 	}
 	return syscall(SYS_capset, &h, want) < 0 ? -errno : 0;
+}
+
+/* Landlock's attribute as of ABI 6; an older kernel is given a shorter one. */
+struct ruleset {
+	uint64_t fs, net, scoped;
+};
+
+static int allow_mounts(const struct fsd *f, int rules, uint64_t access)
+{
+	for (unsigned i = 0; i < f->mounts.n; i++) {
+		const struct mount *m = f->mounts.list[i];
+		struct landlock_path_beneath_attr at = { .allowed_access = access };
+		int fd;
+
+		if (be_dir_root_fd(m, &fd) < 0)
+			continue;
+		at.parent_fd = fd;
+		if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &at, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int sandbox_landlock(const struct fsd *f)
+{
+	/* How many kinds of file access each ABI knows; all are ruled. */
+	static const int bits[] = { 0, 13, 14, 15, 15, 16 };
+	const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
+	                         LANDLOCK_CREATE_RULESET_VERSION);
+	struct ruleset rs = { 0, 0, 0 };
+	size_t size = sizeof rs.fs;
+	int rules, r;
+
+	if (abi < 1)
+		return 0; /* a kernel without it: the other walls stand */
+	rs.fs = (1ull << bits[abi < 5 ? abi : 5]) - 1;
+	if (abi >= 4) {
+		rs.net = 3; /* no TCP */
+		size = 2 * sizeof rs.fs;
+	}
+	if (abi >= 6) {
+		rs.scoped = 3; /* no abstract sockets, no signals to others */
+		size = sizeof rs;
+	}
+	rules = (int)syscall(SYS_landlock_create_ruleset, &rs, size, 0);
+	if (rules < 0)
+		return -errno;
+	r = allow_mounts(f, rules, rs.fs);
+	if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		r = -errno;
+	close(rules);
+	return r;
 }
 
 static const int allowed[] = {
