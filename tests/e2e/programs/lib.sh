@@ -37,14 +37,23 @@ same() { diff -r "$2" "$3" >"$T/log" 2>&1 || fail "$1"; ok "$1"; }
 
 # port: a port of the loopback that nobody listens on now.
 port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
-# up PORT: wait until something listens on 127.0.0.1:PORT.
+# up PORT: wait until a server behind 127.0.0.1:PORT keeps a connection open.  A
+# published port accepts before the guest's server listens, and then closes.
 up() {
-	local i
-	for ((i = 0; i < 200; i++)); do
-		(: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
-		sleep 0.05
-	done
-	return 1
+	python3 - "$1" <<'PY'
+import socket, sys, time
+for i in range(100):
+    try:
+        s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+        s.settimeout(0.2)
+        s.recv(1)
+    except socket.timeout:
+        sys.exit(0)
+    except OSError:
+        pass
+    time.sleep(0.05)
+sys.exit(1)
+PY
 }
 # background COMMAND...: run it until the test ends; its pid is ${pids[-1]}.
 background() { "$@" >>"$T/server.log" 2>&1 </dev/null & pids+=($!); }
