@@ -108,6 +108,29 @@ static void chmod_sets_the_mode(void)
 	close(fd);
 }
 
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+/* Older kernels do not have it: then there is no oracle for this case. */
+static void fchmodat2_has_flags(void)
+{
+	int fd = open("a", O_RDONLY);
+
+	if (syscall(SYS_fchmodat2, AT_FDCWD, "a", 0640, 0) != 0 && errno == ENOSYS) {
+		fprintf(stderr, "no fchmodat2 here\n");
+		close(fd);
+		return;
+	}
+	EXPECT_EQ(mode_of("a"), 0640);
+	EXPECT(syscall(SYS_fchmodat2, fd, "", 0600, AT_EMPTY_PATH) == 0);
+	EXPECT_EQ(mode_of("a"), 0600);
+	EXPECT_ERR(syscall(SYS_fchmodat2, AT_FDCWD, "l", 0600, AT_SYMLINK_NOFOLLOW), EOPNOTSUPP);
+	EXPECT_ERR(syscall(SYS_fchmodat2, AT_FDCWD, "a", 0600, 0x40000000), EINVAL);
+	EXPECT_ERR(syscall(SYS_fchmodat2, fd, "", 0600, 0), ENOENT);
+	close(fd);
+}
+
 static void chown_minus_one_keeps(void)
 {
 	struct stat a, b;
@@ -243,6 +266,7 @@ int main(void)
 	CASE(stat_family_agrees);
 	CASE(stat_errors);
 	CASE(chmod_sets_the_mode);
+	CASE(fchmodat2_has_flags);
 	CASE(chown_minus_one_keeps);
 	CASE(access_checks);
 	CASE(utimens_sets);

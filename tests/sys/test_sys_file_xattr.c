@@ -74,6 +74,11 @@ static void links(void)
 		return;
 	EXPECT_EQ(getxattr("l", "user.one", buf, sizeof(buf)), 1);
 	EXPECT(lgetxattr("l", "user.one", buf, sizeof(buf)) == -1);
+	EXPECT_EQ(llistxattr("l", buf, sizeof(buf)), 0);
+	EXPECT_ERR(lremovexattr("l", "user.one"), EPERM);
+	EXPECT(llistxattr("f", NULL, 0) > 0);
+	EXPECT(lremovexattr("f", "user.one") == 0);
+	EXPECT_ERR(lgetxattr("f", "user.one", buf, sizeof(buf)), ENODATA);
 }
 
 static void other_kinds_have_none(void)
