@@ -421,7 +421,7 @@ static long handle_path(uint32_t handle, char *to, size_t size)
 	if (call.err)
 		return call.err;
 	to[b.len] = '\0';
-	return (long)b.len;
+	return b.len > 0 && to[0] == '/' ? (long)strlen(to) : -EIO;
 }
 
 /* Search permission of a directory handle. */

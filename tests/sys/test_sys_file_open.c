@@ -5,6 +5,7 @@
 #include "tests/sys/file_test.h"
 
 #include <linux/openat2.h>
+#include <sys/resource.h>
 
 static void create_and_reopen(void)
 {
@@ -174,6 +175,25 @@ static void lowest_number_is_given(void)
 	close(c);
 }
 
+static void no_number_left_changes_nothing(void)
+{
+	struct rlimit old, now;
+	int fd = open("a", O_RDONLY);
+
+	EXPECT(getrlimit(RLIMIT_NOFILE, &old) == 0);
+	now = old;
+	now.rlim_cur = (rlim_t)fd + 1;
+	EXPECT(setrlimit(RLIMIT_NOFILE, &now) == 0);
+	EXPECT_ERR(open("a", O_RDONLY), EMFILE);
+	EXPECT_ERR(open("a", O_WRONLY | O_TRUNC), EMFILE);
+	EXPECT_ERR(open("never", O_CREAT | O_WRONLY, 0600), EMFILE);
+	EXPECT_ERR(dup(fd), EMFILE);
+	EXPECT(setrlimit(RLIMIT_NOFILE, &old) == 0);
+	EXPECT(file_is("a", "hello"));
+	EXPECT(!exists("never"));
+	close(fd);
+}
+
 static long sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode,
                         uint64_t resolve, size_t size)
 {
@@ -239,6 +259,7 @@ int main(void)
 	CASE(path_handles_do_little);
 	CASE(bad_names);
 	CASE(lowest_number_is_given);
+	CASE(no_number_left_changes_nothing);
 	CASE(openat2_checks_more);
 	CASE(openat2_confines);
 	return g_failed;
