@@ -3,6 +3,7 @@
 #include "services/fsd/serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -253,6 +254,11 @@ static int take_names(struct task *t, bool resumed)
 	return r;
 }
 
+static bool cuts(const struct task *t)
+{
+	return ((const File__SetAttrReq *)t->req->msg)->what & FILE_SET_SIZE;
+}
+
 /* May run() be tried on the loop's thread? */
 static bool try_inline(const struct task *t)
 {
@@ -264,11 +270,21 @@ static bool try_inline(const struct task *t)
 	case SERVE_LOOK:
 		return true;
 	case SERVE_NAMES:
+		if (t->method->run == serve_set_attr && cuts(t) && !m->memory)
+			return false;
 		return g_serve.n_sessions <= 1 || (m->memory && g_serve.mounts->n == 1) ||
 		       (m->memory && t->method->handle);
 	default:
 		return m->memory && t->h[0] && t->method->run != serve_copy_range;
 	}
+}
+
+/* A new name is seldom in the kernel's cache: tried without waiting, creation would
+ * go to a worker each time.  With one guest only, that buys nothing. */
+static bool creates_alone(const struct task *t)
+{
+	return g_serve.n_sessions <= 1 && t->opening &&
+	       (((const File__OpenReq *)t->req->msg)->flags & O_CREAT);
 }
 
 static void start(struct task *t, bool resumed)
@@ -289,9 +305,9 @@ static void start(struct task *t, bool resumed)
 		to_worker(t);
 		return;
 	}
-	t->nowait = t->method->class == SERVE_LOOK;
+	t->nowait = t->method->class == SERVE_LOOK && !creates_alone(t);
 	r = task_run(t);
-	if (r == -EAGAIN && t->nowait)
+	if (r == SERVE_DEFER || (r == -EAGAIN && t->nowait))
 		to_worker(t);
 	else
 		task_finish(t, r);

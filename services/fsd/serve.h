@@ -19,6 +19,8 @@
 
 #include "file.pb-c.h"
 
+#include <errno.h>
+
 struct task;
 
 enum serve_class {
@@ -31,6 +33,8 @@ enum serve_class {
 
 /* 0: answer "done"; > 0: the handler answered; < 0: answer this error. */
 #define SERVED 1
+/* On the loop only: run me again on a worker. */
+#define SERVE_DEFER (-ERESTART)
 
 struct method {
 	int (*run)(struct task *t);

@@ -117,8 +117,10 @@ static int open_existing(struct opening *o)
 	struct inode *i;
 	int r;
 
-	if ((o->flags & O_TRUNC) && serve_must_defer(o->t, it->mount))
-		return -EAGAIN;
+	/* Freeing blocks waits for a disk, and not only if others are served. */
+	if ((o->flags & O_TRUNC) && o->t->on_loop && !it->mount->memory &&
+	    o->stx.stx_size > 0)
+		return SERVE_DEFER;
 	/* With the stripe, an unlink either sees the inode in the table, or has been:
 	 * then nlink is 0 here.  A file opened again by its own handle may be gone. */
 	pthread_mutex_lock(stripe);
