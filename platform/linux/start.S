@@ -24,13 +24,4 @@ host_run_on:
 	ud2
 	.size host_run_on, . - host_run_on
 
-/* What `strait run` knows our programs by (tools/strait/prog.c): owner "Strait",
- * type 1, the version of the boot ABI. */
-	.section .note.strait, "a", @note
-	.balign 4
-	.long 7, 4, 1
-	.asciz "Strait"
-	.balign 4
-	.long 1
-
 	.section .note.GNU-stack, "", @progbits
