@@ -39,7 +39,7 @@ want tar_packs g tar cf out.tar src
 (cd "$T" && mkdir un && tar xf d/out.tar -C un) || fail the_hosts_tar_reads_it
 same the_tar_is_right "$T/d/src" "$T/un/src"
 tar cf "$T/d/host.tar" -C "$T/d" src
-want tar_unpacks sh -c "mkdir '$T/d/x'; '$S' run -v '$T/d:/d' -w /d/x '$B' tar xf ../host.tar"
+want tar_unpacks sh -c "mkdir '$T/d/x'; '$S' run --no-squash -v '$T/d:/d' -w /d/x '$B' tar xf ../host.tar"
 same the_unpacked_tree_is_right "$T/d/src" "$T/d/x/src"
 want rm_removes_a_tree g rm -r copy x
 [ ! -e "$T/d/copy" ] && [ -e "$T/d/src/COPYRIGHT" ] || fail rm_removed_the_right_one

@@ -8,9 +8,11 @@ if [ "${1:-}" != inside ]; then
 fi
 . "$STRAIT_SRC/tests/e2e/programs/lib.sh" || exit 1
 ip link set lo up
-ip link add far0 type dummy
+ip link add far0 type veth peer name far1
 ip addr add 192.0.2.1/24 dev far0
 ip link set far0 up
+ip link set far1 up
+ip route add default via 192.0.2.254 # pasta wants one; nothing goes there
 mkdir "$T/srv" "$T/d"
 head -c 104857600 /dev/urandom >"$T/srv/big"
 cat >"$T/server.py" <<'PY'
@@ -32,10 +34,17 @@ PY
 background python3 "$T/server.py" "$T/srv"
 up 8000 || fail the_hosts_server_listens
 c() { "$S" run --no-squash -v "$T/d:/d" -w /d "$P/curl/bin/curl" -sS -f -m 120 "$@"; }
-want curl_fetches_100_mib c -o got http://192.0.2.1:8000/big
-same what_came_is_what_was_sent "$T/srv/big" "$T/d/got"
-want curl_sends_it_back c -T got http://192.0.2.1:8000/back
-same what_went_back_is_equal "$T/srv/big" "$T/srv/put-back"
+for way in veth pasta; do # a machine that forwards; one that does not
+	[ $way = veth ] && on=1 || on=0
+	echo $on >/proc/sys/net/ipv4/ip_forward
+	rm -f "$T/d/got" "$T/srv/put-back"
+	want "curl_fetches_100_mib_by_$way" c -o got http://192.0.2.1:8000/big
+	same "what_came_is_what_was_sent_by_$way" "$T/srv/big" "$T/d/got"
+	want "curl_sends_it_back_by_$way" c -T got http://192.0.2.1:8000/back
+	same "what_went_back_is_equal_by_$way" "$T/srv/big" "$T/srv/put-back"
+done
+echo 1 >/proc/sys/net/ipv4/ip_forward
 "$S" run --no-squash "$P/curl/bin/curl" -sS -m 10 http://192.0.2.1:9/ >"$T/log" 2>&1
-[ $? = 7 ] || fail a_refused_port_is_curls_exit_7
+rc=$?
+[ $rc = 7 ] || fail a_refused_port_is_curls_exit_7 "exit $rc"
 ok a_refused_port_is_curls_exit_7
