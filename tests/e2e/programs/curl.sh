@@ -8,11 +8,19 @@ if [ "${1:-}" != inside ]; then
 fi
 . "$STRAIT_SRC/tests/e2e/programs/lib.sh" || exit 1
 ip link set lo up
-ip link add far0 type veth peer name far1
-ip addr add 192.0.2.1/24 dev far0
+# The server stands on another machine: a second namespace at the end of a cable.
+unshare -n sleep 600 &
+far=$!
+pids+=($far)
+sleep 0.3
+on_far() { nsenter -t "$far" -n "$@"; }
+ip link add far0 type veth peer name far1 netns "$far"
+ip addr add 192.0.2.2/24 dev far0
 ip link set far0 up
-ip link set far1 up
-ip route add default via 192.0.2.254 # pasta wants one; nothing goes there
+on_far ip addr add 192.0.2.1/24 dev far1
+on_far ip link set far1 up
+on_far ip link set lo up
+ip route add default via 192.0.2.1
 mkdir "$T/srv" "$T/d"
 head -c 104857600 /dev/urandom >"$T/srv/big"
 cat >"$T/server.py" <<'PY'
@@ -31,17 +39,19 @@ class H(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *a): pass
 http.server.ThreadingHTTPServer(("0.0.0.0", 8000), H).serve_forever()
 PY
-background python3 "$T/server.py" "$T/srv"
-up 8000 || fail the_hosts_server_listens
+background nsenter -t "$far" -n python3 "$T/server.py" "$T/srv"
+for i in $(seq 100); do
+	(: <>/dev/tcp/192.0.2.1/8000) 2>/dev/null && break
+	sleep 0.1
+done
 c() { "$S" run --no-squash -v "$T/d:/d" -w /d "$P/curl/bin/curl" -sS -f -m 120 "$@"; }
 for way in veth pasta; do # a machine that forwards; one that does not
-	# pasta shows the machine's loopback at the gateway's address
-	[ $way = veth ] && on=1 host=192.0.2.1 || on=0 host=192.0.2.254
+	[ $way = veth ] && on=1 || on=0
 	echo $on >/proc/sys/net/ipv4/ip_forward
 	rm -f "$T/d/got" "$T/srv/put-back"
-	want "curl_fetches_100_mib_by_$way" c -o got http://$host:8000/big
+	want "curl_fetches_100_mib_by_$way" c -o got http://192.0.2.1:8000/big
 	same "what_came_is_what_was_sent_by_$way" "$T/srv/big" "$T/d/got"
-	want "curl_sends_it_back_by_$way" c -T got http://$host:8000/back
+	want "curl_sends_it_back_by_$way" c -T got http://192.0.2.1:8000/back
 	same "what_went_back_is_equal_by_$way" "$T/srv/big" "$T/srv/put-back"
 done
 echo 1 >/proc/sys/net/ipv4/ip_forward
