@@ -112,6 +112,14 @@ n_host=$(objdump -d --no-show-raw-insn -j .text.strait_host "$lib/libstrait.o" |
 	bad libos_traps_in_one_section_only "$n_all instructions, $n_host of them in .text.strait_host"
 [ "$(traps hello | wc -l)" = "$n_host" ] && ok hello_traps_nowhere_else || bad hello_traps_nowhere_else ""
 
+# The documented list of host calls is the list.
+sed -n '/g_allowed\[\] = {/,/^};/p' "$STRAIT_SRC/platform/linux/seccomp.c" | grep -oE 'SYS_[a-z0-9_]+|futex_waitv' |
+	sed 's/^SYS_//' | sort >list
+sed -n '/^### The [0-9]* calls/,/^### Inside/p' "$STRAIT_SRC/docs/SECURITY.md" | grep '^| `' |
+	cut -d'|' -f2 | grep -oE '[a-z0-9_]+' | sort >documented
+cmp -s list documented && grep -q "^### The $(wc -l <list) calls" "$STRAIT_SRC/docs/SECURITY.md" &&
+	ok the_list_of_host_calls_is_documented || bad the_list_of_host_calls_is_documented "$(diff list documented | head -n 5)"
+
 # A program's functions of libos's names do not collide.
 cat >clash.c <<'END'
 int thread_park(void) { return 1; }
