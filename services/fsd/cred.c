@@ -121,6 +121,18 @@ int cred_use(struct cred *c)
 	return r;
 }
 
+struct cred *cred_save(void)
+{
+	return cred_get(t_cred);
+}
+
+void cred_restore(struct cred *was)
+{
+	if (cred_use(was) < 0)
+		abort(); /* going on as ourselves would give a guest our rights */
+	cred_put(was);
+}
+
 void cred_thread_fini(void)
 {
 	cred_put(t_cred);

@@ -51,6 +51,10 @@ void cred_put(struct cred *c);
 /* Make the calling thread act as @c (NULL: as the service itself).  0, or -EPERM
  * when the kernel refuses the ids; the thread then acts as nobody of use. */
 int cred_use(struct cred *c) __attribute__((warn_unused_result));
+/* What the thread acts as now, to be given back to cred_restore(): for a piece of
+ * the service's own work in the middle of a guest's. */
+struct cred *cred_save(void);
+void cred_restore(struct cred *was);
 /* Before a thread ends. */
 void cred_thread_fini(void);
 

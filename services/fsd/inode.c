@@ -104,8 +104,13 @@ void inode_put(struct inode *i)
 	*p = i->next;
 	g_count--;
 	pthread_mutex_unlock(&g_lock);
-	if (i->orphan.name[0] && cred_use(NULL) == 0)
-		i->mount->ops->orphan_drop(i->mount, &i->orphan);
+	if (i->orphan.name[0]) {
+		struct cred *was = cred_save(); /* of a guest whose call goes on */
+
+		if (cred_use(NULL) == 0)
+			i->mount->ops->orphan_drop(i->mount, &i->orphan);
+		cred_restore(was);
+	}
 	node_put(&i->host);
 	pthread_mutex_destroy(&i->append);
 	free(i);

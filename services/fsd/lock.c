@@ -131,9 +131,12 @@ static int host_node(struct inode *i, const struct node *from, bool write)
 
 	if (node_ok(&i->host) && (i->host_write || !write))
 		return 0;
+	struct cred *was = cred_save();
+
 	r = cred_use(NULL);
 	if (r == 0)
 		r = i->mount->ops->lock_open(from, write, &n);
+	cred_restore(was);
 	if (r < 0)
 		return -ENOLCK;
 	if (node_ok(&i->host)) { /* only read locks so far: both may hold them */

@@ -115,7 +115,7 @@ static const int allowed[] = {
 	SCMP_SYS(sendmsg), SCMP_SYS(futex), SCMP_SYS(mmap), SCMP_SYS(munmap),
 	/* the process: memory, threads, time, end */
 	SCMP_SYS(brk), SCMP_SYS(mremap), SCMP_SYS(mprotect), SCMP_SYS(madvise),
-	SCMP_SYS(sched_yield), SCMP_SYS(getcpu), SCMP_SYS(clock_gettime),
+	SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu), SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_nanosleep), SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(tgkill),
 	SCMP_SYS(set_robust_list), SCMP_SYS(rseq), /* a worker that starts just then */
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn),

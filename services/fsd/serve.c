@@ -59,6 +59,7 @@ static const struct method g_methods[] = {
 };
 
 #define READAHEAD_QUEUE 32u
+#define WAITING_MAX (2 * RPC_SLOTS_MAX)
 
 void serve_init(const struct mounts *mounts, uint64_t verifier, void (*wake)(void))
 {
@@ -137,13 +138,14 @@ static void task_finish(struct task *t, int r)
 	if (t->opening)
 		opened(t, HANDLE_FAILED);
 	task_drop_refs(t);
+	if (r == -EMFILE)
+		r = -ENFILE; /* our table is full, not the guest's */
 	if (r <= 0)
 		rpc_reply(t->req, -r, NULL, NULL, 0);
 }
 
 static int task_run(struct task *t)
 {
-	/* A credential for what names a path; else the handle's rights count. */
 	const int r = t->cred ? cred_use(t->cred) : 0;
 
 	return r < 0 ? r : t->method->run(t);
@@ -197,7 +199,8 @@ static bool must_wait(struct task *t, struct handle *h, bool resumed, int *err)
 	pthread_mutex_lock(&h->lock);
 	wait = h->state == HANDLE_PENDING || (!resumed && h->waiters);
 	if (wait) {
-		struct task *c = task_copy(t), **p = &h->waiters;
+		struct task *c = t->session->n_waiting < WAITING_MAX ? task_copy(t) : NULL;
+		struct task **p = &h->waiters;
 
 		while (*p)
 			p = &(*p)->next;
@@ -206,8 +209,9 @@ static bool must_wait(struct task *t, struct handle *h, bool resumed, int *err)
 			c->cred = NULL;
 			c->h[0] = c->h[1] = NULL;
 			*p = c;
+			t->session->n_waiting++;
 		} else {
-			*err = -ENOMEM;
+			*err = -EBUSY; /* only a flood of posts gets here */
 		}
 	}
 	pthread_mutex_unlock(&h->lock);
@@ -247,6 +251,8 @@ static int take_names(struct task *t, bool resumed)
 		if (!c)
 			return -EINVAL;
 		t->cred = cred_get(c);
+	} else if (r == 0 && t->h[0] && m->class != SERVE_LOOP) {
+		t->cred = cred_get(t->h[0]->cred);
 	}
 	if (r == 0 && m->run == serve_open)
 		r = handle_new(t->session, ((const File__OpenReq *)t->req->msg)->handle,
@@ -319,7 +325,13 @@ static void serve_call(void *data)
 	struct task t = { .req = req, .session = rpc_conn_ctx(req->conn) };
 
 	t.method = &g_methods[FRAME_INDEX(req->hdr.method)];
-	start(&t, false);
+	/* Slots bound the calls in flight; a post has none, so only what takes no time
+	 * or may be dropped can be one. */
+	if (req->hdr.kind == FRAME_POST && t.method->run != serve_release &&
+	    t.method->run != serve_readahead)
+		rpc_reply(req, EINVAL, NULL, NULL, 0);
+	else
+		start(&t, false);
 }
 
 static struct task *pop_waiter(struct handle *h)
@@ -348,6 +360,7 @@ void serve_resume(void)
 		next = h->resume;
 		while ((t = pop_waiter(h))) {
 			t->next = NULL;
+			t->session->n_waiting--;
 			start(t, true);
 			free(t);
 		}
@@ -500,6 +513,20 @@ int serve_parent(struct task *t, struct walk *w, const struct handle *base,
 	return r;
 }
 
+bool serve_orphaned(const struct handle *h, const struct statx *stx)
+{
+	struct inode *i = h->inode;
+	bool gone;
+
+	if (i)
+		return atomic_load(&i->orphaned);
+	if (!S_ISREG(stx->stx_mode) || !(i = inode_find(stx)))
+		return false;
+	gone = atomic_load(&i->orphaned);
+	inode_put(i);
+	return gone;
+}
+
 static uint64_t guest_dev(const struct mount *m, const struct statx *stx)
 {
 	const uint64_t dev = (uint64_t)stx->stx_dev_major << 32 | stx->stx_dev_minor;
@@ -508,7 +535,7 @@ static uint64_t guest_dev(const struct mount *m, const struct statx *stx)
 	return dev == m->root_dev ? m->dev : m->dev ^ (dev * 0x9e3779b1u & 0x7ffff);
 }
 
-void serve_attr(const struct node *n, const struct inode *i, const struct statx *stx,
+void serve_attr(const struct node *n, const struct handle *h, const struct statx *stx,
                 File__Attr *out)
 {
 	file__attr__init(out);
@@ -516,7 +543,7 @@ void serve_attr(const struct node *n, const struct inode *i, const struct statx 
 	out->ino = stx->stx_ino;
 	out->mode = stx->stx_mode;
 	out->nlink = stx->stx_nlink;
-	if (i && atomic_load(&i->orphaned) && out->nlink > 0)
+	if (h && out->nlink > 0 && serve_orphaned(h, stx))
 		out->nlink--;
 	out->uid = stx->stx_uid;
 	out->gid = stx->stx_gid;

@@ -95,8 +95,11 @@ int serve_walk(struct task *t, struct walk *w, const struct handle *base,
 int serve_parent(struct task *t, struct walk *w, const struct handle *base,
                  const ProtobufCBinaryData *path, uint64_t resolve, int busy);
 
-void serve_attr(const struct node *n, const struct inode *i, const struct statx *stx,
+/* @h: by which handle it was reached, or NULL: by a path. */
+void serve_attr(const struct node *n, const struct handle *h, const struct statx *stx,
                 File__Attr *out);
+/* Its last name is gone, as guests see it. */
+bool serve_orphaned(const struct handle *h, const struct statx *stx);
 bool serve_is_root(const struct mount *m, const struct statx *stx);
 
 /* run() of each method, by file. */

@@ -13,13 +13,13 @@ static unsigned walk_flags(uint32_t at_flags)
 	return at_flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0;
 }
 
-static int reply_attr(struct task *t, const struct node *n, const struct inode *i,
+static int reply_attr(struct task *t, const struct node *n, const struct handle *h,
                       const struct statx *stx)
 {
 	File__AttrRep rep = FILE__ATTR_REP__INIT;
 	File__Attr attr;
 
-	serve_attr(n, i, stx, &attr);
+	serve_attr(n, h, stx, &attr);
 	rep.attr = &attr;
 	return serve_reply(t, &rep.base, NULL, 0);
 }
@@ -35,7 +35,7 @@ int serve_stat(struct task *t)
 		struct statx stx;
 
 		r = n->mount->ops->attr(n, 0, &stx);
-		return r < 0 ? r : reply_attr(t, n, t->h[0]->inode, &stx);
+		return r < 0 ? r : reply_attr(t, n, t->h[0], &stx);
 	}
 	r = serve_walk(t, &w, t->h[0], &in->path, walk_flags(in->flags), 0);
 	if (r < 0)
@@ -104,7 +104,7 @@ int serve_set_attr(struct task *t)
 	if (r == 0)
 		r = n->mount->ops->attr(n, 0, &w.stx);
 	if (r == 0)
-		r = reply_attr(t, n, h ? h->inode : NULL, &w.stx);
+		r = reply_attr(t, n, h, &w.stx);
 	walk_fini(&w);
 	return r;
 }

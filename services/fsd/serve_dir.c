@@ -116,7 +116,7 @@ int serve_readdir(struct task *t)
 {
 	const File__ReaddirReq *in = (const File__ReaddirReq *)t->req->msg;
 	struct handle *h = t->h[0];
-	static _Thread_local char *buf;
+	static _Thread_local _Alignas(8) char buf[RPC_PAYLOAD_MAX];
 	ssize_t r;
 
 	if (in->count > RPC_PAYLOAD_MAX || in->cookie > INT64_MAX)
@@ -125,10 +125,6 @@ int serve_readdir(struct task *t)
 		return -EBADF;
 	if (!S_ISDIR(h->type))
 		return -ENOTDIR;
-	if (!buf)
-		buf = malloc(RPC_PAYLOAD_MAX); /* a thread's, kept */
-	if (!buf)
-		return -ENOMEM;
 	pthread_mutex_lock(&h->dir);
 	r = list_locked(h, in, buf);
 	pthread_mutex_unlock(&h->dir);

@@ -70,14 +70,10 @@ static int read_to_ring(struct task *t, const File__ReadReq *in)
 
 static int read_by_worker(struct task *t, const File__ReadReq *in)
 {
-	static _Thread_local char *buf;
+	static _Thread_local char buf[RPC_PAYLOAD_MAX]; /* a worker's */
 	struct iovec iov;
 	ssize_t r;
 
-	if (!buf)
-		buf = malloc(RPC_PAYLOAD_MAX); /* a worker's, kept */
-	if (!buf)
-		return -ENOMEM;
 	iov = (struct iovec){ buf, in->count };
 	r = read_full(&t->h[0]->place.node, &iov, 1, in->offset, in->count, 0);
 	return r < 0 ? (int)r : serve_reply(t, NULL, buf, (size_t)r);

@@ -84,13 +84,14 @@ int serve_link(struct task *t)
 
 	if (in->flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	if (in->old_path.len == 0 && t->h[0] && t->h[0]->inode &&
-	    atomic_load(&t->h[0]->inode->orphaned))
-		return -ENOENT; /* no name left to link */
 	r = serve_walk(t, &from, t->h[0], &in->old_path,
 	               in->flags & AT_SYMLINK_FOLLOW ? 0 : WALK_NOFOLLOW, 0);
 	if (r < 0)
 		return r;
+	if (in->old_path.len == 0 && t->h[0] && serve_orphaned(t->h[0], &from.stx)) {
+		walk_fini(&from);
+		return -ENOENT; /* no name left to link */
+	}
 	r = serve_parent(t, &to, t->h[1], &in->new_path, 0, -EEXIST);
 	if (r == 0) {
 		if (from.it.node.mount != to.dir.node.mount)

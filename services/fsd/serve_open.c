@@ -104,6 +104,7 @@ static void keep(struct opening *o, struct node n, struct mtree *at)
 {
 	o->h->place = (struct place){ n, at };
 	o->h->type = o->stx.stx_mode & S_IFMT;
+	o->h->cred = cred_get(o->t->cred);
 	o->h->is_root = serve_is_root(n.mount, &o->stx);
 	if (o->h->is_root)
 		o->h->place.at = n.mount->at;
@@ -236,7 +237,7 @@ static int reply(struct opening *o)
 	File__Attr attr;
 	uint8_t id[FILE_ID_MAX];
 
-	serve_attr(n, o->h->inode, &o->stx, &attr);
+	serve_attr(n, o->h, &o->stx, &attr);
 	rep.attr = &attr;
 	rep.created = o->created;
 	rep.file_id.data = id;

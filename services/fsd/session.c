@@ -162,6 +162,7 @@ void handle_put(struct handle *h)
 		pthread_mutex_unlock(&h->inode->append);
 	}
 	inode_put(h->inode);
+	cred_put(h->cred);
 	pthread_mutex_destroy(&h->lock);
 	pthread_mutex_destroy(&h->dir);
 	free(h);

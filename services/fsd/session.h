@@ -36,6 +36,7 @@ struct handle {
 	/* READY */
 	struct place place;
 	struct inode *inode; /* NULL: opened O_PATH */
+	struct cred *cred;   /* who opened it: reads and writes are this one's */
 	uint32_t flags;      /* O_ACCMODE, O_PATH */
 	mode_t type;
 	bool is_root;        /* of its mount */
@@ -54,6 +55,7 @@ struct session {
 	uint32_t groups[RPC_GROUPS_MAX];
 	struct handle *handles[SESSION_BUCKETS];
 	unsigned n_handles, max_handles;
+	unsigned n_waiting; /* calls that wait for an open */
 	unsigned n_locks, n_waits;
 	struct lock_rec *locks; /* lock.c */
 	struct pool_queue queue;

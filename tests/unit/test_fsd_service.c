@@ -223,12 +223,17 @@ static void unlinked_open_files_live_on(void)
 
 	EQ(x_open(c, 0, "ul", O_RDWR | O_CREAT, 0600, 7), 0);
 	EQ(x_write(c, 7, 0, "still here", 10), 10);
+	EQ(x_open(c, 0, "ul", O_PATH, 0, 9), 0);
 	EQ(x_path(c, M_UNLINK, 0, "ul", 0, 0), 0);
 	EQ(x_stat(c, 7, "", 0, &a), 0);
 	EQ(a.nlink, 0);
 	EQ(x_read(c, 7, 0, 32), 10);
 	EQ(x_open(c, 0, "ul", O_RDWR, 0, 8), -ENOENT);
 	EQ(x_open(c, 0, "/" ORPHANS_DIR, O_RDONLY, 0, 8), -ENOENT);
+	EQ(x_stat(c, 9, "", 0, &a), 0); /* also by a reference */
+	EQ(a.nlink, 0);
+	EQ(x_two(c, M_LINK, 9, "", 0, "back", AT_EMPTY_PATH), -ENOENT);
+	EQ(x_release(c, 9), 0);
 	EQ(x_open(c, 7, "", O_RDONLY, 0, 8), 0); /* by its handle it can be opened again */
 	EQ(x_two(c, M_LINK, 7, "", 0, "back", AT_EMPTY_PATH), -ENOENT);
 	EQ(x_release(c, 7), 0);
