@@ -185,6 +185,7 @@ static void op_release(struct ofd *o)
 struct target {
 	struct sock_name name; /* in its normal form */
 	bool path;             /* by dev and ino; else abstract */
+	int type;              /* of the socket that asks */
 	uint64_t dev, ino;
 };
 
@@ -197,12 +198,12 @@ static const char *path_of(struct sock_name *name)
 	return (const char *)name->data + PATH_OFFSET;
 }
 
-static long parse_name(const struct sock_name *name, struct target *t)
+static long parse_name(const struct sock_name *name, int type, struct target *t)
 {
 	if (name->len <= PATH_OFFSET || name->len > sizeof(struct sockaddr_un) ||
 	    name->family != AF_UNIX)
 		return -EINVAL;
-	*t = (struct target){.name = *name};
+	*t = (struct target){.name = *name, .type = type};
 	t->path = name->data[PATH_OFFSET] != '\0';
 	if (t->path)
 		t->name.len = (uint32_t)(PATH_OFFSET + strlen(path_of(&t->name)) + 1);
@@ -215,7 +216,8 @@ static bool same_name(const struct unix_sock *s, const struct target *t)
 		return false;
 	if (t->path && file_find_socket)
 		return s->dev == t->dev && s->ino == t->ino;
-	return s->name.len == t->name.len &&
+	/* As in Linux, the type is part of an abstract name. */
+	return s->sock.type == t->type && s->name.len == t->name.len &&
 	       memcmp(s->name.data, t->name.data, s->name.len) == 0;
 }
 
@@ -280,7 +282,8 @@ static long name_add(struct unix_sock *s, const struct target *t)
 static long autobind(struct unix_sock *s)
 {
 	for (int i = 0; i < 1 << 20; i++) {
-		struct target t = {.name = {.len = PATH_OFFSET + 6}};
+		struct target t = {.name = {.len = PATH_OFFSET + 6},
+		                   .type = s->sock.type};
 		struct text x = {.at = (char *)t.name.data + PATH_OFFSET + 1, .cap = 5};
 		long r;
 
@@ -301,7 +304,7 @@ static long op_bind(struct sock *sock, const struct sock_name *name)
 
 	if (name->len == PATH_OFFSET && name->family == AF_UNIX)
 		return s->name.len > 0 ? 0 : autobind(s);
-	r = parse_name(name, &t);
+	r = parse_name(name, sock->type, &t);
 	if (r < 0)
 		return r;
 	if (s->name.len > 0)
@@ -513,7 +516,7 @@ static long connect_to(struct unix_sock *s, const struct sock_name *name)
 		s->to_log = false;
 		return 0;
 	}
-	r = parse_name(name, &t);
+	r = parse_name(name, s->sock.type, &t);
 	if (r < 0)
 		return r;
 	if (!dgram && s->listening)
@@ -556,7 +559,7 @@ long unix_find_queue(const struct sock_name *name, struct unix_sock *from,
 {
 	struct unix_sock *other;
 	struct target t;
-	long r = parse_name(name, &t);
+	long r = parse_name(name, SOCK_DGRAM, &t);
 
 	if (r == 0)
 		r = find_named(&t, &other);

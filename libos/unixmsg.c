@@ -246,11 +246,11 @@ static void give_rights(struct sock_ctl *c, const struct uq_fds *f)
 }
 
 static void give_control(struct unix_sock *s, struct sock_msg *m,
-                         const struct uq_take *take)
+                         const struct uq_take *take, bool first)
 {
 	struct uq_ucred u = {PROCESS_PID, take->uid, take->gid};
 
-	if (s->pass_cred)
+	if (first && s->pass_cred)
 		(void)sock_ctl_put(m->ctl, SOL_SOCKET, SCM_CREDENTIALS, &u, sizeof(u));
 	if (take->fds) {
 		give_rights(m->ctl, take->fds);
@@ -276,8 +276,8 @@ static long recv_piece(struct unix_sock *s, struct sock_msg *m, bool first, bool
 	};
 	long r = uq_take(s->in, m->u, &take, end);
 
-	if (r >= 0 && !*end && first)
-		give_control(s, m, &take);
+	if (r >= 0 && !*end)
+		give_control(s, m, &take, first);
 	if (take.fds)
 		uq_fds_free(take.fds);
 	if (r >= 0 && !*end && !take.stream && take.real > (size_t)r) {

@@ -363,13 +363,13 @@ static long take_stream_locked(struct unix_queue *q, struct uio *u, struct uq_ta
 
 		ring_read_locked(q, at, &h, sizeof(h));
 		has_fds = h.fds != NULL;
-		if (done > 0 && (has_fds || h.uid != t->uid || h.gid != t->gid))
+		if (done > 0 && (h.uid != t->uid || h.gid != t->gid))
 			break; /* belongs to the next call */
 		n = h.len < uio_left(u) ? h.len : uio_left(u);
 		moved = ring_out_locked(q, at + HEAD, u, n);
 		if (moved == 0)
 			return done > 0 ? (long)done : -EFAULT;
-		if (done == 0)
+		if (done == 0 || has_fds)
 			tell(t, &h);
 		done += moved;
 		if (t->peek) {
