@@ -166,15 +166,15 @@ static bool thread_lives(uint32_t tid)
 	return lives;
 }
 
-/* The row of exactly @path; or, if a link stands on the way, the link's row with
- * *@rest behind it. */
+/* The row of exactly @path; or, if something that is no directory stands on the way,
+ * its row with *@rest behind it. */
 static const struct local_row *find_row(const char *path, const char **rest)
 {
 	for (unsigned i = 0; i + 1 < g_local_n_rows; i++) {
 		const struct local_row *r = &g_local_rows[i];
 		const char *after = below(path, r->path);
 
-		if (after && (*after == '\0' || r->type >= L_LINK)) {
+		if (after && (*after == '\0' || !local_is_dir(r->type))) {
 			*rest = after;
 			return r;
 		}
@@ -277,6 +277,8 @@ long local_resolve(const char *path, struct local_node *n)
 	n->row = find_row(c.path, &rest);
 	if (!n->row)
 		return -ENOENT;
+	if (*rest && n->row->type < L_LINK)
+		return -ENOTDIR;
 	n->rest = c.tail + ((size_t)(rest - c.path) - c.own);
 	if (n->row->type == L_FD)
 		n->fd = n->row->minor;
