@@ -52,7 +52,7 @@ struct rpc_conn {
 	uint32_t credit_max;
 	struct slot slots[RPC_SLOTS_MAX];
 	void (*on_credit)(struct rpc_conn *, void *);
-	pthread_t loop;         /* the thread in the pump */
+	_Atomic pthread_t loop; /* the thread in the pump */
 	_Atomic bool in_pump;
 
 	pthread_mutex_t tx;
