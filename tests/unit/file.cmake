@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+strait_unit_test(test_file_client LIBS strait_testlib rpc_server vchan_hosted
+	ARGS "$<TARGET_FILE:fsd>")
+if(TARGET test_file_client)
+	add_dependencies(test_file_client fsd)
+endif()

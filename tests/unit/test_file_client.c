@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file client (libos/file*.c, path.c, filemap.c) as a library, in front of a real
+ * fsd: for the sanitizers.  What the calls mean is tested by tests/sys/test_sys_file_*.
+ */
+#include "libos/file.h"
+#include "libos/filemap.h"
+#include "libos/path.h"
+#include "libos/testlib.h"
+#include "rpc/control.h"
+#include "vchan/hosted.h"
+
+#include <CUnit/Basic.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RING_ORDER 18u
+#define EQ(a, b)                                                                       \
+	do {                                                                           \
+		const long a_ = (long)(a), b_ = (long)(b);                             \
+		if (a_ != b_)                                                          \
+			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,       \
+			        __LINE__, #a, a_, b_);                                 \
+		CU_ASSERT_EQUAL(a_, b_);                                               \
+	} while (0)
+
+extern struct doorbell *g_doorbell;
+
+static const char *g_fsd;
+static pid_t g_pid;
+static int g_sock, g_event;
+static char g_dir[] = "/tmp/file-client-XXXXXX";
+
+/* ---- a supervisor in small ---- */
+
+static ProtobufCBinaryData bytes(const void *p, size_t n)
+{
+	return (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)p};
+}
+
+static bool expect(int body)
+{
+	struct pollfd p = {.fd = g_sock, .events = POLLIN};
+	Control__Control *c;
+	int fds[CONTROL_FDS_MAX], n;
+	bool ok;
+
+	if (poll(&p, 1, 20000) <= 0 || control_recv(g_sock, 0, &c, fds, &n) < 0)
+		return false;
+	ok = (int)c->body_case == body;
+	control__control__free_unpacked(c, NULL);
+	return ok;
+}
+
+static bool start_fsd(void)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Configure conf = CONTROL__CONFIGURE__INIT;
+	Control__FileConfig file = CONTROL__FILE_CONFIG__INIT;
+	Control__Mount m = CONTROL__MOUNT__INIT, *list[1] = {&m};
+	int sv[2], fd;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+		return false;
+	g_sock = sv[0];
+	g_pid = fork();
+	if (g_pid == 0) {
+		char n[16];
+
+		snprintf(n, sizeof(n), "%d", dup(sv[1])); /* without CLOEXEC */
+		execl(g_fsd, "fsd", "--control-fd", n, (char *)NULL);
+		_exit(99);
+	}
+	close(sv[1]);
+	fd = open(g_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	m.guest_path = bytes("/", 1);
+	m.kind = bytes("dir", 3);
+	m.source = bytes(g_dir, strlen(g_dir));
+	file.mounts = list;
+	file.n_mounts = 1;
+	file.can_setcred = geteuid() == 0;
+	conf.epoch = 1;
+	conf.file = &file;
+	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
+	c.configure = &conf;
+	if (control_send(g_sock, &c, &fd, 1) != 0)
+		return false;
+	close(fd);
+	return expect(CONTROL__CONTROL__BODY_READY);
+}
+
+static bool add_guest(const int fds[3], const uint8_t id[16])
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
+
+	g.domid = 7;
+	g.name = bytes("g", 1);
+	g.xs_path = bytes("/t", 2);
+	g.ring_fd = 0;
+	g.event_fd = 1;
+	g.doorbell_fd = 2;
+	g.client_id = bytes(id, 16);
+	c.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
+	c.guest_add = &g;
+	return control_send(g_sock, &c, fds, 3) == 0 &&
+	       expect(CONTROL__CONTROL__BODY_GUEST_READY);
+}
+
+static void ring_event(void *arg)
+{
+	const uint64_t one = 1;
+
+	(void)arg;
+	(void)!write(g_event, &one, sizeof(one));
+}
+
+static bool start_all(void)
+{
+	static struct plat_config config = {.cwd = "/",
+	                                    .client_id = "file-client-test"};
+	int bell = hosted_doorbell_create(), ring = hosted_ring_create(RING_ORDER);
+	uint8_t *map;
+	int fds[3];
+
+	if (!mkdtemp(g_dir) || !start_fsd())
+		return false;
+	g_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fds[0] = ring;
+	fds[1] = g_event;
+	fds[2] = bell;
+	if (!add_guest(fds, config.client_id))
+		return false;
+	map = mmap(NULL, hosted_ring_size(RING_ORDER), PROT_READ | PROT_WRITE,
+	           MAP_SHARED, ring, 0);
+	g_doorbell =
+	        mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, bell, 0);
+	if (map == MAP_FAILED || g_doorbell == MAP_FAILED)
+		return false;
+	config.doorbell = &g_doorbell->word;
+	config.file = (struct plat_channel){.ctl = map,
+	                                    .left = map + 4096,
+	                                    .right = map + 4096 + (1u << RING_ORDER),
+	                                    .order = RING_ORDER,
+	                                    .id = 0,
+	                                    .epoch = 1};
+	testlib_on_notify(0, ring_event, NULL);
+	testlib_start(&config);
+	return file_present();
+}
+
+static void stop_all(void)
+{
+	int status;
+
+	close(g_sock); /* fsd goes with its supervisor */
+	waitpid(g_pid, &status, 0);
+	EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+}
+
+/* ---- paths as text ---- */
+
+static void paths_become_normal(void)
+{
+	static const struct {
+		const char *dir, *path, *want;
+	} rows[] = {
+	        {"/", "/", "/"},
+	        {"/", "a", "/a"},
+	        {"/x", "a//b/./c", "/x/a/b/c"},
+	        {"/x", "/a/", "/a"},
+	        {"/x/y", "..", "/x"},
+	        {"/x/y", "../..", "/"},
+	        {"/x", "../../../..", "/"},
+	        {"/x", "..a/b..", "/x/..a/b.."},
+	        {"/x", "./..", "/"},
+	        {"/x", "a/../b", "/x/b"},
+	        {"/x", "...", "/x/..."},
+	        {"/x", "", "/x"},
+	};
+	char out[ABI_PATH_MAX], longer[ABI_PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		EQ(path_normalize(out, rows[i].dir, rows[i].path),
+		   strlen(rows[i].want));
+		CU_ASSERT_STRING_EQUAL(out, rows[i].want);
+	}
+	memset(longer, 'a', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	EQ(path_normalize(out, "/", longer), -ENAMETOOLONG);
+	longer[sizeof(longer) - 2] = '\0';
+	EQ(path_normalize(out, "/", longer), ABI_PATH_MAX - 1);
+}
+
+/* ---- calls ---- */
+
+static void reads_what_was_written(void)
+{
+	static char a[400000], b[400000];
+	long fd = SYS(SYS_open, "/file", O_CREAT | O_RDWR, 0600);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	for (size_t i = 0; i < sizeof(a); i++)
+		a[i] = (char)(i * 37 >> 3);
+	EQ(SYS(SYS_write, fd, a, sizeof(a)), sizeof(a));
+	EQ(SYS(SYS_pread64, fd, b, sizeof(b), 0), sizeof(b));
+	EQ(memcmp(a, b, sizeof(a)), 0);
+	EQ(SYS(SYS_lseek, fd, 0, SEEK_END), sizeof(a));
+	EQ(SYS(SYS_close, fd), 0);
+	EQ(SYS(SYS_unlink, "/file"), 0);
+	EQ(SYS(SYS_open, "/file", O_RDONLY), -ENOENT);
+}
+
+static void handles_come_back(void)
+{
+	long fd;
+
+	for (int i = 0; i < 3000; i++) {
+		fd = SYS(SYS_open, "/", O_RDONLY | O_DIRECTORY);
+		if (fd < 0)
+			break;
+		SYS(SYS_close, fd);
+	}
+	CU_ASSERT(fd >= 0);
+	/* A pool of 256: numbers were used again. */
+	fd = SYS(SYS_open, "/", O_PATH);
+	CU_ASSERT_FATAL(fd >= 0);
+	struct ofd *o = ofd_get((int)fd);
+
+	CU_ASSERT(file_of(o)->handle <= 256);
+	ofd_put(o);
+	SYS(SYS_close, fd);
+}
+
+/* ---- everything beside everything ---- */
+
+#define THREADS 6
+#define ROUNDS 400
+#define FILES 4
+
+static unsigned g_bad;
+
+static void allow(long r, const int *errs, const char *what)
+{
+	if (r >= 0)
+		return;
+	for (; *errs; errs++) {
+		if (r == -*errs)
+			return;
+	}
+	fprintf(stderr, "%s gives %ld\n", what, r);
+	__atomic_add_fetch(&g_bad, 1, __ATOMIC_RELAXED);
+}
+
+static void use_map(long fd, unsigned *seed)
+{
+	static const int map_errs[] = {ENOMEM, 0};
+	long at = SYS(SYS_mmap, 0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+	              rand_r(seed) % 4 * 4096);
+
+	allow(at, map_errs, "mmap");
+	if (at < 0)
+		return;
+	/* Not touched: another thread may cut the file, and that is SIGBUS. */
+	allow(SYS(SYS_msync, at, 8192, MS_SYNC), (const int[]){0}, "msync");
+	allow(SYS(SYS_munmap, at, 8192), (const int[]){0}, "munmap");
+}
+
+static void one_call(unsigned *seed, const char *name, const char *other)
+{
+	static const int errs[] = {ENOENT, EEXIST, EAGAIN, 0};
+	char buf[9000] = "data";
+	long fd = SYS(SYS_open, name, O_CREAT | O_RDWR, 0600);
+
+	allow(fd, errs, "open");
+	if (fd < 0)
+		return;
+	switch (rand_r(seed) % 12) {
+	case 0:
+		allow(SYS(SYS_write, fd, buf, sizeof(buf)), errs, "write");
+		break;
+	case 1:
+		allow(SYS(SYS_pread64, fd, buf, sizeof(buf), rand_r(seed) % 9000), errs,
+		      "pread");
+		break;
+	case 2:
+		allow(SYS(SYS_ftruncate, fd, rand_r(seed) % 30000), errs, "ftruncate");
+		break;
+	case 3:
+	case 4:
+		use_map(fd, seed);
+		break;
+	case 5:
+		allow(SYS(SYS_unlink, name), errs, "unlink");
+		break;
+	case 6:
+		allow(SYS(SYS_rename, name, other), errs, "rename");
+		break;
+	case 7:
+		allow(SYS(SYS_flock, fd, LOCK_EX), errs, "flock");
+		break;
+	case 8: {
+		struct flock fl = {.l_type = F_WRLCK, .l_len = 10};
+
+		allow(SYS(SYS_fcntl, fd, F_SETLK, &fl), errs, "F_SETLK");
+		break;
+	}
+	case 9:
+		allow(SYS(SYS_fsync, fd), errs, "fsync");
+		break;
+	case 10:
+		allow(SYS(SYS_pwrite64, fd, buf, 5000, rand_r(seed) % 20000), errs,
+		      "pwrite");
+		break;
+	default:
+		allow(SYS(SYS_chdir, "/"), errs, "chdir");
+		allow(SYS(SYS_getcwd, buf, sizeof(buf)), errs, "getcwd");
+	}
+	allow(SYS(SYS_close, fd), (const int[]){0}, "close");
+}
+
+static void *hammer(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		char name[16], other[16];
+
+		snprintf(name, sizeof(name), "/h%u", (unsigned)rand_r(&seed) % FILES);
+		snprintf(other, sizeof(other), "/h%u", (unsigned)rand_r(&seed) % FILES);
+		one_call(&seed, name, other);
+	}
+	return NULL;
+}
+
+static void threads_do_all_at_once(void)
+{
+	pthread_t t[THREADS];
+
+	for (uintptr_t i = 0; i < THREADS; i++)
+		EQ(testlib_thread(&t[i], hammer, (void *)(i + 1)), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	EQ(g_bad, 0);
+}
+
+static void stores_reach_fsd_at_the_end(void)
+{
+	char want = 'W', got = 0;
+	long fd = SYS(SYS_open, "/mapped", O_CREAT | O_RDWR, 0600), at;
+	char path[64];
+	int host;
+
+	EQ(SYS(SYS_ftruncate, fd, 4096), 0);
+	at = SYS(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CU_ASSERT_FATAL(at > 0);
+	EQ(SYS(SYS_close, fd), 0);
+	*(volatile char *)(at + 100) = want;
+	file_exit();
+	snprintf(path, sizeof(path), "%s/mapped", g_dir);
+	host = open(path, O_RDONLY);
+	EQ(pread(host, &got, 1, 100), 1);
+	close(host);
+	EQ(got, want);
+	EQ(SYS(SYS_munmap, at, 4096), 0);
+}
+
+/* Last: the service goes, and every call says so. */
+static void a_dead_service_gives_eio(void)
+{
+	long fd = SYS(SYS_open, "/last", O_CREAT | O_RDWR, 0600);
+	char c;
+
+	stop_all();
+	for (int i = 0; i < 3; i++)
+		EQ(SYS(SYS_pread64, fd, &c, 1, 0), -EIO);
+	EQ(SYS(SYS_open, "/last", O_RDONLY), -EIO);
+	EQ(SYS(SYS_flock, fd, LOCK_EX), -EIO);
+	EQ(SYS(SYS_close, fd), 0);
+}
+
+int main(int argc, char **argv)
+{
+	CU_pSuite s;
+	unsigned failed;
+
+	if (argc < 2)
+		return 2;
+	g_fsd = argv[1];
+	if (!start_all()) {
+		fprintf(stderr, "cannot start fsd\n");
+		return 1;
+	}
+	if (CU_initialize_registry() != CUE_SUCCESS)
+		return 1;
+	s = CU_add_suite("file client", NULL, NULL);
+	CU_ADD_TEST(s, paths_become_normal);
+	CU_ADD_TEST(s, reads_what_was_written);
+	CU_ADD_TEST(s, handles_come_back);
+	CU_ADD_TEST(s, threads_do_all_at_once);
+	CU_ADD_TEST(s, stores_reach_fsd_at_the_end);
+	CU_ADD_TEST(s, a_dead_service_gives_eio);
+	CU_basic_set_mode(CU_BRM_NORMAL);
+	CU_basic_run_tests();
+	failed = CU_get_number_of_failures();
+	CU_cleanup_registry();
+	if (fork() == 0)
+		execlp("rm", "rm", "-rf", g_dir, (char *)NULL);
+	wait(NULL);
+	return failed != 0;
+}
