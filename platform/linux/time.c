@@ -116,6 +116,14 @@ static uint64_t read_clock(int clock)
 	return (uint64_t)ts.sec * 1000000000u + (uint64_t)ts.nsec;
 }
 
+void plat_clock(int clock, int64_t sec_nsec[2])
+{
+	struct host_timespec *ts = (struct host_timespec *)(void *)sec_nsec;
+
+	if (!g_clock || g_clock(clock, ts) != 0)
+		(void)HOST2(SYS_clock_gettime, clock, ts);
+}
+
 uint64_t plat_mono_ns(void)
 {
 	return read_clock(CLK_MONO);
