@@ -123,12 +123,12 @@ _Static_assert(sizeof(struct ktermios) == 36, "kernel struct termios");
 
 /* ---- signals (siginfo and ucontext: platform/context.h) ---- */
 
-#define ABI_NSIG 64          /* signals are 1..64 */
-#define ABI_SIGRTMIN 32      /* 32, 33, 34 are musl's, and ordinary here */
+#define ABI_NSIG 64     /* signals are 1..64 */
+#define ABI_SIGRTMIN 32 /* 32, 33, 34 are musl's, and ordinary here */
 #define ABI_SIGSET_SIZE 8
 
 /* Signal @n in a 64-bit set. */
-#define ABI_SIGBIT(n) (UINT64_C(1) << ((n) - 1))
+#define ABI_SIGBIT(n) (UINT64_C(1) << ((n)-1))
 
 /* rt_sigaction's struct. */
 struct ksigaction {
@@ -165,8 +165,8 @@ struct kstack {
 struct ksigevent {
 	uint64_t value;
 	int32_t signo;
-	int32_t notify;      /* SIGEV_* */
-	int32_t tid;         /* SIGEV_THREAD_ID */
+	int32_t notify; /* SIGEV_* */
+	int32_t tid;    /* SIGEV_THREAD_ID */
 	int32_t pad[11];
 };
 _Static_assert(sizeof(struct ksigevent) == 64, "struct sigevent");

@@ -13,6 +13,7 @@
 #include "libos/time.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #define LOOK_MIN UINT64_C(1000000)
@@ -101,12 +102,12 @@ static void run(struct ktimer *k)
 	if (due == TIMER_NEVER)
 		return;
 	if (now < due) {
-		(void)ktimer_set(k, next_look(t, due - now)); /* the pump runs: it is us */
+		(void)ktimer_set(k,
+		                 next_look(t, due - now)); /* the pump runs: it is us */
 		return;
 	}
 	/* A setter on another thread may just have changed it: then it is set again. */
-	if (__atomic_compare_exchange_n(&t->due, &due, TIMER_NEVER, false, __ATOMIC_SEQ_CST,
-	                                __ATOMIC_SEQ_CST))
+	if (atomic_compare_exchange_strong(&t->due, &due, TIMER_NEVER))
 		t->fn(t);
 }
 

@@ -336,7 +336,8 @@ SYSCALL(getgroups, long size_arg, void *user_list)
 		return c->n_groups;
 	if (c->n_groups > (uint32_t)size)
 		return -EINVAL;
-	if (user_copy_out(user_list, c->groups, c->n_groups * sizeof(c->groups[0])) != 0)
+	if (user_copy_out(user_list, c->groups, c->n_groups * sizeof(c->groups[0])) !=
+	    0)
 		return -EFAULT;
 	return c->n_groups;
 }

@@ -60,9 +60,9 @@ static void ready_locked(void)
 		enum timer_clock clock;
 		int sig;
 	} kinds[N_ITIMERS] = {
-		[ITIMER_REAL] = {TIMER_MONO, SIGALRM},
-		[ITIMER_VIRTUAL] = {TIMER_CPU_PROCESS, SIGVTALRM},
-		[ITIMER_PROF] = {TIMER_CPU_PROCESS, SIGPROF},
+	        [ITIMER_REAL] = {TIMER_MONO, SIGALRM},
+	        [ITIMER_VIRTUAL] = {TIMER_CPU_PROCESS, SIGVTALRM},
+	        [ITIMER_PROF] = {TIMER_CPU_PROCESS, SIGPROF},
 	};
 
 	if (g_ready)
@@ -115,8 +115,9 @@ static int set(struct itimer *it, uint64_t left, uint64_t interval)
 	if (left) {
 		uint64_t now = ctimer_now(&it->t);
 
-		err = ctimer_set(&it->t, left < TIMER_NEVER - 1 - now ? now + left
-		                                                      : TIMER_NEVER - 1);
+		err = ctimer_set(&it->t, left < TIMER_NEVER - 1 - now
+		                                 ? now + left
+		                                 : TIMER_NEVER - 1);
 	}
 	lock_drop(&g_lock);
 	return err;
@@ -130,8 +131,10 @@ static int64_t round_us(uint64_t ns)
 static int put(void *user_out, uint64_t left, uint64_t interval)
 {
 	const int64_t out[4] = {
-		round_us(interval) / 1000000, round_us(interval) % 1000000,
-		round_us(left) / 1000000, round_us(left) % 1000000,
+	        round_us(interval) / 1000000,
+	        round_us(interval) % 1000000,
+	        round_us(left) / 1000000,
+	        round_us(left) % 1000000,
 	};
 
 	return user_copy_out(user_out, out, sizeof(out)) != 0 ? -EFAULT : 0;

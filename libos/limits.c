@@ -27,22 +27,22 @@ struct limit_pair {
 #define INF LIMIT_INFINITY
 
 static struct limit_pair g_limits[N_LIMITS] = {
-	[LIMIT_CPU] = {INF, INF},
-	[LIMIT_FSIZE] = {INF, INF},
-	[LIMIT_DATA] = {INF, INF},
-	[LIMIT_STACK] = {8u << 20, INF},
-	[LIMIT_CORE] = {0, INF},
-	[LIMIT_RSS] = {INF, INF},
-	[LIMIT_NPROC] = {INF, INF},
-	[LIMIT_NOFILE] = {1024, FDTABLE_MAX},
-	[LIMIT_MEMLOCK] = {8u << 20, 8u << 20},
-	[LIMIT_AS] = {INF, INF},
-	[LIMIT_LOCKS] = {INF, INF},
-	[LIMIT_SIGPENDING] = {SIGQ_MAX, SIGQ_MAX},
-	[LIMIT_MSGQUEUE] = {819200, 819200},
-	[LIMIT_NICE] = {0, 0},
-	[LIMIT_RTPRIO] = {0, 0},
-	[LIMIT_RTTIME] = {INF, INF},
+        [LIMIT_CPU] = {INF, INF},
+        [LIMIT_FSIZE] = {INF, INF},
+        [LIMIT_DATA] = {INF, INF},
+        [LIMIT_STACK] = {8u << 20, INF},
+        [LIMIT_CORE] = {0, INF},
+        [LIMIT_RSS] = {INF, INF},
+        [LIMIT_NPROC] = {INF, INF},
+        [LIMIT_NOFILE] = {1024, FDTABLE_MAX},
+        [LIMIT_MEMLOCK] = {8u << 20, 8u << 20},
+        [LIMIT_AS] = {INF, INF},
+        [LIMIT_LOCKS] = {INF, INF},
+        [LIMIT_SIGPENDING] = {SIGQ_MAX, SIGQ_MAX},
+        [LIMIT_MSGQUEUE] = {819200, 819200},
+        [LIMIT_NICE] = {0, 0},
+        [LIMIT_RTPRIO] = {0, 0},
+        [LIMIT_RTTIME] = {INF, INF},
 };
 static struct lock g_limits_lock = LOCK_INIT;
 

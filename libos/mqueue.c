@@ -35,7 +35,7 @@
 #define PRIO_MAX 32768u
 #define DEFAULT_MSGS 10
 #define DEFAULT_SIZE 8192
-#define USER_MSGS 10       /* more needs euid 0 */
+#define USER_MSGS 10 /* more needs euid 0 */
 #define USER_SIZE 8192
 #define HARD_MSGS 65536
 #define HARD_SIZE 16777216
@@ -55,23 +55,23 @@ struct message {
 
 struct notify {
 	bool set;
-	struct ofd *by;       /* the descriptor that asked: its close ends it */
+	struct ofd *by; /* the descriptor that asked: its close ends it */
 	struct ksigevent ev;
-	struct ofd *netlink;  /* SIGEV_THREAD: a reference */
+	struct ofd *netlink; /* SIGEV_THREAD: a reference */
 	uint8_t cookie[SIGEV_THREAD_COOKIE];
 };
 
 struct mq {
-	struct lock lock;     /* what follows but name, refs, linked */
+	struct lock lock; /* what follows but name, refs, linked */
 	long maxmsg, msgsize, curmsgs;
 	struct message *full, *last, *free;
 	void *memory;
 	size_t memory_size;
-	uint32_t receivers;   /* waiting ones: then nobody is notified */
+	uint32_t receivers; /* waiting ones: then nobody is notified */
 	struct notify notify;
-	struct waitq wait;    /* of all descriptors' sleepers */
+	struct waitq wait; /* of all descriptors' sleepers */
 	/* under g_names_lock */
-	uint32_t refs;        /* descriptors, and the name */
+	uint32_t refs; /* descriptors, and the name */
 	bool linked;
 	uint32_t mode, uid, gid;
 	char name[NAME_LEN + 1];
@@ -140,7 +140,8 @@ static int queue_make_locked(const struct kmq_attr *attr, struct mq **out)
 	q->maxmsg = attr->maxmsg;
 	q->msgsize = attr->msgsize;
 	for (long i = attr->maxmsg - 1; i >= 0; i--) {
-		struct message *m = (struct message *)(void *)((char *)at + slot * (size_t)i);
+		struct message *m =
+		        (struct message *)(void *)((char *)at + slot * (size_t)i);
 
 		m->next = q->free;
 		q->free = m;
@@ -186,8 +187,8 @@ static int check_attr(const struct kmq_attr *attr)
 }
 
 /* The queue to open, referenced. */
-static int open_locked(const char *name, int flags, uint32_t mode, const struct kmq_attr *attr,
-                       struct mq **out)
+static int open_locked(const char *name, int flags, uint32_t mode,
+                       const struct kmq_attr *attr, struct mq **out)
 {
 	int i = find_locked(name), err;
 	struct mq *q;
@@ -423,11 +424,11 @@ static void mq_release(struct ofd *o)
 }
 
 static const struct ofd_ops g_mq_ops = {
-	.kind = OFD_MQ,
-	.poll = mq_poll,
-	.stat = mq_stat,
-	.release = mq_release,
-	.pollable = true,
+        .kind = OFD_MQ,
+        .poll = mq_poll,
+        .stat = mq_stat,
+        .release = mq_release,
+        .pollable = true,
 };
 
 /* All descriptors of @q hear of a change: their pollers wait on them. */
@@ -653,7 +654,8 @@ static void notify_remove(struct mq *q)
 }
 
 /* SIGEV_THREAD: signo is a netlink socket, value points to the cookie. */
-static long thread_event(const struct ksigevent *ev, struct ofd **netlink, uint8_t *cookie)
+static long thread_event(const struct ksigevent *ev, struct ofd **netlink,
+                         uint8_t *cookie)
 {
 	if (!netlink_post) {
 		unsupported("mq_notify: SIGEV_THREAD");

@@ -25,20 +25,23 @@ static _Atomic uint32_t g_dumpable = 1, g_keep_caps, g_death_signal, g_no_new_pr
 struct setting {
 	int set, get;
 	_Atomic uint32_t *value;
-	unsigned long max;  /* of the argument */
-	bool zero_args;     /* Linux insists that unused arguments are 0 */
-	bool by_pointer;    /* the reader gets it through a pointer */
-	bool only_on;       /* can only be set to 1 */
+	unsigned long max; /* of the argument */
+	bool zero_args;    /* Linux insists that unused arguments are 0 */
+	bool by_pointer;   /* the reader gets it through a pointer */
+	bool only_on;      /* can only be set to 1 */
 };
 
 static const struct setting g_settings[] = {
-	{PR_SET_DUMPABLE, PR_GET_DUMPABLE, &g_dumpable, 1, false, false, false},
-	{PR_SET_KEEPCAPS, PR_GET_KEEPCAPS, &g_keep_caps, 1, false, false, false},
-	{PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, &g_death_signal, ABI_NSIG, false, true, false},
-	{PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, &g_no_new_privs, 1, true, false, true},
-	{PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, &g_subreaper, ~0ul, false, true,
-	 false},
-	{PR_SET_THP_DISABLE, PR_GET_THP_DISABLE, &g_no_huge_pages, ~0ul, true, false, false},
+        {PR_SET_DUMPABLE, PR_GET_DUMPABLE, &g_dumpable, 1, false, false, false},
+        {PR_SET_KEEPCAPS, PR_GET_KEEPCAPS, &g_keep_caps, 1, false, false, false},
+        {PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, &g_death_signal, ABI_NSIG, false, true,
+         false},
+        {PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, &g_no_new_privs, 1, true, false,
+         true},
+        {PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, &g_subreaper, ~0ul, false,
+         true, false},
+        {PR_SET_THP_DISABLE, PR_GET_THP_DISABLE, &g_no_huge_pages, ~0ul, true, false,
+         false},
 };
 
 static long set_setting(const struct setting *s, unsigned long to, unsigned long rest)
@@ -54,7 +57,8 @@ static long get_setting(const struct setting *s, unsigned long arg, unsigned lon
 	uint32_t value = *s->value;
 
 	if (s->by_pointer)
-		return user_copy_out((void *)arg, &value, sizeof(value)) != 0 ? -EFAULT : 0;
+		return user_copy_out((void *)arg, &value, sizeof(value)) != 0 ? -EFAULT
+		                                                              : 0;
 	if (s->zero_args && (arg | rest) != 0)
 		return -EINVAL;
 	return value;
@@ -70,7 +74,8 @@ static long set_name(const char *user_name)
 	len = user_copy_str(name, user_name, sizeof(name) - 1);
 	if (len == -EFAULT)
 		return len;
-	if (len == -ENAMETOOLONG && user_copy_in(name, user_name, sizeof(name) - 1) != 0)
+	if (len == -ENAMETOOLONG &&
+	    user_copy_in(name, user_name, sizeof(name) - 1) != 0)
 		return -EFAULT;
 	name[sizeof(name) - 1] = 0;
 	memcpy(t->comm, name, sizeof(t->comm));
@@ -100,7 +105,8 @@ SYSCALL(prctl, long option_arg, unsigned long a, unsigned long b, unsigned long 
 	case PR_SET_NAME:
 		return set_name((const char *)a);
 	case PR_GET_NAME:
-		return user_copy_out((void *)a, t->comm, sizeof(t->comm)) != 0 ? -EFAULT : 0;
+		return user_copy_out((void *)a, t->comm, sizeof(t->comm)) != 0 ? -EFAULT
+		                                                               : 0;
 	case PR_SET_TIMERSLACK:
 		t->timerslack = (long)a <= 0 ? DEFAULT_SLACK_NS : a;
 		return 0;

@@ -121,7 +121,8 @@ SYSCALL(wait4, long pid, void *user_status, long options, void *user_rusage)
 	return (int32_t)pid == INT32_MIN ? -ESRCH : -ECHILD;
 }
 
-SYSCALL(waitid, long which, long id_arg, void *user_info, long options_arg, void *user_rusage)
+SYSCALL(waitid, long which, long id_arg, void *user_info, long options_arg,
+        void *user_rusage)
 {
 	uint32_t options = (uint32_t)options_arg;
 	int32_t id = (int32_t)id_arg;
@@ -207,7 +208,8 @@ SYSCALL(kcmp, long pid1, long pid2, long type, unsigned long idx1, unsigned long
 
 /* Move bytes between @local and the program's own vector @remote, one page's worth
  * at a time.  Returns bytes moved; stops at the first bad address. */
-static size_t vm_move(struct uio *local, const struct iovec *remote, unsigned n, bool read)
+static size_t vm_move(struct uio *local, const struct iovec *remote, unsigned n,
+                      bool read)
 {
 	uint8_t page[1024];
 	size_t total = 0;
@@ -217,7 +219,8 @@ static size_t vm_move(struct uio *local, const struct iovec *remote, unsigned n,
 		size_t left = remote[i].iov_len;
 
 		while (left > 0 && uio_left(local) > 0) {
-			size_t in_block = sizeof(page) - ((uintptr_t)at & (sizeof(page) - 1));
+			size_t in_block =
+			        sizeof(page) - ((uintptr_t)at & (sizeof(page) - 1));
 			size_t len = left < in_block ? left : in_block;
 			size_t moved;
 
@@ -258,7 +261,8 @@ static long vm_call(long pid, const struct iovec *user_local, long n_local,
 		return err;
 	if (uio_left(&local) == 0 || n_remote == 0)
 		return 0;
-	if (user_copy_in(remote, user_remote, (size_t)n_remote * sizeof(remote[0])) != 0)
+	if (user_copy_in(remote, user_remote, (size_t)n_remote * sizeof(remote[0])) !=
+	    0)
 		return -EFAULT;
 	for (long i = 0; i < n_remote; i++) {
 		if (remote[i].iov_len > SSIZE_MAX - total)
@@ -279,8 +283,8 @@ SYSCALL(process_vm_readv, long pid, const void *local, long n_local, const void 
 	return flags ? -EINVAL : vm_call(pid, local, n_local, remote, n_remote, true);
 }
 
-SYSCALL(process_vm_writev, long pid, const void *local, long n_local, const void *remote,
-        long n_remote, unsigned long flags)
+SYSCALL(process_vm_writev, long pid, const void *local, long n_local,
+        const void *remote, long n_remote, unsigned long flags)
 {
 	return flags ? -EINVAL : vm_call(pid, local, n_local, remote, n_remote, false);
 }

@@ -28,12 +28,12 @@
 #define SIGEV_THREAD_ID_ 4
 
 struct ptimer {
-	struct ctimer t;     /* first */
+	struct ctimer t; /* first */
 	struct sigq q;
-	struct lock lock;    /* what follows; below the signal lock in order */
-	bool used;           /* under g_lock */
-	bool silent;         /* SIGEV_NONE */
-	uint32_t to_tid;     /* SIGEV_THREAD_ID; 0: the process */
+	struct lock lock; /* what follows; below the signal lock in order */
+	bool used;        /* under g_lock */
+	bool silent;      /* SIGEV_NONE */
+	uint32_t to_tid;  /* SIGEV_THREAD_ID; 0: the process */
 	uint64_t interval;
 	uint64_t next;       /* when it was or is due, while set */
 	uint32_t generation; /* of settings: a signal of an old one sets nothing */
@@ -105,7 +105,8 @@ static void fire(struct ctimer *c)
 		uint64_t now = ctimer_now(c);
 
 		(void)forward_locked(p, now);
-		(void)ctimer_set(c, p->next < now + QUIET_MIN ? now + QUIET_MIN : p->next);
+		(void)ctimer_set(c,
+		                 p->next < now + QUIET_MIN ? now + QUIET_MIN : p->next);
 	}
 	lock_drop(&p->lock);
 }
@@ -262,8 +263,10 @@ static void look(struct ptimer *p, uint64_t *interval, uint64_t *left)
 static int put(void *user_out, uint64_t interval, uint64_t left)
 {
 	const int64_t out[4] = {
-		(int64_t)(interval / NS_PER_S), (int64_t)(interval % NS_PER_S),
-		(int64_t)(left / NS_PER_S), (int64_t)(left % NS_PER_S),
+	        (int64_t)(interval / NS_PER_S),
+	        (int64_t)(interval % NS_PER_S),
+	        (int64_t)(left / NS_PER_S),
+	        (int64_t)(left % NS_PER_S),
 	};
 
 	return user_copy_out(user_out, out, sizeof(out)) != 0 ? -EFAULT : 0;
@@ -303,7 +306,8 @@ SYSCALL(timer_settime, long id, long flags, const void *user_new, void *user_old
 	p->overrun = 0;
 	p->next = 0;
 	if (value) {
-		p->next = (int)flags & TIMER_ABSTIME ? value : ctimer_now(&p->t) + value;
+		p->next =
+		        (int)flags & TIMER_ABSTIME ? value : ctimer_now(&p->t) + value;
 		err = ctimer_set(&p->t, p->next);
 	}
 	lock_drop(&p->lock);

@@ -7,12 +7,12 @@
  */
 #include "libos/sched.h"
 
+#include "libos/abi.h"
 #include "libos/identity.h"
 #include "libos/limits.h"
 #include "libos/lock.h"
 #include "libos/process.h"
 #include "libos/syscall.h"
-#include "libos/abi.h"
 #include "libos/user.h"
 
 #include <errno.h>
@@ -294,7 +294,8 @@ SYSCALL(sched_setaffinity, long pid, unsigned long len, const void *user_mask)
 	uint64_t mask = 0;
 	long err = -ESRCH;
 
-	if (user_copy_in(&mask, user_mask, len < sizeof(mask) ? len : sizeof(mask)) != 0)
+	if (user_copy_in(&mask, user_mask, len < sizeof(mask) ? len : sizeof(mask)) !=
+	    0)
 		return -EFAULT;
 	if ((int32_t)pid < 0)
 		return -ESRCH;
@@ -329,7 +330,7 @@ SYSCALL(sched_getaffinity, long pid, unsigned long len_arg, void *user_mask)
 	if (!t)
 		return -ESRCH;
 	return user_copy_out(user_mask, &mask, sizeof(mask)) != 0 ? -EFAULT
-	                                                           : (long)sizeof(mask);
+	                                                          : (long)sizeof(mask);
 }
 
 SYSCALL(getcpu, void *user_cpu, void *user_node)
@@ -347,8 +348,8 @@ SYSCALL(getcpu, void *user_cpu, void *user_node)
 
 /* Call @fn for each thread that @which, @who name (PRIO_*), until it fails.
  * -ESRCH: none. */
-static long for_each_of(int which, uint32_t who, long (*fn)(struct thread *t, long *arg),
-                        long *arg)
+static long for_each_of(int which, uint32_t who,
+                        long (*fn)(struct thread *t, long *arg), long *arg)
 {
 	struct thread *t;
 	long err = -ESRCH;

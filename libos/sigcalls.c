@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <signal.h>
 
-#define SA_KNOWN                                                                         \
-	(ABI_SA_NOCLDSTOP | ABI_SA_NOCLDWAIT | ABI_SA_SIGINFO | ABI_SA_EXPOSE_TAGBITS |  \
-	 ABI_SA_RESTORER | ABI_SA_ONSTACK | ABI_SA_RESTART | ABI_SA_NODEFER |             \
-	 ABI_SA_RESETHAND)
+#define SA_KNOWN                                                                       \
+	(ABI_SA_NOCLDSTOP | ABI_SA_NOCLDWAIT | ABI_SA_SIGINFO |                        \
+	 ABI_SA_EXPOSE_TAGBITS | ABI_SA_RESTORER | ABI_SA_ONSTACK | ABI_SA_RESTART |   \
+	 ABI_SA_NODEFER | ABI_SA_RESETHAND)
 
 SYSCALL(rt_sigaction, long sig_arg, const void *user_act, void *user_old, size_t size)
 {
@@ -30,7 +30,8 @@ SYSCALL(rt_sigaction, long sig_arg, const void *user_act, void *user_old, size_t
 		act.flags &= SA_KNOWN;
 		act.mask &= ~SIGSET_UNMASKABLE;
 	}
-	if (sig < 1 || sig > ABI_NSIG || (user_act && (sig == SIGKILL || sig == SIGSTOP)))
+	if (sig < 1 || sig > ABI_NSIG ||
+	    (user_act && (sig == SIGKILL || sig == SIGSTOP)))
 		return -EINVAL;
 	sig_set_action(sig, user_act ? &act : NULL, &old);
 	if (user_old && user_copy_out(user_old, &old, sizeof(old)) != 0)
@@ -130,8 +131,8 @@ static long timed_wait(uint64_t set, struct siginfo_x86 *info, uint64_t deadline
 	return result;
 }
 
-SYSCALL(rt_sigtimedwait, const void *user_set, void *user_info, const void *user_timeout,
-        size_t size)
+SYSCALL(rt_sigtimedwait, const void *user_set, void *user_info,
+        const void *user_timeout, size_t size)
 {
 	struct siginfo_x86 info;
 	uint64_t set, deadline;
@@ -195,7 +196,8 @@ SYSCALL(kill, long pid_arg, long sig_arg)
 static long send_to_thread(int32_t tid, int sig, const struct siginfo_x86 *info)
 {
 	if (!valid_or_zero(sig))
-		return signal_send_tid((uint32_t)tid, 0, NULL) == -ESRCH ? -ESRCH : -EINVAL;
+		return signal_send_tid((uint32_t)tid, 0, NULL) == -ESRCH ? -ESRCH
+		                                                         : -EINVAL;
 	return signal_send_tid((uint32_t)tid, sig, info);
 }
 
@@ -241,7 +243,8 @@ SYSCALL(rt_sigqueueinfo, long pid_arg, long sig_arg, const void *user_info)
 	return sig ? signal_send_process(sig, &info) : 0;
 }
 
-SYSCALL(rt_tgsigqueueinfo, long tgid_arg, long tid_arg, long sig_arg, const void *user_info)
+SYSCALL(rt_tgsigqueueinfo, long tgid_arg, long tid_arg, long sig_arg,
+        const void *user_info)
 {
 	int32_t tgid = (int32_t)tgid_arg, tid = (int32_t)tid_arg;
 	struct siginfo_x86 info;

@@ -131,7 +131,8 @@ static void fp_make_fresh(void *fp)
 		uint64_t in_use;
 
 		memcpy(&in_use, image + FP_LEGACY_SIZE, sizeof(in_use));
-		in_use &= ~UINT64_C(0xe7); /* x87 SSE AVX AVX-512: initial; PKRU stays */
+		in_use &=
+		        ~UINT64_C(0xe7); /* x87 SSE AVX AVX-512: initial; PKRU stays */
 		memcpy(image + FP_LEGACY_SIZE, &in_use, sizeof(in_use));
 	}
 }
@@ -165,9 +166,10 @@ static int fp_fetch(uint8_t *to, size_t size, const void *user_fp)
 /* ---- the end ---- */
 
 static const char *const g_names[32] = {
-	[SIGQUIT] = "SIGQUIT", [SIGILL] = "SIGILL", [SIGTRAP] = "SIGTRAP", [SIGABRT] = "SIGABRT",
-	[SIGBUS] = "SIGBUS", [SIGFPE] = "SIGFPE", [SIGSEGV] = "SIGSEGV",
-	[SIGSYS] = "SIGSYS", [SIGXCPU] = "SIGXCPU", [SIGXFSZ] = "SIGXFSZ",
+        [SIGQUIT] = "SIGQUIT", [SIGILL] = "SIGILL", [SIGTRAP] = "SIGTRAP",
+        [SIGABRT] = "SIGABRT", [SIGBUS] = "SIGBUS", [SIGFPE] = "SIGFPE",
+        [SIGSEGV] = "SIGSEGV", [SIGSYS] = "SIGSYS", [SIGXCPU] = "SIGXCPU",
+        [SIGXFSZ] = "SIGXFSZ",
 };
 
 static size_t put_text(char *to, size_t at, const char *text)
@@ -190,7 +192,8 @@ static size_t put_hex(char *to, size_t at, uint64_t value)
 }
 
 /* One line about an end that Linux would dump core for. */
-static void tell_end(int sig, const struct siginfo_x86 *info, const struct ucontext_x86 *uc)
+static void tell_end(int sig, const struct siginfo_x86 *info,
+                     const struct ucontext_x86 *uc)
 {
 	char line[128];
 	size_t at = put_text(line, 0, "strait: the program was ended by ");
@@ -208,11 +211,20 @@ static void tell_end(int sig, const struct siginfo_x86 *info, const struct ucont
 	plat_log(line, at);
 }
 
-void sig_end_guest(int sig, const struct siginfo_x86 *info, const struct ucontext_x86 *uc)
+void sig_end_guest(int sig, const struct siginfo_x86 *info,
+                   const struct ucontext_x86 *uc)
 {
 	switch (sig) {
-	case SIGQUIT: case SIGILL: case SIGTRAP: case SIGABRT: case SIGBUS: case SIGFPE:
-	case SIGSEGV: case SIGSYS: case SIGXCPU: case SIGXFSZ:
+	case SIGQUIT:
+	case SIGILL:
+	case SIGTRAP:
+	case SIGABRT:
+	case SIGBUS:
+	case SIGFPE:
+	case SIGSEGV:
+	case SIGSYS:
+	case SIGXCPU:
+	case SIGXFSZ:
 		tell_end(sig, info, uc);
 		break;
 	default:
@@ -223,8 +235,8 @@ void sig_end_guest(int sig, const struct siginfo_x86 *info, const struct ucontex
 
 /* ---- frames ---- */
 
-static uint64_t frame_top(struct thread *t, const struct ucontext_x86 *uc, uint64_t flags,
-                          bool *on_alt)
+static uint64_t frame_top(struct thread *t, const struct ucontext_x86 *uc,
+                          uint64_t flags, bool *on_alt)
 {
 	const struct kstack *alt = &t->sig->alt;
 	uint64_t sp = uc->regs.rsp - RED_ZONE;
@@ -435,7 +447,7 @@ SYSCALL(rt_sigreturn, void)
 	uc.regs.ss = USER_SS;
 	uc.regs.rflags = (uc.regs.rflags & RFLAGS_USER) | RFLAGS_ALWAYS;
 	alt = (struct kstack){
-		.sp = uc.stack.sp, .flags = uc.stack.flags, .size = uc.stack.size};
+	        .sp = uc.stack.sp, .flags = uc.stack.flags, .size = uc.stack.size};
 	(void)alt_set(&t->sig->alt, &alt, at); /* as Linux: a bad one is not told */
 	signal_set_mask(uc.sigmask);
 	do {

@@ -32,8 +32,9 @@
  * process group for all but SIGSTOP. */
 #define DEFAULT_STOP (BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU))
 /* Caused by the program's own instructions: taken before others. */
-#define SYNCHRONOUS \
-	(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGFPE) | BIT(SIGSYS))
+#define SYNCHRONOUS                                                                    \
+	(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGFPE) |       \
+	 BIT(SIGSYS))
 
 struct lock g_sig_lock = LOCK_INIT;
 struct sigqueue g_sig_process;
@@ -286,7 +287,8 @@ static int fill_locked(struct sigqueue *to, int sig, const struct siginfo_x86 *i
 	if (forced || g_pool_used < limit)
 		q = pool_take_locked();
 	if (!q)
-		return sig >= ABI_SIGRTMIN && info && info->code != SI_USER ? -EAGAIN : 0;
+		return sig >= ABI_SIGRTMIN && info && info->code != SI_USER ? -EAGAIN
+		                                                            : 0;
 	q->signo = sig;
 	memset(q->info, 0, sizeof(q->info));
 	if (info) {
@@ -294,7 +296,8 @@ static int fill_locked(struct sigqueue *to, int sig, const struct siginfo_x86 *i
 	} else {
 		int32_t code = SI_KERNEL;
 
-		memcpy(q->info + offsetof(struct siginfo_x86, code), &code, sizeof(code));
+		memcpy(q->info + offsetof(struct siginfo_x86, code), &code,
+		       sizeof(code));
 	}
 	memcpy(q->info, &sig, sizeof(sig));
 	append_locked(to, q);
@@ -452,7 +455,8 @@ void sig_drain_outside(void)
 		return;
 	set = atomic_exchange(&g_outside, 0);
 	for (; set; set &= set - 1)
-		(void)signal_send_process(__builtin_ctzll(set) + 1, NULL); /* standard ones */
+		(void)signal_send_process(__builtin_ctzll(set) + 1,
+		                          NULL); /* standard ones */
 }
 
 /* ---- looking ---- */

@@ -23,7 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SIGQ_MAX 4096   /* queued signals of the guest; RLIMIT_SIGPENDING is at most this */
+#define SIGQ_MAX                                                                       \
+	4096 /* queued signals of the guest; RLIMIT_SIGPENDING is at most this */
 #define SIGINFO_KEPT 48 /* bytes of a siginfo that mean anything */
 
 /* ---- sending ---- */
@@ -39,8 +40,8 @@ void signal_send_self(int sig);
 /* A queued signal.  Timers own theirs: it is queued at most once, and further
  * expirations are counted by the timer. */
 struct sigq {
-	struct sigq *next;   /* while queued: the queue's */
-	bool queued;         /* under the signal lock */
+	struct sigq *next; /* while queued: the queue's */
+	bool queued;       /* under the signal lock */
 	bool pooled;
 	/* A thread takes it: called under the signal lock, to fill si_overrun. */
 	void (*on_take)(struct sigq *q, struct siginfo_x86 *out);
@@ -60,7 +61,7 @@ void signal_withdraw(struct sigq *q);
 /* Put the program's set at @user_set in place for one wait; NULL: nothing to do.
  * -EINVAL unless @size is 8, -EFAULT.  After success call the next one once. */
 int sigmask_swap_for_wait(const void *user_set, size_t size)
-	__attribute__((warn_unused_result));
+        __attribute__((warn_unused_result));
 /* @result: what the call is about to return.  After -EINTR or -ERESTARTSYS the
  * old mask comes back at the edge, below the handlers' frames; otherwise now.
  * Returns @result. */

@@ -24,8 +24,8 @@
 #define SIGNALFD_MAX 1024
 
 struct signalfd {
-	struct ofd ofd;        /* first */
-	_Atomic uint64_t mask; /* what it takes */
+	struct ofd ofd;                 /* first */
+	_Atomic uint64_t mask;          /* what it takes */
 	struct signalfd *link, **plink; /* all of them; under g_all_lock */
 };
 
@@ -159,12 +159,12 @@ static void signalfd_release(struct ofd *o)
 }
 
 static const struct ofd_ops g_signalfd_ops = {
-	.kind = OFD_SIGNALFD,
-	.read = signalfd_read,
-	.poll = signalfd_poll,
-	.stat = signalfd_stat,
-	.release = signalfd_release,
-	.pollable = true,
+        .kind = OFD_SIGNALFD,
+        .read = signalfd_read,
+        .poll = signalfd_poll,
+        .stat = signalfd_stat,
+        .release = signalfd_release,
+        .pollable = true,
 };
 
 static long make(uint64_t mask, int flags)

@@ -29,10 +29,10 @@ struct sigqueue {
 /* In thread.priv. */
 struct sigpending {
 	struct sigqueue queue;
-	_Atomic uint64_t waiting;  /* what rt_sigtimedwait waits for: not blocked now */
-	uint64_t saved_mask;       /* if has_saved: comes back at the edge */
+	_Atomic uint64_t waiting; /* what rt_sigtimedwait waits for: not blocked now */
+	uint64_t saved_mask;      /* if has_saved: comes back at the edge */
 	bool has_saved;
-	struct kstack alt;         /* flags: 0, ABI_SS_DISABLE, with ABI_SS_AUTODISARM */
+	struct kstack alt; /* flags: 0, ABI_SS_DISABLE, with ABI_SS_AUTODISARM */
 };
 
 extern struct lock g_sig_lock;

@@ -19,7 +19,8 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 struct knew_utsname {
-	char sysname[65], nodename[65], release[65], version[65], machine[65], domainname[65];
+	char sysname[65], nodename[65], release[65], version[65], machine[65],
+	        domainname[65];
 };
 
 static struct lock g_names_lock = LOCK_INIT;
@@ -39,10 +40,10 @@ static void copy_name(char *to, const char *from)
 SYSCALL(uname, void *user_out)
 {
 	struct knew_utsname u = {
-		.sysname = "Linux",
-		.release = "6.1.0-strait",
-		.version = "#1 SMP Strait",
-		.machine = "x86_64",
+	        .sysname = "Linux",
+	        .release = "6.1.0-strait",
+	        .version = "#1 SMP Strait",
+	        .machine = "x86_64",
 	};
 
 	lock_take(&g_names_lock);
@@ -97,8 +98,17 @@ SYSCALL(sysinfo, void *user_out)
 /* ---- the log of a kernel that says nothing ---- */
 
 enum {
-	LOG_CLOSE, LOG_OPEN, LOG_READ, LOG_READ_ALL, LOG_READ_CLEAR, LOG_CLEAR,
-	LOG_CONSOLE_OFF, LOG_CONSOLE_ON, LOG_CONSOLE_LEVEL, LOG_SIZE_UNREAD, LOG_SIZE_BUFFER,
+	LOG_CLOSE,
+	LOG_OPEN,
+	LOG_READ,
+	LOG_READ_ALL,
+	LOG_READ_CLEAR,
+	LOG_CLEAR,
+	LOG_CONSOLE_OFF,
+	LOG_CONSOLE_ON,
+	LOG_CONSOLE_LEVEL,
+	LOG_SIZE_UNREAD,
+	LOG_SIZE_BUFFER,
 };
 #define LOG_SIZE 4096
 
@@ -139,8 +149,7 @@ static int64_t max_rss_kib(void)
 	static _Atomic uint64_t most;
 	uint64_t now = plat_memory_used(), seen = most;
 
-	while (now > seen && !__atomic_compare_exchange_n(&most, &seen, now, false,
-	                                                  __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	while (now > seen && !atomic_compare_exchange_weak(&most, &seen, now))
 		;
 	return (int64_t)((now > seen ? now : seen) / 1024);
 }

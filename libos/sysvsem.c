@@ -150,7 +150,9 @@ static int open_locked(int32_t key, uint32_t n_sems, int flags)
 			return -EEXIST;
 		if (n_sems > s->n_sems)
 			return -EINVAL;
-		if (!may(s, ((uint32_t)flags >> 6 | (uint32_t)flags >> 3 | (uint32_t)flags) & 6))
+		if (!may(s, ((uint32_t)flags >> 6 | (uint32_t)flags >> 3 |
+		             (uint32_t)flags) &
+		                    6))
 			return -EACCES;
 		return id_of(s);
 	}
@@ -273,7 +275,8 @@ static long do_ops(int id, const struct sembuf *ops, unsigned n, uint64_t deadli
 	}
 }
 
-SYSCALL(semtimedop, long id, const void *user_ops, unsigned long n, const void *user_timeout)
+SYSCALL(semtimedop, long id, const void *user_ops, unsigned long n,
+        const void *user_timeout)
 {
 	struct wait_entry e = {.events = ~0u, .fn = wait_unpark, .thread = self()};
 	struct sembuf ops[OPS_MAX];
@@ -431,8 +434,8 @@ static long of_one_locked(struct set *s, int cmd, uint32_t num, long arg)
 static long info_locked(int cmd, void *user_info)
 {
 	int32_t info[10] = {
-		SEMS_MAX, SETS_MAX, SEMS_MAX, SEMS_MAX, SEMS_PER_SET,
-		OPS_MAX, OPS_MAX, 20, VALUE_MAX, VALUE_MAX,
+	        SEMS_MAX, SETS_MAX, SEMS_MAX, SEMS_MAX,  SEMS_PER_SET,
+	        OPS_MAX,  OPS_MAX,  20,       VALUE_MAX, VALUE_MAX,
 	};
 	long highest = 0;
 
@@ -469,7 +472,8 @@ static long control_locked(struct set *s, int cmd, long num, long arg)
 
 static bool known(int cmd)
 {
-	return (cmd >= IPC_RMID && cmd <= IPC_INFO) || (cmd >= GETPID && cmd <= SEM_STAT_ANY_);
+	return (cmd >= IPC_RMID && cmd <= IPC_INFO) ||
+	       (cmd >= GETPID && cmd <= SEM_STAT_ANY_);
 }
 
 SYSCALL(semctl, long id_arg, long num, long cmd_arg, long arg)

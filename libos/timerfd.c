@@ -22,13 +22,13 @@
 #define CANCEL_ON_SET 2 /* TFD_TIMER_CANCEL_ON_SET */
 
 struct timerfd {
-	struct ofd ofd;       /* first */
+	struct ofd ofd; /* first */
 	struct ctimer t;
-	struct lock lock;     /* what follows */
-	uint64_t ticks;       /* expirations not read yet */
+	struct lock lock; /* what follows */
+	uint64_t ticks;   /* expirations not read yet */
 	uint64_t interval;
-	uint64_t next;        /* when it is due next; 0: not set */
-	bool tells_changes;   /* absolute CLOCK_REALTIME with TFD_TIMER_CANCEL_ON_SET */
+	uint64_t next;      /* when it is due next; 0: not set */
+	bool tells_changes; /* absolute CLOCK_REALTIME with TFD_TIMER_CANCEL_ON_SET */
 	bool clock_changed;
 	struct timerfd *link, **plink; /* all of them; under g_all_lock */
 };
@@ -125,7 +125,7 @@ static long timerfd_read(struct ofd *o, struct uio *u, const uint64_t *pos)
 			return r;
 	}
 	return uio_out(u, &ticks, sizeof(ticks)) == sizeof(ticks) ? (long)sizeof(ticks)
-	                                                           : -EFAULT;
+	                                                          : -EFAULT;
 }
 
 static uint32_t timerfd_poll(struct ofd *o)
@@ -160,12 +160,12 @@ static void timerfd_release(struct ofd *o)
 }
 
 static const struct ofd_ops g_timerfd_ops = {
-	.kind = OFD_TIMERFD,
-	.read = timerfd_read,
-	.poll = timerfd_poll,
-	.stat = timerfd_stat,
-	.release = timerfd_release,
-	.pollable = true,
+        .kind = OFD_TIMERFD,
+        .read = timerfd_read,
+        .poll = timerfd_poll,
+        .stat = timerfd_stat,
+        .release = timerfd_release,
+        .pollable = true,
 };
 
 SYSCALL(timerfd_create, long clock_id, long flags_arg)
@@ -286,8 +286,8 @@ SYSCALL(timerfd_settime, long fd, long flags_arg, const void *user_new, void *us
 
 	if (user_copy_in(to, user_new, sizeof(to)) != 0)
 		return -EFAULT;
-	if ((flags & ~(TFD_TIMER_ABSTIME | CANCEL_ON_SET)) || !to_ns(&to[0], &interval) ||
-	    !to_ns(&to[2], &value))
+	if ((flags & ~(TFD_TIMER_ABSTIME | CANCEL_ON_SET)) ||
+	    !to_ns(&to[0], &interval) || !to_ns(&to[2], &value))
 		return -EINVAL;
 	err = get(fd, &f);
 	if (err != 0)

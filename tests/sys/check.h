@@ -31,53 +31,55 @@ static inline void check_note(const char *text)
 	(void)!write(2, text, strlen(text));
 }
 
-#define CHECK(cond)                                                                      \
-	do {                                                                             \
-		int e_ = errno;                                                          \
-		if (!(cond)) {                                                           \
-			char t_[512];                                                    \
-			snprintf(t_, sizeof(t_), "%s:%d: %s (errno %d)\n", __FILE__,     \
-			         __LINE__, #cond, errno);                                \
-			check_note(t_);                                                  \
-			g_case_failed = 1;                                               \
-		}                                                                        \
-		errno = e_;                                                              \
+#define CHECK(cond)                                                                    \
+	do {                                                                           \
+		int e_ = errno;                                                        \
+		if (!(cond)) {                                                         \
+			char t_[512];                                                  \
+			snprintf(t_, sizeof(t_), "%s:%d: %s (errno %d)\n", __FILE__,   \
+			         __LINE__, #cond, errno);                              \
+			check_note(t_);                                                \
+			g_case_failed = 1;                                             \
+		}                                                                      \
+		errno = e_;                                                            \
 	} while (0)
 
-#define CHECK_EQ(a, b)                                                                   \
-	do {                                                                             \
-		long long a_ = (long long)(a), b_ = (long long)(b);                      \
-		if (a_ != b_) {                                                          \
-			char t_[512];                                                    \
-			snprintf(t_, sizeof(t_), "%s:%d: %s is %lld, not %lld (errno %d)\n", \
-			         __FILE__, __LINE__, #a, a_, b_, errno);                 \
-			check_note(t_);                                                  \
-			g_case_failed = 1;                                               \
-		}                                                                        \
+#define CHECK_EQ(a, b)                                                                 \
+	do {                                                                           \
+		long long a_ = (long long)(a), b_ = (long long)(b);                    \
+		if (a_ != b_) {                                                        \
+			char t_[512];                                                  \
+			snprintf(t_, sizeof(t_),                                       \
+			         "%s:%d: %s is %lld, not %lld (errno %d)\n", __FILE__, \
+			         __LINE__, #a, a_, b_, errno);                         \
+			check_note(t_);                                                \
+			g_case_failed = 1;                                             \
+		}                                                                      \
 	} while (0)
 
 /* @expr gives -1 with errno @e. */
-#define CHECK_ERR(expr, e)                                                               \
-	do {                                                                             \
-		errno = 0;                                                               \
-		long r_ = (long)(expr);                                                  \
-		if (r_ != -1 || errno != (e)) {                                          \
-			char t_[512];                                                    \
-			snprintf(t_, sizeof(t_), "%s:%d: %s gives %ld, errno %d, not %s\n", \
-			         __FILE__, __LINE__, #expr, r_, errno, #e);              \
-			check_note(t_);                                                  \
-			g_case_failed = 1;                                               \
-		}                                                                        \
+#define CHECK_ERR(expr, e)                                                             \
+	do {                                                                           \
+		errno = 0;                                                             \
+		long r_ = (long)(expr);                                                \
+		if (r_ != -1 || errno != (e)) {                                        \
+			char t_[512];                                                  \
+			snprintf(t_, sizeof(t_),                                       \
+			         "%s:%d: %s gives %ld, errno %d, not %s\n", __FILE__,  \
+			         __LINE__, #expr, r_, errno, #e);                      \
+			check_note(t_);                                                \
+			g_case_failed = 1;                                             \
+		}                                                                      \
 	} while (0)
 
-#define CASE(name)                                                                       \
-	do {                                                                             \
-		g_case_failed = 0;                                                       \
-		g_case_name = #name;                                                     \
-		name();                                                                  \
-		printf("%s %s\n", g_case_failed ? "not ok" : "ok", #name);               \
-		fflush(stdout);                                                          \
-		g_failed |= g_case_failed;                                               \
+#define CASE(name)                                                                     \
+	do {                                                                           \
+		g_case_failed = 0;                                                     \
+		g_case_name = #name;                                                   \
+		name();                                                                \
+		printf("%s %s\n", g_case_failed ? "not ok" : "ok", #name);             \
+		fflush(stdout);                                                        \
+		g_failed |= g_case_failed;                                             \
 	} while (0)
 
 static void *watchdog_thread(void *arg)

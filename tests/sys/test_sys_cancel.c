@@ -287,8 +287,8 @@ static void many_threads_are_cancelled(void)
 	CHECK_EQ(pipe(g_pipe), 0);
 	for (int round = 0; round < 8; round++) {
 		for (int i = 0; i < 16; i++)
-			CHECK_EQ(pthread_create(&t[i], NULL, i % 2 ? in_read : in_nanosleep,
-			                        NULL),
+			CHECK_EQ(pthread_create(&t[i], NULL,
+			                        i % 2 ? in_read : in_nanosleep, NULL),
 			         0);
 		for (int i = 0; i < 16; i++)
 			CHECK_EQ(pthread_cancel(t[i]), 0);

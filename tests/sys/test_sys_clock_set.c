@@ -29,7 +29,8 @@ static void the_realtime_clock_can_be_set_and_the_monotonic_one_not(void)
 	clock_gettime(CLOCK_REALTIME, &before);
 	step(1000);
 	clock_gettime(CLOCK_REALTIME, &after);
-	CHECK(after.tv_sec - before.tv_sec >= 1000 && after.tv_sec - before.tv_sec < 1010);
+	CHECK(after.tv_sec - before.tv_sec >= 1000 &&
+	      after.tv_sec - before.tv_sec < 1010);
 	CHECK(now_ns() - mono < 5000000000u);
 	CHECK_ERR(clock_settime(CLOCK_MONOTONIC, &zero), EINVAL);
 	step(-1000);

@@ -79,7 +79,8 @@ static void setreuid_keeps_the_saved_rule(void)
 	uids_are(1000, 0, 0);
 	CHECK_EQ(sys3(SYS_setreuid, 2000, -1, 0), 0);
 	uids_are(2000, 0, 0);
-	CHECK_EQ(sys3(SYS_setreuid, -1, 2000, 0), 0); /* equal to the real one: saved stays */
+	CHECK_EQ(sys3(SYS_setreuid, -1, 2000, 0),
+	         0); /* equal to the real one: saved stays */
 	uids_are(2000, 2000, 0);
 	CHECK_ERR(sys3(SYS_setreuid, 3000, -1, 0), EPERM);
 	CHECK_ERR(sys3(SYS_setreuid, -1, 3000, 0), EPERM);
@@ -212,16 +213,16 @@ static void libcs_setuid_changes_all_threads(void)
 	CHECK_ERR(setuid(0), EPERM);
 }
 
-#define THREAD_CASE(name)                                                                \
-	do {                                                                             \
-		pthread_t t_;                                                            \
-		g_case_failed = 0;                                                       \
-		g_case_name = #name;                                                     \
-		g_case = name;                                                           \
-		CHECK_EQ(pthread_create(&t_, NULL, in_thread, NULL), 0);                 \
-		pthread_join(t_, NULL);                                                  \
-		printf("%s %s\n", g_case_failed ? "not ok" : "ok", #name);               \
-		g_failed |= g_case_failed;                                               \
+#define THREAD_CASE(name)                                                              \
+	do {                                                                           \
+		pthread_t t_;                                                          \
+		g_case_failed = 0;                                                     \
+		g_case_name = #name;                                                   \
+		g_case = name;                                                         \
+		CHECK_EQ(pthread_create(&t_, NULL, in_thread, NULL), 0);               \
+		pthread_join(t_, NULL);                                                \
+		printf("%s %s\n", g_case_failed ? "not ok" : "ok", #name);             \
+		g_failed |= g_case_failed;                                             \
 	} while (0)
 
 int main(void)

@@ -62,12 +62,13 @@ static void other_registers_stay(void)
 {
 	unsigned long rbx, r12, rdi, rsp_before, rsp_after;
 
-	__asm__ volatile("movq %%rsp, %3\n\tmovq $11, %%rbx\n\tmovq $12, %%r12\n\t"
-	                 "movq $13, %%rdi\n\tmovl $39, %%eax\n\tsyscall\n\t"
-	                 "movq %%rbx, %0\n\tmovq %%r12, %1\n\tmovq %%rdi, %2\n\tmovq %%rsp, %4"
-	                 : "=m"(rbx), "=m"(r12), "=m"(rdi), "=m"(rsp_before), "=m"(rsp_after)
-	                 :
-	                 : "rax", "rbx", "rcx", "r11", "r12", "rdi", "memory");
+	__asm__ volatile(
+	        "movq %%rsp, %3\n\tmovq $11, %%rbx\n\tmovq $12, %%r12\n\t"
+	        "movq $13, %%rdi\n\tmovl $39, %%eax\n\tsyscall\n\t"
+	        "movq %%rbx, %0\n\tmovq %%r12, %1\n\tmovq %%rdi, %2\n\tmovq %%rsp, %4"
+	        : "=m"(rbx), "=m"(r12), "=m"(rdi), "=m"(rsp_before), "=m"(rsp_after)
+	        :
+	        : "rax", "rbx", "rcx", "r11", "r12", "rdi", "memory");
 	CHECK_EQ(rbx, 11);
 	CHECK_EQ(r12, 12);
 	CHECK_EQ(rdi, 13);
@@ -78,10 +79,11 @@ static void vector_registers_stay(void)
 {
 	uint64_t in[2] = {0x0123456789abcdef, 0xfedcba9876543210}, out[2] = {0, 0};
 
-	__asm__ volatile("movdqu %1, %%xmm7\n\tmovl $39, %%eax\n\tsyscall\n\tmovdqu %%xmm7, %0"
-	                 : "=m"(out)
-	                 : "m"(in)
-	                 : "rax", "rcx", "r11", "xmm7", "memory");
+	__asm__ volatile(
+	        "movdqu %1, %%xmm7\n\tmovl $39, %%eax\n\tsyscall\n\tmovdqu %%xmm7, %0"
+	        : "=m"(out)
+	        : "m"(in)
+	        : "rax", "rcx", "r11", "xmm7", "memory");
 	CHECK_EQ(out[0], in[0]);
 	CHECK_EQ(out[1], in[1]);
 }

@@ -128,7 +128,8 @@ static void sigaction_refuses_kill_stop_and_bad_numbers(void)
 
 static void sigaction_tells_what_was_set(void)
 {
-	struct sigaction sa = {.sa_handler = count, .sa_flags = SA_RESTART | SA_NODEFER};
+	struct sigaction sa = {.sa_handler = count,
+	                       .sa_flags = SA_RESTART | SA_NODEFER};
 	struct sigaction old;
 
 	sigemptyset(&sa.sa_mask);
@@ -256,7 +257,8 @@ static void realtime_signals_queue_in_order_with_their_values(void)
 	set_info(SIGRTMIN, 0);
 	mask(SIG_BLOCK, SIGRTMIN);
 	for (int i = 0; i < 10; i++)
-		CHECK_EQ(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i}), 0);
+		CHECK_EQ(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = i}),
+		         0);
 	CHECK_EQ(g_count, 0);
 	mask(SIG_UNBLOCK, SIGRTMIN);
 	CHECK_EQ(g_count, 10);

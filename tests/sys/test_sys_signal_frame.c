@@ -46,7 +46,8 @@ static void a_bad_write_tells_its_address(void)
 
 static void a_write_to_a_read_only_page_is_an_access_error(void)
 {
-	char *volatile p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *volatile p =
+	        mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(p != MAP_FAILED);
 	install(SIGSEGV, note_and_jump, 0);
@@ -63,10 +64,11 @@ static void a_division_by_zero_and_a_bad_instruction_are_told(void)
 {
 	install(SIGFPE, note_and_jump, 0);
 	if (sigsetjmp(g_jump, 1) == 0) {
-		__asm__ volatile("xorl %%ecx, %%ecx\n\tmovl $1, %%eax\n\tcltd\n\tidivl %%ecx"
-		                 :
-		                 :
-		                 : "eax", "ecx", "edx", "cc");
+		__asm__ volatile(
+		        "xorl %%ecx, %%ecx\n\tmovl $1, %%eax\n\tcltd\n\tidivl %%ecx"
+		        :
+		        :
+		        : "eax", "ecx", "edx", "cc");
 		CHECK(0);
 	}
 	CHECK_EQ(g_sig, SIGFPE);
@@ -93,7 +95,8 @@ static void repair(int sig, siginfo_t *info, void *uc)
 
 static void a_handler_may_repair_and_return(void)
 {
-	char *volatile p = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *volatile p =
+	        mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	install(SIGSEGV, repair, 0);
 	p[5000] = 42;
@@ -161,7 +164,8 @@ static void clobber(int sig, siginfo_t *info, void *uc)
 
 static void vector_and_float_registers_survive_a_handler(void)
 {
-	uint64_t in[2] = {0x1122334455667788u, 0x99aabbccddeeff00u}, out[4] = {0, 0, 0, 0};
+	uint64_t in[2] = {0x1122334455667788u, 0x99aabbccddeeff00u},
+	         out[4] = {0, 0, 0, 0};
 	double x = 0;
 
 	install(SIGILL, clobber, 0);
@@ -185,11 +189,12 @@ static void the_red_zone_survives_a_handler(void)
 	unsigned long a, b;
 
 	install(SIGTRAP, breakpoint, 0);
-	__asm__ volatile("movq $0x1234, -8(%%rsp)\n\tmovq $0x5678, -128(%%rsp)\n\tint3\n\t"
-	                 "movq -8(%%rsp), %0\n\tmovq -128(%%rsp), %1"
-	                 : "=r"(a), "=r"(b)
-	                 :
-	                 : "memory");
+	__asm__ volatile(
+	        "movq $0x1234, -8(%%rsp)\n\tmovq $0x5678, -128(%%rsp)\n\tint3\n\t"
+	        "movq -8(%%rsp), %0\n\tmovq -128(%%rsp), %1"
+	        : "=r"(a), "=r"(b)
+	        :
+	        : "memory");
 	CHECK_EQ(a, 0x1234);
 	CHECK_EQ(b, 0x5678);
 }

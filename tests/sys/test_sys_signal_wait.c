@@ -119,12 +119,15 @@ static void queued_signals_say_what_the_sender_wrote(void)
 	CHECK_EQ(sigwaitinfo(&s, &got), SIGRTMIN);
 	CHECK_EQ(got.si_code, -77);
 	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, 0, tid, SIGRTMIN, &info), EINVAL);
-	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, getpid(), 0x3ffffff, SIGRTMIN, &info), ESRCH);
+	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, getpid(), 0x3ffffff, SIGRTMIN, &info),
+	          ESRCH);
 	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, 65, &info), EINVAL);
-	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGRTMIN, BAD_PTR), EFAULT);
+	CHECK_ERR(syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGRTMIN, BAD_PTR),
+	          EFAULT);
 	info.si_code = SI_USER; /* nobody may pretend to be kill(), but to itself */
 	CHECK_EQ(syscall(SYS_rt_sigqueueinfo, getpid(), 0, &info), 0);
-	CHECK_ERR(syscall(SYS_rt_sigqueueinfo, getppid() + 77777, SIGRTMIN, &info), EPERM);
+	CHECK_ERR(syscall(SYS_rt_sigqueueinfo, getppid() + 77777, SIGRTMIN, &info),
+	          EPERM);
 	unblock(SIGRTMIN);
 }
 

@@ -22,7 +22,8 @@ static void note(int sig, siginfo_t *info, void *uc)
 
 static void handle(int sig)
 {
-	struct sigaction sa = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | SA_RESTART};
+	struct sigaction sa = {.sa_sigaction = note,
+	                       .sa_flags = SA_SIGINFO | SA_RESTART};
 
 	sigemptyset(&sa.sa_mask);
 	CHECK_EQ(sigaction(sig, &sa, NULL), 0);
@@ -40,16 +41,16 @@ static void wait_for_count(int n, int ms)
 static struct itimerval itv(long ms, long interval_ms)
 {
 	return (struct itimerval){
-		.it_value = {ms / 1000, ms % 1000 * 1000},
-		.it_interval = {interval_ms / 1000, interval_ms % 1000 * 1000},
+	        .it_value = {ms / 1000, ms % 1000 * 1000},
+	        .it_interval = {interval_ms / 1000, interval_ms % 1000 * 1000},
 	};
 }
 
 static struct itimerspec its(long ms, long interval_ms)
 {
 	return (struct itimerspec){
-		.it_value = {ms / 1000, ms % 1000 * 1000000},
-		.it_interval = {interval_ms / 1000, interval_ms % 1000 * 1000000},
+	        .it_value = {ms / 1000, ms % 1000 * 1000000},
+	        .it_interval = {interval_ms / 1000, interval_ms % 1000 * 1000000},
 	};
 }
 
