@@ -367,6 +367,8 @@ static void chain_keepalive(uint64_t now_ms)
 
 static void slow_timer(uint64_t now_ms)
 {
+	if (now_ms >= g_next_ka)
+		chain_keepalive(now_ms);
 	chain_timers();
 	tcp_ticks = (u32_t)(now_ms / TICK_MS) - 1; /* lwIP adds one */
 	g_timer_ctr++;
@@ -383,13 +385,9 @@ static void slow_timer(uint64_t now_ms)
 
 void demux_run(uint64_t now_ms)
 {
-	bool slow = false;
+	bool slow = now_ms >= g_next_ka;
 
 	tw_expire(now_ms);
-	if (now_ms >= g_next_ka) {
-		chain_keepalive(now_ms);
-		slow = true;
-	}
 	if (now_ms >= g_next_fast) {
 		chain_timers();
 		g_timer_ctr++;

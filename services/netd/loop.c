@@ -232,11 +232,15 @@ static void drop_broken(void)
 
 /* ---- control messages ---- */
 
+static bool is(const ProtobufCBinaryData *d, const char *word)
+{
+	return d->len == strlen(word) && memcmp(d->data, word, d->len) == 0;
+}
+
 static int start_stack(const Control__NetConfig *cfg, int *fds, int n_fds)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &g_loop.link_more};
-	const bool host = cfg->stack.len == 4 && memcmp(cfg->stack.data, "host", 4) == 0;
-	const bool lwip = cfg->stack.len == 4 && memcmp(cfg->stack.data, "lwip", 4) == 0;
+	const bool host = is(&cfg->stack, "host"), lwip = is(&cfg->stack, "lwip");
 	char why[256] = "";
 	int fd = -1;
 
@@ -247,7 +251,7 @@ static int start_stack(const Control__NetConfig *cfg, int *fds, int n_fds)
 		return -EINVAL;
 	}
 	g_loop.stack = host ? &g_stack_host : &g_stack_lwip;
-	if (lwip && cfg->link.len > 0 && memcmp(cfg->link.data, "loop", 4) != 0)
+	if (lwip && cfg->link.len > 0 && !is(&cfg->link, "loop"))
 		fd = take_fd(fds, n_fds, cfg->link_fd);
 	if (g_loop.stack->start(cfg, fd, why) < 0) {
 		control_fail(g_loop.control, 0, "%s", why);

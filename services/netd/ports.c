@@ -77,10 +77,10 @@ void ports_del(struct portbind *b)
 
 uint16_t ports_candidate(void)
 {
-	static uint32_t at;
+	static uint32_t at = UINT32_MAX;
 	const uint32_t n = PORT_EPHEMERAL_MAX - PORT_EPHEMERAL_MIN + 1;
 
-	if (at == 0)
+	if (at == UINT32_MAX)
 		at = netd_rand32() % n;
 	at = (at + 7919u) % n; /* prime to n: visits every port */
 	return (uint16_t)(PORT_EPHEMERAL_MIN + at);

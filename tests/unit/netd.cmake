@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 set(_unit "${CMAKE_SOURCE_DIR}/tests/unit")
+strait_unit_test(test_netd_errmap LIBS netd_core rpc_server)
+strait_unit_test(test_netd_demux LIBS netd_core rpc_server)
+strait_unit_test(test_netd_opts LIBS netd_core rpc_server)
 if(TARGET netd)
 	strait_unit_test(test_netd_net SOURCES "${_unit}/test_netd_net.c" "${_unit}/netd_guest.c"
 		"${_unit}/fake_guest.c" LIBS rpc_guest_test rpc_server vchan_hosted SERIAL TIMEOUT 300)
