@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pipe.c - pipes, and FIFOs that a file system names.
+ * pipe.c - pipes: the ring and its operations; FIFOs (fifo.c) are pipes too.
  *
  * A pipe is a ring of bytes and its ends, each a description: pipe() makes two
  * inside the pipe itself, FIFOs get one for every open.  With O_DIRECT (packet
@@ -20,7 +20,7 @@
 #include "libos/pipe.h"
 
 #include "libos/abi.h"
-#include "libos/local.h"
+#include "libos/pipeobj.h"
 #include "libos/pool.h"
 #include "libos/signal.h"
 #include "libos/syscall.h"
@@ -42,56 +42,17 @@
 #define PACKET_HEADER 2u
 #define PIPE_DEV 13u
 
-struct pipe_end {
-	struct ofd ofd; /* first */
-	struct pipe *pipe;
-	struct pipe_end *next, **pprev; /* FIFO: under pipe->lock */
-	uint64_t writers_seen;          /* FIFO: w_opens when opened */
-};
-
 struct pipe_buf {
 	uint8_t data[PIPE_SIZE_DEFAULT];
 };
 
-struct pipe {
-	struct pipe *next_fifo; /* under g_fifo_lock */
-	struct lock lock;
-	uint32_t n_ends;
-	uint32_t readers, writers;
-	bool packet, fifo, peeking;
-	uint8_t *buf;
-	uint32_t size; /* a power of two */
-	uint64_t head, tail;
-	uint64_t r_opens, w_opens;
-	struct waitq opens; /* FIFO: who waits for the other side */
-	uint64_t dev, ino;
-	int64_t made_sec;
-	struct pipe_end *fifo_ends;
-	struct pipe_end ends[2]; /* pipe(): read, write */
-};
-
 static struct pool g_pipes = POOL_INIT(struct pipe, PIPES_MAX);
 static struct pool g_pipe_bufs = POOL_INIT(struct pipe_buf, PIPES_MAX);
-static struct pool g_fifo_ends = POOL_INIT(struct pipe_end, PIPES_MAX);
-static struct lock g_fifo_lock = LOCK_INIT;
-static struct pipe *g_fifos;
 static _Atomic uint64_t g_pipe_ino = 1;
-
-static const struct ofd_ops g_pipe_ops;
 
 static struct pipe *pipe_of(struct ofd *o)
 {
 	return ((struct pipe_end *)o)->pipe;
-}
-
-static bool may_read(const struct ofd *o)
-{
-	return (o->flags & ABI_ACCMODE) != O_WRONLY;
-}
-
-static bool may_write(const struct ofd *o)
-{
-	return (o->flags & ABI_ACCMODE) != O_RDONLY;
 }
 
 /* ---- the ring; all under p->lock ---- */
@@ -154,7 +115,7 @@ static void wake_fifo(struct pipe *p, bool readers, uint32_t events)
 {
 	lock_take(&p->lock);
 	for (struct pipe_end *e = p->fifo_ends; e; e = e->next) {
-		if (readers ? may_read(&e->ofd) : may_write(&e->ofd))
+		if (readers ? pipe_may_read(&e->ofd) : pipe_may_write(&e->ofd))
 			waitq_wake(&e->ofd.wait, events);
 	}
 	lock_drop(&p->lock);
@@ -426,13 +387,13 @@ static uint32_t op_poll(struct ofd *o)
 	uint32_t ev = 0;
 
 	lock_take(&p->lock);
-	if (may_read(o)) {
+	if (pipe_may_read(o)) {
 		if (used_locked(p) > 0)
 			ev |= EPOLLIN;
 		if (p->writers == 0 && (!p->fifo || p->w_opens != e->writers_seen))
 			ev |= EPOLLHUP;
 	}
-	if (may_write(o)) {
+	if (pipe_may_write(o)) {
 		if (room_locked(p) >= PIPE_BUF)
 			ev |= EPOLLOUT;
 		if (p->readers == 0)
@@ -566,13 +527,13 @@ long pipe_set_size(struct ofd *o, size_t want)
 
 /* ---- life ---- */
 
-static void pipe_free(struct pipe *p)
+void pipe_free(struct pipe *p)
 {
 	buf_put(p->buf, p->size);
 	pool_put(&g_pipes, p);
 }
 
-static struct pipe *pipe_new(bool packet)
+struct pipe *pipe_new(bool packet)
 {
 	struct pipe *p = pool_get(&g_pipes);
 
@@ -591,26 +552,13 @@ static struct pipe *pipe_new(bool packet)
 	return p;
 }
 
-/* One reference fewer, of an end or of a FIFO being opened. */
-static void pipe_drop(struct pipe *p)
+void pipe_drop(struct pipe *p)
 {
-	bool last, fifo = p->fifo;
+	bool last;
 
-	if (fifo)
-		lock_take(
-		        &g_fifo_lock); /* fifo_find() must not meet a pipe that goes */
 	lock_take(&p->lock);
 	last = --p->n_ends == 0;
 	lock_drop(&p->lock);
-	if (last && fifo) {
-		struct pipe **at = &g_fifos;
-
-		while (*at != p)
-			at = &(*at)->next_fifo;
-		*at = p->next_fifo;
-	}
-	if (fifo)
-		lock_drop(&g_fifo_lock);
 	if (last)
 		pipe_free(p);
 }
@@ -622,9 +570,9 @@ static void op_release(struct ofd *o)
 	bool readers_left, writers_left;
 
 	lock_take(&p->lock);
-	if (may_read(o))
+	if (pipe_may_read(o))
 		p->readers--;
-	if (may_write(o))
+	if (pipe_may_write(o))
 		p->writers--;
 	readers_left = p->readers > 0;
 	writers_left = p->writers > 0;
@@ -639,11 +587,12 @@ static void op_release(struct ofd *o)
 	if (!writers_left)
 		wake_readers(p, EPOLLIN | EPOLLHUP);
 	if (p->fifo)
-		pool_put(&g_fifo_ends, e);
-	pipe_drop(p);
+		fifo_end_drop(e);
+	else
+		pipe_drop(p);
 }
 
-static const struct ofd_ops g_pipe_ops = {
+const struct ofd_ops g_pipe_ops = {
         .kind = OFD_PIPE,
         .read = op_read,
         .write = op_write,
@@ -700,116 +649,4 @@ SYSCALL(pipe, void *user_fds)
 SYSCALL(pipe2, void *user_fds, long flags)
 {
 	return pipe_make(user_fds, (uint32_t)flags);
-}
-
-/* ---- FIFOs ---- */
-
-/* The pipe behind a FIFO, made if need be, with one more in n_ends. */
-static struct pipe *fifo_find(uint64_t dev, uint64_t ino)
-{
-	struct pipe *p;
-
-	lock_take(&g_fifo_lock);
-	for (p = g_fifos; p; p = p->next_fifo) {
-		if (p->dev == dev && p->ino == ino)
-			break;
-	}
-	if (!p && (p = pipe_new(false)) != NULL) {
-		p->fifo = true;
-		p->dev = dev;
-		p->ino = ino;
-		p->next_fifo = g_fifos;
-		g_fifos = p;
-	}
-	if (p) {
-		lock_take(&p->lock);
-		p->n_ends++;
-		lock_drop(&p->lock);
-	}
-	lock_drop(&g_fifo_lock);
-	return p;
-}
-
-struct fifo_wait {
-	struct pipe *p;
-	bool reader;
-	uint64_t seen;
-};
-
-/* Did the other side open since? (It may have closed again.) */
-static long other_came(void *arg)
-{
-	struct fifo_wait *w = arg;
-	long r;
-
-	lock_take(&w->p->lock);
-	r = w->reader ? w->p->writers > 0 || w->p->w_opens != w->seen
-	              : w->p->readers > 0 || w->p->r_opens != w->seen;
-	lock_drop(&w->p->lock);
-	return r;
-}
-
-static struct pipe_end *fifo_attach(struct pipe *p, uint32_t flags, struct fifo_wait *w)
-{
-	struct pipe_end *e = pool_get(&g_fifo_ends);
-
-	if (!e)
-		return NULL;
-	e->pipe = p;
-	ofd_init(&e->ofd, &g_pipe_ops, flags);
-	lock_take(&p->lock);
-	/* As Linux: only who came without waiting, and alone, sees no hang-up yet. */
-	e->writers_seen = (flags & (uint32_t)O_NONBLOCK) && p->writers == 0
-	                          ? p->w_opens
-	                          : UINT64_MAX;
-	*w = (struct fifo_wait){.p = p, .reader = may_read(&e->ofd)};
-	w->seen = w->reader ? p->w_opens : p->r_opens;
-	if (may_read(&e->ofd)) {
-		p->readers++;
-		p->r_opens++;
-	}
-	if (may_write(&e->ofd)) {
-		p->writers++;
-		p->w_opens++;
-	}
-	e->next = p->fifo_ends;
-	e->pprev = &p->fifo_ends;
-	if (e->next)
-		e->next->pprev = &e->next;
-	p->fifo_ends = e;
-	lock_drop(&p->lock);
-	waitq_wake(&p->opens, EPOLLIN);
-	return e;
-}
-
-long fifo_open(uint64_t dev, uint64_t ino, int flags, struct ofd **out)
-{
-	uint32_t keep = (uint32_t)flags & (ABI_ACCMODE | (uint32_t)O_NONBLOCK);
-	struct pipe *p = fifo_find(dev, ino);
-	struct pipe_end *e;
-	struct fifo_wait w;
-	long r = 0;
-
-	if (!p)
-		return -ENFILE;
-	if ((flags & ABI_ACCMODE) == O_WRONLY && (flags & O_NONBLOCK)) {
-		lock_take(&p->lock);
-		r = p->readers == 0 ? -ENXIO : 0;
-		lock_drop(&p->lock);
-	}
-	e = r == 0 ? fifo_attach(p, keep, &w) : NULL;
-	if (!e) {
-		pipe_drop(p);
-		return r < 0 ? r : -ENFILE;
-	}
-	if (!(flags & O_NONBLOCK) && (flags & ABI_ACCMODE) != O_RDWR) {
-		r = wait_until(&p->opens, EPOLLIN, other_came, &w, PLAT_NO_DEADLINE,
-		               PARK_INTR);
-		if (r < 0) {
-			ofd_put(&e->ofd);
-			return r;
-		}
-	}
-	*out = &e->ofd;
-	return 0;
 }
