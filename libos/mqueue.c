@@ -17,6 +17,7 @@
 #include "libos/pool.h"
 #include "libos/process.h"
 #include "libos/signal.h"
+#include "libos/socket.h"
 #include "libos/syscall.h"
 #include "libos/time.h"
 #include "libos/user.h"
@@ -42,9 +43,6 @@
 #define SIGEV_THREAD_COOKIE 32
 #define NOTIFY_WOKENUP 1
 #define NOTIFY_REMOVED 2
-
-/* netlink.c: put @len bytes into a netlink socket's receive queue. */
-long netlink_post(struct ofd *o, const void *data, size_t len) __attribute__((weak));
 
 struct message {
 	struct message *next;
@@ -238,8 +236,7 @@ static void notify_clear_locked(struct mq *q)
 static void post_cookie(struct notify *n, uint8_t code)
 {
 	n->cookie[SIGEV_THREAD_COOKIE - 1] = code;
-	if (netlink_post)
-		(void)netlink_post(n->netlink, n->cookie, sizeof(n->cookie));
+	(void)netlink_post(n->netlink, n->cookie, sizeof(n->cookie)); /* full: nobody reads */
 }
 
 /* A message came to an empty queue that nobody waits on: tell, once.  Called
@@ -657,10 +654,6 @@ static void notify_remove(struct mq *q)
 static long thread_event(const struct ksigevent *ev, struct ofd **netlink,
                          uint8_t *cookie)
 {
-	if (!netlink_post) {
-		unsupported("mq_notify: SIGEV_THREAD");
-		return -ENOSYS;
-	}
 	if (user_copy_in(cookie, (const void *)ev->value, SIGEV_THREAD_COOKIE) != 0)
 		return -EFAULT;
 	*netlink = ofd_get(ev->signo);

@@ -190,6 +190,36 @@ static void a_signal_tells_of_the_first_message_once(void)
 	done(q);
 }
 
+static volatile int g_called;
+
+static void on_thread(union sigval v)
+{
+	g_called = v.sival_int;
+}
+
+static void a_thread_tells_of_the_first_message(void)
+{
+	struct sigevent ev = {.sigev_notify = SIGEV_THREAD};
+	mqd_t q = fresh(0, 4, 16);
+
+	ev.sigev_value.sival_int = 77;
+	ev.sigev_notify_function = on_thread;
+	CHECK_EQ(mq_notify(q, &ev), 0);
+	CHECK_ERR(mq_notify(q, &ev), EBUSY);
+	sleep_ms(30);
+	CHECK_EQ(g_called, 0);
+	CHECK_EQ(mq_send(q, "x", 1, 0), 0);
+	for (int i = 0; i < 400 && !g_called; i++)
+		sleep_ms(5);
+	CHECK_EQ(g_called, 77);
+	g_called = 0;
+	CHECK_EQ(mq_notify(q, &ev), 0);
+	CHECK_EQ(mq_notify(q, NULL), 0); /* taken back: no call */
+	sleep_ms(30);
+	CHECK_EQ(g_called, 0);
+	done(q);
+}
+
 int main(void)
 {
 	watchdog(30);
@@ -204,5 +234,6 @@ int main(void)
 	CASE(an_unlinked_queue_lives_until_it_is_closed);
 	CASE(a_receiver_and_a_poll_are_woken);
 	CASE(a_signal_tells_of_the_first_message_once);
+	CASE(a_thread_tells_of_the_first_message);
 	return g_failed;
 }
