@@ -16,6 +16,7 @@ start()
 {
 	CASE=$1
 	shift
+	: >"$W/guest.out"
 	$as "$STRAIT" run "$@" >"$W/guest.out" 2>"$W/guest.err" </dev/null &
 	pid=$!
 	wait_line "$W/guest.out" ready

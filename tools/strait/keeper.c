@@ -293,10 +293,15 @@ static void answer_names(struct netkeeper *nk)
 
 /* --- the loop -------------------------------------------------------------- */
 
-static void lock_in(void)
+/* Nothing more is to be made; a veth pair is to be removed. */
+static void lock_in(const struct netkeeper *nk)
 {
-	static const struct child_spec spec = {
-		.what = "the guest's network", .root = ROOT_EMPTY, .gate = -1, .exec_fd = -1,
+	const struct child_spec spec = {
+		.what = "the guest's network",
+		.root = ROOT_EMPTY,
+		.gate = -1,
+		.exec_fd = -1,
+		.caps = nk->veth[0] ? 1ull << CAP_NET_ADMIN : 0,
 	};
 
 	child_lock_files(&spec);
@@ -343,7 +348,7 @@ static void on_inside(struct netkeeper *nk)
 	else if (m.word == WORD_WANTED)
 		way_pasta(nk);
 	else if (m.word == WORD_SETTLED)
-		lock_in();
+		lock_in(nk);
 }
 
 /* The process inside ends when the supervisor hangs up; with it we do. */
