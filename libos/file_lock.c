@@ -127,7 +127,7 @@ static long wait_for_done(struct lock_waiter *w)
 
 static long send_lock(File__LockReq *req)
 {
-	struct lock_waiter w;
+	struct lock_waiter w = {0};
 	struct rpc_call call;
 	long r;
 

@@ -15,7 +15,7 @@
 
 #define FILE_METHOD_READ 3u
 #define READ_DEPTH 4u
-#define READ_DEEP_MIN (2 * RPC_PAYLOAD_MAX)
+#define READ_DEEP_MIN ((size_t)2 * RPC_PAYLOAD_MAX)
 #define OFFSET_MAX INT64_MAX
 
 /* ---- credentials ---- */

@@ -29,13 +29,18 @@ static struct {
 
 /* ---- text ---- */
 
+static bool is_at_or_below(const char *norm, const char *top)
+{
+	while (*top) {
+		if (*norm++ != *top++)
+			return false;
+	}
+	return *norm == '\0' || *norm == '/';
+}
+
 static bool is_own(const char *norm)
 {
-	if (memcmp(norm, "/dev", 4) == 0)
-		return norm[4] == '\0' || norm[4] == '/';
-	if (memcmp(norm, "/proc", 5) == 0)
-		return norm[5] == '\0' || norm[5] == '/';
-	return false;
+	return is_at_or_below(norm, "/dev") || is_at_or_below(norm, "/proc");
 }
 
 /* Append the components of @path to the normal path of @len bytes in @out. */
