@@ -29,6 +29,7 @@ struct itimer {
 static struct lock g_lock = LOCK_INIT;
 static struct itimer g_itimers[N_ITIMERS];
 static struct ctimer g_cpu_limit;
+static _Atomic uint64_t g_cpu_end = TIMER_NEVER; /* RLIMIT_CPU's hard limit */
 static bool g_ready;
 
 static void fire(struct ctimer *c)
@@ -50,6 +51,10 @@ static void cpu_limit_reached(struct ctimer *c)
 {
 	uint64_t now = ctimer_now(c);
 
+	if (now >= g_cpu_end) {
+		(void)signal_send_process(SIGKILL, NULL);
+		return;
+	}
 	(void)signal_send_process(SIGXCPU, NULL);
 	(void)ctimer_set(c, now + NS_PER_S); /* again each second, as Linux */
 }
@@ -75,14 +80,17 @@ static void ready_locked(void)
 	g_ready = true;
 }
 
-void itimer_cpu_limit_changed(uint64_t seconds)
+void itimer_cpu_limit_changed(uint64_t soft, uint64_t hard)
 {
+	const uint64_t most = LIMIT_INFINITY / NS_PER_S - 1;
+
 	lock_take(&g_lock);
 	ready_locked();
 	lock_drop(&g_lock);
 	ctimer_cancel(&g_cpu_limit);
-	if (seconds < LIMIT_INFINITY / NS_PER_S)
-		(void)ctimer_set(&g_cpu_limit, seconds * NS_PER_S);
+	g_cpu_end = hard < most ? hard * NS_PER_S : TIMER_NEVER;
+	if (soft < most)
+		(void)ctimer_set(&g_cpu_limit, soft * NS_PER_S);
 }
 
 static uint64_t left_locked(const struct itimer *it)

@@ -50,8 +50,8 @@ void ctimer_cancel(struct ctimer *t);
 /* After CLOCK_REALTIME was set: look at the clock again. */
 void ctimer_clock_was_set(struct ctimer *t);
 
-/* RLIMIT_CPU's soft limit in seconds changed. */
-void itimer_cpu_limit_changed(uint64_t seconds);
+/* RLIMIT_CPU changed, in seconds: SIGXCPU each second from @soft on, SIGKILL at @hard. */
+void itimer_cpu_limit_changed(uint64_t soft, uint64_t hard);
 
 /* clock_settime(CLOCK_REALTIME) happened: absolute timers, TFD_TIMER_CANCEL_ON_SET. */
 void timers_clock_was_set(void);

@@ -81,7 +81,7 @@ static long change(uint32_t which, const struct limit_pair *to)
 	if (err == 0 && which == LIMIT_NOFILE)
 		fd_set_limit((unsigned)to->soft);
 	if (err == 0 && which == LIMIT_CPU)
-		itimer_cpu_limit_changed(to->soft);
+		itimer_cpu_limit_changed(to->soft, to->hard);
 	return err;
 }
 

@@ -18,12 +18,30 @@
 #include <string.h>
 #include <sys/wait.h>
 
+/* As exec does: the program's file name, cut to what fits. */
+static void name_thread(struct thread *t, const char *path)
+{
+	const char *base = path;
+	size_t n = 0;
+
+	for (const char *p = path; p && *p; p++) {
+		if (*p == '/')
+			base = p + 1;
+	}
+	while (base && base[n] && n < sizeof(t->comm) - 1) {
+		t->comm[n] = base[n];
+		n++;
+	}
+	t->comm[n] = 0;
+}
+
 void process_init(void)
 {
 	struct thread *t = self();
 
 	identity_init();
 	process_thread_init(t, NULL);
+	name_thread(t, g_config.argc > 0 ? g_config.argv[0] : NULL);
 }
 
 void process_thread_init(struct thread *child, const struct thread *parent)

@@ -62,6 +62,9 @@ static void threads_share_the_pid_and_have_their_own_tid(void)
 	CHECK_EQ(pthread_create(&t, NULL, tell_tid, NULL), 0);
 	pthread_join(t, &tid);
 	CHECK((intptr_t)tid > 0 && (intptr_t)tid != getpid());
+	/* joined is not gone: the kernel may still be at it */
+	for (int i = 0; i < 200 && syscall(SYS_tkill, (int)(intptr_t)tid, 0) == 0; i++)
+		sleep_ms(5);
 	CHECK_ERR(syscall(SYS_tkill, (int)(intptr_t)tid, 0), ESRCH);
 }
 
@@ -80,6 +83,14 @@ static void there_are_no_children_to_wait_for(void)
 	CHECK_ERR(waitid(P_PID, 0, &info, WEXITED), EINVAL);
 	CHECK_ERR(waitid(P_ALL, 0, &info, 0), EINVAL);
 	CHECK_ERR(waitid(77, 1, &info, WEXITED), EINVAL);
+}
+
+static void the_first_threads_name_is_the_programs(void)
+{
+	char name[17] = {0};
+
+	CHECK_EQ(prctl(PR_GET_NAME, name), 0);
+	CHECK(strncmp(name, program_invocation_short_name, 15) == 0);
 }
 
 static void prctl_keeps_the_threads_name(void)
@@ -360,6 +371,7 @@ int main(void)
 	CASE(personality_is_remembered);
 	CASE(threads_share_the_pid_and_have_their_own_tid);
 	CASE(there_are_no_children_to_wait_for);
+	CASE(the_first_threads_name_is_the_programs);
 	CASE(prctl_keeps_the_threads_name);
 	CASE(prctl_keeps_simple_settings);
 	CASE(scheduling_policies_have_their_ranges);
