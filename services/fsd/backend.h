@@ -130,7 +130,7 @@ struct mount {
 	unsigned number;
 	bool read_only, exclusive, allow_setid;
 	bool memory;    /* never waits for a disk */
-	bool no_nowait; /* the file system knows no RWF_NOWAIT */
+	_Atomic bool no_nowait; /* the file system cannot read without waiting */
 	uint64_t dev;   /* st_dev in the guest, stable over a restart */
 	struct node root;
 	uint64_t root_dev, root_ino; /* as the back end numbers them */

@@ -165,8 +165,10 @@ ssize_t dir_read(const struct node *node, const struct iovec *iov, int n, uint64
 	const int rwf = (flags & NODE_NOWAIT) && !node->mount->no_nowait ? RWF_NOWAIT : 0;
 	const ssize_t r = preadv2(NODE_FD(node), iov, n, (off_t)off, rwf);
 
-	if (r < 0 && errno == EOPNOTSUPP && rwf)
+	if (r < 0 && errno == EOPNOTSUPP && rwf) {
+		node->mount->no_nowait = true; /* overlayfs, network file systems */
 		return -EAGAIN;
+	}
 	return r < 0 ? -errno : r;
 }
 

@@ -45,21 +45,32 @@ static int orphans_open_locked(struct dir_mount *d)
 	return d->orphans;
 }
 
+static int keep_locked(struct dir_mount *d, const struct node *node, const char *name)
+{
+	const int fd = orphans_open_locked(d);
+
+	if (fd < 0)
+		return fd;
+	if (linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, fd, name, AT_SYMLINK_FOLLOW) == 0)
+		return 0;
+	return -errno;
+}
+
 int dir_orphan_keep(const struct node *node, uint64_t ino, struct orphan *out)
 {
 	struct dir_mount *d = dir_mount(node);
-	int fd, r = 0;
+	int r;
 
 	pthread_mutex_lock(&d->lock);
-	fd = orphans_open_locked(d);
-	if (fd < 0) {
-		r = fd;
-	} else {
-		snprintf(out->name, sizeof out->name, "%llx-%llx", (unsigned long long)ino,
-		         (unsigned long long)++d->n_orphans);
-		if (linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, fd, out->name,
-		           AT_SYMLINK_FOLLOW) < 0)
-			r = -errno;
+	snprintf(out->name, sizeof out->name, "%llx-%llx", (unsigned long long)ino,
+	         (unsigned long long)++d->n_orphans);
+	r = keep_locked(d, node, out->name);
+	for (int i = 0; r == -ENOENT && i < 3; i++) {
+		/* Another instance swept the empty folder just before we locked it. */
+		if (d->orphans >= 0)
+			close(d->orphans);
+		d->orphans = -1;
+		r = keep_locked(d, node, out->name);
 	}
 	pthread_mutex_unlock(&d->lock);
 	if (r < 0)
@@ -71,8 +82,10 @@ void dir_orphan_drop(struct mount *mount, struct orphan *o)
 {
 	struct dir_mount *d = mount->priv;
 
+	pthread_mutex_lock(&d->lock);
 	if (o->name[0] && d->orphans >= 0)
 		(void)unlinkat(d->orphans, o->name, 0); /* gone already: nothing to do */
+	pthread_mutex_unlock(&d->lock);
 	o->name[0] = 0;
 }
 

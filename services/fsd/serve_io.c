@@ -68,9 +68,9 @@ static int read_to_ring(struct task *t, const File__ReadReq *in)
 	return SERVED;
 }
 
-static int read_by_worker(struct task *t, const File__ReadReq *in)
+static int read_to_buffer(struct task *t, const File__ReadReq *in)
 {
-	static _Thread_local char buf[RPC_PAYLOAD_MAX]; /* a worker's */
+	static _Thread_local char buf[RPC_PAYLOAD_MAX]; /* a thread's */
 	struct iovec iov;
 	ssize_t r;
 
@@ -94,7 +94,14 @@ int serve_read(struct task *t)
 		return -EINVAL;
 	if (in->count == 0)
 		return 0;
-	return t->nowait ? read_to_ring(t, in) : read_by_worker(t, in);
+	const struct mount *m = h->place.node.mount;
+
+	if (!t->nowait)
+		return read_to_buffer(t, in);
+	if (m->memory || !m->no_nowait)
+		return read_to_ring(t, in);
+	/* No way to ask: the loop may wait if it makes only this guest wait. */
+	return serve_must_defer(t, m) ? -EAGAIN : read_to_buffer(t, in);
 }
 
 /* At the end of the file; guests' appends are one after the other, and a first
