@@ -68,7 +68,7 @@ echo "  fetched 32 MiB: equal, $((${speed%.*} / 1000000)) MB/s"
 say "2. SQLite in a second guest, its database in the same folder"
 "$S" run --no-squash -v "$T/site:/data" -w /data --net none "$P/sqlite3/bin/sqlite3" demo.db >"$T/sql" 2>"$T/sql.err" <<'SQL'
 CREATE TABLE t(id INTEGER PRIMARY KEY, word TEXT);
-WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<100000) INSERT INTO t SELECT i,'w'||i*7919%100000 FROM c;
+WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<100000) INSERT INTO t SELECT i,'w'||(i*7919%100000) FROM c;
 CREATE INDEX t_word ON t(word);
 PRAGMA integrity_check;
 SELECT 'rows', count(*), 'first', min(word) FROM t;
