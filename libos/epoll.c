@@ -182,7 +182,7 @@ static bool item_woken(struct wait_entry *e, uint32_t events)
 	/* After the list: a thread in epoll_wait() links itself, then looks there. */
 	atomic_thread_fence(memory_order_seq_cst);
 	waited_for = __atomic_load_n(&ep->ofd.wait.head, __ATOMIC_RELAXED) != NULL;
-	waitq_wake(&ep->ofd.wait, EPOLLIN | EPOLLRDNORM);
+	waitq_wake_for(&ep->ofd.wait, EPOLLIN | EPOLLRDNORM, e);
 	return waited_for;
 }
 
@@ -561,10 +561,7 @@ static bool waiter_woken(struct wait_entry *e, uint32_t events)
 	struct ep_waiter *w = (struct ep_waiter *)(void *)e;
 
 	(void)events;
-	if (atomic_exchange(&w->woken, true))
-		return false;
-	thread_unpark(e->thread);
-	return true;
+	return !atomic_exchange(&w->woken, true);
 }
 
 static long wait_for_events(struct epoll *ep, struct epoll_event *user_events, int max,

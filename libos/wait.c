@@ -12,10 +12,19 @@
 
 #include <errno.h>
 
+#define WAKES_MAX 16u
+
+/* Threads to unpark.  They may end before that: a thread's memory is kept for others,
+ * and an unpark too many does no harm. */
+struct wake_list {
+	struct thread *at[WAKES_MAX];
+	unsigned n;
+};
+
 bool wait_unpark(struct wait_entry *e, uint32_t events)
 {
+	(void)e;
 	(void)events;
-	thread_unpark(e->thread);
 	return true;
 }
 
@@ -47,22 +56,56 @@ void waitq_remove(struct wait_entry *e)
 	lock_drop(&q->lock);
 }
 
-void waitq_wake(struct waitq *q, uint32_t events)
+static void wake_later(struct wake_list *l, struct thread *t)
+{
+	if (l->n < WAKES_MAX)
+		l->at[l->n++] = t;
+	else
+		thread_unpark(t);
+}
+
+static void wake_entries(struct waitq *q, uint32_t events, struct wake_list *l)
 {
 	bool taken = false;
 
-	atomic_thread_fence(memory_order_seq_cst);
-	if (__atomic_load_n(&q->head, __ATOMIC_RELAXED) == NULL)
-		return;
 	lock_take(&q->lock);
+	q->wakes = l;
 	for (struct wait_entry *e = q->head; e; e = e->next) {
 		if (!(__atomic_load_n(&e->events, __ATOMIC_RELAXED) & events) ||
 		    (e->exclusive && taken))
 			continue;
-		if (e->fn(e, events) && e->exclusive)
-			taken = true;
+		if (!e->fn(e, events))
+			continue;
+		if (e->thread)
+			wake_later(l, e->thread);
+		taken = taken || e->exclusive;
 	}
 	lock_drop(&q->lock);
+}
+
+/* Is anybody there?  The fence stands between the change and this look. */
+static bool anybody(struct waitq *q)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return __atomic_load_n(&q->head, __ATOMIC_RELAXED) != NULL;
+}
+
+void waitq_wake(struct waitq *q, uint32_t events)
+{
+	struct wake_list l;
+
+	if (!anybody(q))
+		return;
+	l.n = 0;
+	wake_entries(q, events, &l);
+	for (unsigned i = 0; i < l.n; i++)
+		thread_unpark(l.at[i]);
+}
+
+void waitq_wake_for(struct waitq *q, uint32_t events, const struct wait_entry *e)
+{
+	if (anybody(q))
+		wake_entries(q, events, e->q->wakes);
 }
 
 long wait_until(struct waitq *q, uint32_t events, long (*ready)(void *arg), void *arg,

@@ -26,23 +26,31 @@ struct wait_entry {
 	struct waitq *q;
 	uint32_t events;                  /* EPOLL* bits of interest, ~0u: all */
 	bool exclusive;                   /* wake one of these (EPOLLEXCLUSIVE, accept) */
-	/* Returns true if it took the wake (counts for `exclusive`). */
+	/* Returns true if it took the wake (counts for `exclusive`); then @thread, if
+	 * there is one, is unparked after the queue's lock was dropped: a woken thread
+	 * unlinks itself first of all, and must not find that lock held. */
 	bool (*fn)(struct wait_entry *e, uint32_t events);
-	struct thread *thread;            /* for wait_unpark */
+	struct thread *thread;
 };
+
+struct wake_list;
 
 struct waitq {
 	struct lock lock;
 	struct wait_entry *head;
+	struct wake_list *wakes; /* under lock, during a wake: see waitq_wake_for() */
 };
 
-/* An entry function that unparks e->thread. */
+/* The function of an entry that only wants its thread unparked. */
 bool wait_unpark(struct wait_entry *e, uint32_t events);
 
 void waitq_add(struct waitq *q, struct wait_entry *e);
 void waitq_remove(struct wait_entry *e); /* also when not linked */
 /* Tell all entries whose interest meets @events. */
 void waitq_wake(struct waitq *q, uint32_t events);
+/* The same from an entry function that runs for @e: threads are unparked when the
+ * outermost wake dropped its lock. */
+void waitq_wake_for(struct waitq *q, uint32_t events, const struct wait_entry *e);
 
 /* Wait until @ready(@arg) says nonzero: links, looks, parks, unlinks.  Returns
  * @ready's value; -EAGAIN at the deadline; -ERESTARTSYS when interrupted. */
