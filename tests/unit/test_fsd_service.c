@@ -620,6 +620,39 @@ static void calls_sent_behind_an_open_wait_for_it(void)
 	client_free(d);
 }
 
+static void a_guest_that_waits_leaves_a_worker_to_the_others(void)
+{
+	struct client *d = client_new(0, 0);
+	File__WriteReq w = FILE__WRITE_REQ__INIT;
+	struct pending *p[10];
+	struct handle *h;
+
+	if (!root) { /* in memory nothing goes to a worker */
+		client_free(d);
+		return;
+	}
+	EQ(x_open(d, 0, "/slow", O_RDWR | O_CREAT, 0600, 1), 0);
+	h = handle_find(d->session, 1);
+	pthread_mutex_lock(&h->inode->append); /* a disk that does not answer */
+	w.handle = 1;
+	w.append = 1;
+	for (int i = 0; i < 10; i++)
+		p[i] = call_start(d, M_WRITE, &w.base, "0123456789", 10);
+	for (int i = 0; i < 20; i++) { /* made by a worker: two guests are here */
+		char name[32];
+
+		snprintf(name, sizeof name, "/beside-%d", i);
+		EQ(x_make(c, M_MKDIR, 0, name, 0755, NULL), 0);
+	}
+	EQ(pool_queue_len(&d->session->queue) >= 8, 1);
+	pthread_mutex_unlock(&h->inode->append);
+	handle_put(h);
+	for (int i = 0; i < 10; i++)
+		EQ(call_wait(d, p[i]), 0);
+	EQ(x_read(d, 1, 0, 200), 100);
+	client_free(d);
+}
+
 static void large_reads(void)
 {
 	static char buf[65536];
@@ -700,6 +733,7 @@ int main(void)
 	CU_ADD_TEST(s, hostile_requests);
 	CU_ADD_TEST(s, a_quota_of_handles);
 	CU_ADD_TEST(s, calls_sent_behind_an_open_wait_for_it);
+	CU_ADD_TEST(s, a_guest_that_waits_leaves_a_worker_to_the_others);
 	CU_ADD_TEST(s, large_reads);
 	CU_ADD_TEST(s, release_of_a_session_frees_all);
 	CU_basic_set_mode(CU_BRM_VERBOSE);
