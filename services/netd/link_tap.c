@@ -247,7 +247,8 @@ static err_t send_flat(const void *vnet, struct pbuf *p)
 		link_test_pass(true, flat, g_vnet + p->tot_len);
 		return ERR_OK;
 	}
-	return link_raw_out(flat, g_vnet + p->tot_len) == 0 ? ERR_OK : ERR_IF;
+	(void)link_raw_out(flat, g_vnet + p->tot_len); /* lost, as below */
+	return ERR_OK;
 }
 
 err_t link_send(struct netif *netif, struct pbuf *p)
@@ -268,5 +269,8 @@ err_t link_send(struct netif *netif, struct pbuf *p)
 		io[n++] = (struct iovec){q->payload, q->len};
 	if (q || link_test_on())
 		return send_flat(vnet, p);
-	return writev(g_fd, io, n) < 0 ? ERR_IF : ERR_OK;
+	/* What the device does not take is lost, as on a wire: told of an error, lwIP
+	 * would keep the segment as not sent, and never time it out. */
+	(void)writev(g_fd, io, n);
+	return ERR_OK;
 }

@@ -211,7 +211,7 @@ void lsock_del(struct lsock *l)
 	ports_del(&l->port);
 	tx_free(l);
 	dgram_free(l);
-	tcp_rx_take(&l->s, UINT32_MAX);
+	tcp_rx_free(l);
 	if (!l->prev)
 		return;
 	*l->prev = l->next;

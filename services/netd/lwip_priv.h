@@ -107,6 +107,7 @@ int tcp_info_get(struct lsock *l, void *val, uint32_t *len);
 void tcp_rx_window(struct lsock *l);
 uint32_t tcp_rx_peek(struct sock *s, uint32_t max, struct iovec *io, int *n_io);
 void tcp_rx_take(struct sock *s, uint32_t n);
+void tcp_rx_free(struct lsock *l);
 
 /* ---- lwip_tx.c ---- */
 void tx_send(struct sock *s, const void *data, uint32_t len, bool more);

@@ -611,6 +611,18 @@ void tcp_rx_take(struct sock *s, uint32_t n)
 		l->rx_tail = NULL;
 }
 
+void tcp_rx_free(struct lsock *l)
+{
+	while (l->rx) {
+		struct pbuf *p = l->rx;
+
+		l->rx = p->next;
+		p->next = NULL;
+		pbuf_free(p);
+	}
+	l->rx_tail = NULL;
+}
+
 int tcp_info_get(struct lsock *l, void *val, uint32_t *len)
 {
 	static const uint8_t state[] = {TCP_CLOSE, TCP_LISTEN, TCP_SYN_SENT, TCP_SYN_RECV,

@@ -2,6 +2,8 @@
 /*
  * serve.c - the calls and posts of service Net.
  *
+ * An answer ends its request: neither @req nor the message is looked at after.
+ *
  * Every field is the guest's word and is checked here, before any stack sees it.
  * A post has no reply: one that breaks a rule (wrong offset, beyond the limit)
  * can only come from a broken or hostile libos, and breaks its channel.  A post
@@ -264,6 +266,7 @@ static void do_close(Net__Net_Service *svc, const Net__CloseReq *in, Net__Empty_
                      void *data)
 {
 	struct rpc_req *req = data;
+	const bool abort = in->abort == 1; /* the message ends with the answer */
 	struct sock *s = sock_of(req, in->handle);
 
 	(void)svc;
@@ -278,7 +281,7 @@ static void do_close(Net__Net_Service *svc, const Net__CloseReq *in, Net__Empty_
 		linger_add(s, req, in->linger_ms); /* answered by sock_closed() */
 	else
 		reply(req, 0);
-	sock_close(s, in->abort == 1);
+	sock_close(s, abort);
 }
 
 static void do_set_opt(Net__Net_Service *svc, const Net__OptReq *in, Net__Empty_Closure c,
@@ -331,8 +334,8 @@ static void do_data(Net__Net_Service *svc, const Net__DataMsg *in, Net__Empty_Cl
                     void *data)
 {
 	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
 	const uint32_t len = req->hdr.payload_len;
+	struct sock *s = sock_of(req, in->handle);
 
 	(void)svc;
 	(void)c;

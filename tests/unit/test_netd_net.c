@@ -1049,6 +1049,98 @@ static void the_guest_answers_pings(void)
 	close(fd);
 }
 
+/* ---- peers that vanish, and floods ---- */
+
+static void *silent_client(void *arg)
+{
+	struct peer *p = arg;
+	const int fd = kernel_connect(p->ip, p->port);
+
+	p->ok = fd >= 0;
+	while (!p->go)
+		usleep(1000);
+	close(fd);
+	return NULL;
+}
+
+static void a_vanished_peer_times_out(void)
+{
+	struct peer p = {.ip = g_set->guest};
+	const int l = server(AF_INET, "0.0.0.0", &p.port, 8);
+	int c;
+
+	if (strcmp(g_set->stack, "lwip") != 0)
+		return;
+	peer_start(&p, silent_client);
+	c = ng_accept(l, NG_WAIT_MS);
+	CU_ASSERT_FATAL(c > 0);
+	CU_ASSERT_EQUAL(ng_setint(c, IPPROTO_TCP, TCP_USER_TIMEOUT, 500), 0);
+	CU_ASSERT_EQUAL(system("ip link set tap0 down"), 0);
+	CU_ASSERT_EQUAL(ng_send(c, "anybody?", 8, false), 8);
+	CU_ASSERT_TRUE(ng_until(has_error, &g_ng[c], 5000));
+	CU_ASSERT_EQUAL(g_ng[c].err, ETIMEDOUT);
+	CU_ASSERT_TRUE(g_ng[c].fatal);
+	CU_ASSERT_EQUAL(system("ip link set tap0 up && "
+	                       "ip addr add " NG_KERNEL_IP6 "/64 dev tap0 nodad 2>/dev/null; true"),
+	                0);
+	p.go = true;
+	peer_join(&p);
+	(void)ng_close(c, false);
+	(void)ng_close(l, false);
+}
+
+/* SYNs from a raw socket, whose handshakes nobody completes. */
+static void send_syns(uint16_t port, unsigned n)
+{
+	const int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	struct sockaddr_storage ss;
+	const socklen_t len = sa_make(g_set->guest, 0, &ss);
+
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t b[40] = {0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 77, 0, 200};
+		uint32_t sum = 6 + 20;
+
+		memcpy(b + 16, &((struct sockaddr_in *)(void *)&ss)->sin_addr, 4);
+		b[20] = (uint8_t)(40 + i / 256);
+		b[21] = (uint8_t)i;
+		b[22] = (uint8_t)(port >> 8);
+		b[23] = (uint8_t)port;
+		b[32] = 0x50;
+		b[33] = TH_SYN;
+		b[34] = 0xff;
+		for (unsigned k = 12; k < 40; k += 2)
+			sum += (uint32_t)(b[k] << 8 | b[k + 1]);
+		sum = (sum & 0xffff) + (sum >> 16);
+		sum = ~((sum & 0xffff) + (sum >> 16));
+		b[36] = (uint8_t)(sum >> 8);
+		b[37] = (uint8_t)sum;
+		(void)sendto(fd, b, sizeof(b), 0, (struct sockaddr *)&ss, len);
+	}
+	close(fd);
+}
+
+static void half_open_peers_do_not_shut_others_out(void)
+{
+	struct peer p = {.ip = g_set->guest, .n = 20};
+	const int l = server(AF_INET, "0.0.0.0", &p.port, 64);
+
+	if (strcmp(g_set->stack, "lwip") != 0)
+		return;
+	send_syns(p.port, 600);
+	ng_sleep(50);
+	peer_start(&p, short_clients);
+	for (unsigned i = 0; i < p.n; i++) {
+		const int c = ng_accept(l, NG_WAIT_MS);
+
+		CU_ASSERT_FATAL(c > 0);
+		(void)ng_send(c, "done", 4, false);
+		(void)ng_close(c, false);
+	}
+	peer_join(&p);
+	CU_ASSERT_TRUE(p.ok);
+	(void)ng_close(l, false); /* with 600 half-open ones */
+}
+
 /* ---- the end of a guest ---- */
 
 static void a_guest_that_dies_leaves_as_linux_does(void)
@@ -1112,6 +1204,8 @@ static void add_kernel(CU_pSuite s)
 	if (!g_set->lossy) {
 		ADD(s, datagrams_come_back);
 		ADD(s, the_guest_answers_pings);
+		ADD(s, half_open_peers_do_not_shut_others_out);
+		ADD(s, a_vanished_peer_times_out);
 	}
 }
 

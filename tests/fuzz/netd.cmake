@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+if(TARGET netd_core)
+	strait_fuzzer(fuzz_netd_dispatch LIBS netd_core)
+endif()
