@@ -20,6 +20,7 @@
 #include "lwip/prot/ip6.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_net.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -40,6 +41,8 @@ int link_open(int fd, unsigned vnet_hdr, const uint8_t mac[6], link_input_fn *in
 {
 	if (vnet_hdr != 0 && (vnet_hdr < 10 || vnet_hdr > LINK_HDR_MAX))
 		return -EINVAL;
+	if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		return -errno;
 	g_fd = fd;
 	g_vnet = vnet_hdr;
 	memcpy(g_mac, mac, 6);

@@ -442,8 +442,8 @@ static int tap_start(const Control__NetConfig *cfg, int fd, char why[256])
 		return r;
 	r = link_open(fd, cfg->vnet_hdr, cfg->mac.data, link_input);
 	if (r < 0) {
-		(void)snprintf(why, 256, "netd: a vnet header of %u bytes is not known",
-		               cfg->vnet_hdr);
+		(void)snprintf(why, 256, "netd: the link with a vnet header of %u bytes: %s",
+		               cfg->vnet_hdr, strerror(-r));
 		return r;
 	}
 	if (cfg->ip4.len == 4) {

@@ -176,6 +176,8 @@ void tcp_rx_window(struct lsock *l)
 	if (l->s.rx_limit - edge < grow)
 		grow = (uint32_t)(l->s.rx_limit - edge);
 	pcb->rcv_wnd += grow;
+	if (pcb->rcv_wnd > l->window) /* the guest's window has grown */
+		l->window = pcb->rcv_wnd;
 	inflation = pcb->rcv_nxt + pcb->rcv_wnd - pcb->rcv_ann_right_edge;
 	/* An update when a quarter came free, or when the peer may stand still. */
 	if (inflation < l->window / 4 &&

@@ -137,6 +137,25 @@ static int push_error(struct sock *s)
 	return r;
 }
 
+/* After SHUT_RD data is taken and forgotten, as on Linux. */
+static enum pushed discard_stream(struct sock *s)
+{
+	struct iovec io[RX_IOV_MAX];
+	int n_io = 0;
+	const uint32_t n = s->ops->rx_peek(s, RPC_PAYLOAD_MAX, io, &n_io);
+
+	if (n == 0) {
+		s->pend &= ~PEND_DATA;
+		return PUSH_DONE;
+	}
+	s->rx_pushed += n;
+	if (s->rx_limit < s->rx_pushed + RPC_PAYLOAD_MAX)
+		s->rx_limit = s->rx_pushed + RPC_PAYLOAD_MAX;
+	s->ops->rx_take(s, n);
+	s->ops->rx_window(s);
+	return PUSH_MORE;
+}
+
 static enum pushed push_stream(struct sock *s, uint32_t max)
 {
 	Net__DataMsg ev = NET__DATA_MSG__INIT;
@@ -145,6 +164,8 @@ static enum pushed push_stream(struct sock *s, uint32_t max)
 	const uint64_t window = s->rx_limit - s->rx_pushed;
 	int n_io = 0;
 
+	if (s->rx_shut)
+		return discard_stream(s);
 	if (window == 0) {
 		s->pend &= ~PEND_DATA;
 		return PUSH_DONE;

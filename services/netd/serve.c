@@ -378,11 +378,8 @@ static int dgram_checked(struct sock *s, const Net__DgramMsg *in, struct dgram *
 	return s->ops->send_dgram(s, d);
 }
 
-static void do_dgram(Net__Net_Service *svc, const Net__DgramMsg *in, Net__Empty_Closure c,
-                     void *data)
+static void dgram_post(struct rpc_req *req, struct sock *s, const Net__DgramMsg *in)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
 	struct dgram d = {.ttl = in->ttl, .tos = in->tos, .ifindex = in->ifindex};
 	union {
 		const uint8_t *from;
@@ -390,14 +387,6 @@ static void do_dgram(Net__Net_Service *svc, const Net__DgramMsg *in, Net__Empty_
 	} payload = {.from = req->payload}; /* an iovec has no const */
 	int r;
 
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
-	if (s->type != SOCK_DGRAM) {
-		broken(req, "dgram: not a datagram socket");
-		return;
-	}
 	d.len = req->hdr.payload_len;
 	d.io[0] = (struct iovec){payload.to, d.len};
 	d.n_io = 1;
@@ -405,6 +394,22 @@ static void do_dgram(Net__Net_Service *svc, const Net__DgramMsg *in, Net__Empty_
 	if (r < 0 && req->hdr.kind == FRAME_POST)
 		sock_error(s, -r, false);
 	reply(req, r);
+}
+
+static void do_dgram(Net__Net_Service *svc, const Net__DgramMsg *in, Net__Empty_Closure c,
+                     void *data)
+{
+	struct rpc_req *req = data;
+	struct sock *s = sock_of(req, in->handle);
+
+	(void)svc;
+	(void)c;
+	if (!s)
+		return;
+	if (s->type != SOCK_DGRAM)
+		broken(req, "dgram: not a datagram socket");
+	else
+		dgram_post(req, s, in);
 }
 
 static void do_window(Net__Net_Service *svc, const Net__WindowPost *in, Net__Empty_Closure c,
@@ -417,11 +422,12 @@ static void do_window(Net__Net_Service *svc, const Net__WindowPost *in, Net__Emp
 	(void)c;
 	if (!s)
 		return;
-	if (in->rx_limit < s->rx_limit || in->rx_limit > LIMIT_MAX) {
+	if ((in->rx_limit < s->rx_limit && !s->rx_shut) || in->rx_limit > LIMIT_MAX) {
 		broken(req, "window: went back");
 		return;
 	}
-	s->rx_limit = in->rx_limit;
+	if (in->rx_limit > s->rx_limit)
+		s->rx_limit = in->rx_limit;
 	if (!s->listening) {
 		s->ops->rx_window(s);
 		sock_ready(s, PEND_DATA);

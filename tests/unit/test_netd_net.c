@@ -426,6 +426,23 @@ static void a_half_closed_connection_still_sends(void)
 	free(buf);
 }
 
+static void after_shut_rd_data_is_forgotten(void)
+{
+	struct peer p = {.ip = g_set->guest, .n = 2 << 20};
+	const int l = server(AF_INET, "0.0.0.0", &p.port, 8);
+	int c;
+
+	peer_start(&p, bulk_writer);
+	c = ng_accept(l, NG_WAIT_MS);
+	CU_ASSERT_FATAL(c > 0);
+	CU_ASSERT_EQUAL(ng_shutdown(c, SHUT_RD), 0);
+	peer_join(&p); /* more than any window: somebody takes it */
+	CU_ASSERT_TRUE(p.ok);
+	CU_ASSERT_EQUAL(g_ng[c].err, 0);
+	(void)ng_close(c, false);
+	(void)ng_close(l, false);
+}
+
 static void *rst_client(void *arg)
 {
 	struct peer *p = arg;
@@ -1193,6 +1210,7 @@ static void add_kernel(CU_pSuite s)
 	ADD(s, bulk_in_arrives_whole);
 	ADD(s, bulk_out_arrives_whole);
 	ADD(s, a_half_closed_connection_still_sends);
+	ADD(s, after_shut_rd_data_is_forgotten);
 	ADD(s, a_reset_is_econnreset);
 	ADD(s, an_abortive_close_resets_the_peer);
 	ADD(s, the_window_follows_a_guest_that_does_not_read);
