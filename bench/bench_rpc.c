@@ -2,12 +2,13 @@
 /*
  * bench_rpc - what a call over a channel costs, beside a pipe's round trip.
  *
- *     bench_rpc [ROUNDS]
+ *     bench_rpc [ROUNDS [CPU]]
  *
  * Two processes over the hosted vchan with the real frame layer on both sides:
  * the null call, at depth 1 and 32, and reads of 4 and 64 KiB, with both processes
  * on one CPU and unpinned.  Rounds are interleaved with a pipe's round trip in
- * the same placement; one line a measure: NAME ns pipe_ns ratio (medians).
+ * the same placement; one line a measure: NAME ns pipe_ns ratio low high (medians
+ * of the rounds, and the ratio's quartiles).
  */
 #include "bench/stat.h"
 #include "fake_guest.h"
@@ -255,9 +256,13 @@ static void bench(const char *place, int cpu, int rounds)
 			ratio[i][r] = v[i][r] / p[i][r];
 		}
 	}
-	for (int i = 0; i < 4; i++)
-		printf("rpc_%s_%s %.0f %.0f %.3f\n", names[i], place, bench_median(v[i], rounds),
-		       bench_median(p[i], rounds), bench_median(ratio[i], rounds));
+	for (int i = 0; i < 4; i++) {
+		const double mid = bench_median(ratio[i], rounds); /* sorts */
+
+		printf("rpc_%s_%s %.0f %.0f %.3f %.3f %.3f\n", names[i], place,
+		       bench_median(v[i], rounds), bench_median(p[i], rounds), mid,
+		       ratio[i][rounds / 4], ratio[i][rounds * 3 / 4]);
+	}
 	fflush(stdout);
 	rpc_detach(&g_file_chan);
 	kill(pid, SIGKILL);
@@ -267,12 +272,13 @@ static void bench(const char *place, int cpu, int rounds)
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 15;
+	const int cpu = argc > 2 ? atoi(argv[2]) : 0;
 
-	if (rounds < 1 || rounds > ROUNDS_MAX) {
-		fprintf(stderr, "usage: bench_rpc [ROUNDS]   (1 to %d)\n", ROUNDS_MAX);
+	if (rounds < 1 || rounds > ROUNDS_MAX || cpu < 0) {
+		fprintf(stderr, "usage: bench_rpc [ROUNDS [CPU]]   (1 to %d)\n", ROUNDS_MAX);
 		return 2;
 	}
-	bench("onecpu", 0, rounds);
+	bench("onecpu", cpu, rounds);
 	bench("unpinned", -1, rounds);
 	return 0;
 }

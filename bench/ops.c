@@ -4,14 +4,17 @@
  *
  *     ops DIR [ROUND_MS]
  *
- * Prints "NAME ns" a line.  DIR is a directory to work in.  bench/run alternates
- * native and Strait runs and takes medians of the ratios.
+ * Prepares files in DIR, says "ready", then measures one round for each line of
+ * its input: "NAME ns" lines and "end".  Reads and writes are at random offsets of
+ * a file of 16 MiB, so that no read-ahead helps.  bench/run alternates native and
+ * Strait rounds and takes medians of their ratios.
  */
 #include "bench/stat.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,7 +23,15 @@
 
 static char g_buf[65536];
 static int g_fd, g_pipe[2];
+static int g_to_peer[2], g_from_peer[2]; /* of the process that answers */
+static bool g_peer;                      /* there is one: not in a guest */
 static unsigned g_i;
+
+/* A page of the file, no two near each other. */
+static off_t any_page(void)
+{
+	return (off_t)(g_i++ * 2531u & 0xfff) << 12;
+}
 
 static void op_getpid(void)
 {
@@ -52,19 +63,27 @@ static void op_pipe(void)
 	(void)!read(g_pipe[0], &c, 1);
 }
 
+static void op_pipe_rtt(void)
+{
+	char c = 1;
+
+	(void)!write(g_to_peer[1], &c, 1);
+	(void)!read(g_from_peer[0], &c, 1);
+}
+
 static void op_pread_4k(void)
 {
-	(void)!pread(g_fd, g_buf, 4096, (off_t)(g_i++ & 0xfff) << 12);
+	(void)!pread(g_fd, g_buf, 4096, any_page());
 }
 
 static void op_pread_64k(void)
 {
-	(void)!pread(g_fd, g_buf, 65536, (off_t)(g_i++ & 0xff) << 16);
+	(void)!pread(g_fd, g_buf, 65536, any_page() & ~(off_t)65535);
 }
 
 static void op_pwrite_4k(void)
 {
-	(void)!pwrite(g_fd, g_buf, 4096, (off_t)(g_i++ & 0xfff) << 12);
+	(void)!pwrite(g_fd, g_buf, 4096, any_page());
 }
 
 static void op_fstat(void)
@@ -107,14 +126,40 @@ static const struct {
 	void (*fn)(void);
 	unsigned batch;
 } g_ops[] = {
-        {"getpid", op_getpid, 1000},        {"clock_gettime", op_clock, 1000},
-        {"lseek", op_lseek, 1000},          {"fcntl_getfl", op_getfl, 1000},
-        {"pipe_1byte", op_pipe, 500},       {"pread_4k", op_pread_4k, 50},
-        {"pread_64k", op_pread_64k, 20},    {"pwrite_4k", op_pwrite_4k, 50},
-        {"fstat", op_fstat, 50},            {"stat", op_stat, 50},
-        {"open_close", op_open_close, 50},  {"create_unlink", op_create_unlink, 20},
+        {"getpid", op_getpid, 1000},
+        {"clock_gettime", op_clock, 1000},
+        {"lseek", op_lseek, 1000},
+        {"fcntl_getfl", op_getfl, 1000},
+        {"pipe_1byte", op_pipe, 500},
+        {"pipe_rtt", op_pipe_rtt, 100},
+        {"fstat", op_fstat, 50},
+        {"pread_4k", op_pread_4k, 50},
+        {"pread_64k", op_pread_64k, 20},
+        {"pwrite_4k", op_pwrite_4k, 50},
+        {"stat", op_stat, 50},
+        {"open_close", op_open_close, 50},
+        {"create_unlink", op_create_unlink, 20},
         {"readdir_1000", op_readdir, 2},
 };
+#define N_OPS (sizeof(g_ops) / sizeof(g_ops[0]))
+
+/* A process that sends back each byte; a guest cannot have one. */
+static void start_peer(void)
+{
+	char c;
+	pid_t pid;
+
+	if (pipe(g_to_peer) < 0 || pipe(g_from_peer) < 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		close(g_to_peer[1]);
+		while (read(g_to_peer[0], &c, 1) == 1)
+			(void)!write(g_from_peer[1], &c, 1);
+		_exit(0);
+	}
+	g_peer = pid > 0;
+}
 
 static int prepare(const char *dir)
 {
@@ -138,27 +183,40 @@ static int prepare(const char *dir)
 	return pipe(g_pipe);
 }
 
+static double measure(size_t k, uint64_t limit)
+{
+	static double v[1000];
+	const uint64_t start = bench_ns();
+	int n = 0;
+
+	do {
+		const uint64_t t0 = bench_ns();
+
+		for (unsigned i = 0; i < g_ops[k].batch; i++)
+			g_ops[k].fn();
+		v[n++] = (double)(bench_ns() - t0) / g_ops[k].batch;
+	} while (n < 1000 && (n < 3 || bench_ns() - start < limit));
+	return bench_median(v, n);
+}
+
 int main(int argc, char **argv)
 {
 	const uint64_t limit = (argc > 2 ? (uint64_t)atoi(argv[2]) : 20) * 1000000u;
+	char line[64];
 
 	if (argc < 2 || prepare(argv[1]) < 0) {
 		fprintf(stderr, "ops: usage: ops DIR [ROUND_MS]: %s\n", strerror(errno));
 		return 2;
 	}
-	for (size_t k = 0; k < sizeof(g_ops) / sizeof(g_ops[0]); k++) {
-		static double v[1000];
-		const uint64_t start = bench_ns();
-		int n = 0;
-
-		do {
-			const uint64_t t0 = bench_ns();
-
-			for (unsigned i = 0; i < g_ops[k].batch; i++)
-				g_ops[k].fn();
-			v[n++] = (double)(bench_ns() - t0) / g_ops[k].batch;
-		} while (n < 1000 && (n < 3 || bench_ns() - start < limit));
-		printf("%s %.1f\n", g_ops[k].name, bench_median(v, n));
+	start_peer();
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		for (size_t k = 0; k < N_OPS; k++)
+			if (g_peer || g_ops[k].fn != op_pipe_rtt)
+				printf("%s %.1f\n", g_ops[k].name, measure(k, limit));
+		puts("end");
+		fflush(stdout);
 	}
 	return 0;
 }
