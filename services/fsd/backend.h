@@ -35,13 +35,13 @@ struct node {
 	intptr_t ref;        /* the back end's */
 };
 
-#define NODE_NONE ((struct node){ NULL, -1 })
+#define NODE_NONE ((struct node){NULL, -1})
 
-#define NODE_CACHED 1u  /* do not wait for a disk */
-#define NODE_NOWAIT 2u  /* the same, of I/O */
-#define NODE_APPEND 4u  /* write: at the end */
-#define NODE_DSYNC 8u   /* write: as O_DSYNC */
-#define NODE_SYNC 16u   /* write: as O_SYNC */
+#define NODE_CACHED 1u /* do not wait for a disk */
+#define NODE_NOWAIT 2u /* the same, of I/O */
+#define NODE_APPEND 4u /* write: at the end */
+#define NODE_DSYNC 8u  /* write: as O_DSYNC */
+#define NODE_SYNC 16u  /* write: as O_SYNC */
 
 #define FILE_ID_MAX 64 /* as many as a guest keeps */
 
@@ -77,8 +77,8 @@ struct backend_ops {
 	int (*mknod)(const struct node *dir, const char *name, mode_t mode);
 	int (*symlink)(const struct node *dir, const char *name, const char *target);
 	int (*link)(const struct node *node, const struct node *dir, const char *name);
-	int (*rename)(const struct node *dir, const char *name, const struct node *to_dir,
-	              const char *to_name, unsigned flags);
+	int (*rename)(const struct node *dir, const char *name,
+	              const struct node *to_dir, const char *to_name, unsigned flags);
 	int (*unlink)(const struct node *dir, const char *name, bool directory);
 
 	/* Files.  open() takes O_ACCMODE, O_TRUNC, O_DIRECTORY, O_NOATIME; create()
@@ -90,19 +90,20 @@ struct backend_ops {
 	int (*setattr)(const struct node *node, bool opened, const struct setattr *set);
 	int (*statfs)(const struct node *node, struct statfs *out);
 	int (*file_id)(const struct node *node, const struct statx *stx, uint8_t *id);
-	ssize_t (*getxattr)(const struct node *node, const char *name, void *to, size_t size);
+	ssize_t (*getxattr)(const struct node *node, const char *name, void *to,
+	                    size_t size);
 	int (*setxattr)(const struct node *node, const char *name, const void *from,
 	                size_t size, int flags);
 	ssize_t (*listxattr)(const struct node *node, char *to, size_t size);
 	int (*removexattr)(const struct node *node, const char *name);
 
 	/* I/O on an opened node.  append writes set *off to where the data went. */
-	ssize_t (*read)(const struct node *node, const struct iovec *iov, int n, uint64_t off,
-	                unsigned flags);
-	ssize_t (*write)(const struct node *node, const void *from, size_t n, uint64_t *off,
-	                 unsigned flags);
-	ssize_t (*readdir)(const struct node *node, uint64_t cookie, bool seek, void *to,
-	                   size_t size);
+	ssize_t (*read)(const struct node *node, const struct iovec *iov, int n,
+	                uint64_t off, unsigned flags);
+	ssize_t (*write)(const struct node *node, const void *from, size_t n,
+	                 uint64_t *off, unsigned flags);
+	ssize_t (*readdir)(const struct node *node, uint64_t cookie, bool seek,
+	                   void *to, size_t size);
 	int (*sync)(const struct node *node, unsigned what, uint64_t off, uint64_t len,
 	            unsigned flags);
 	int (*fallocate)(const struct node *node, int mode, uint64_t off, uint64_t len);
@@ -118,20 +119,22 @@ struct backend_ops {
 	/* Locks seen by other users of a shared mount.  lock_open() gives the node that
 	 * carries them; type F_RDLCK, F_WRLCK, F_UNLCK; len 0: to the end. */
 	int (*lock_open)(const struct node *node, bool write, struct node *out);
-	int (*lock_range)(const struct node *lk, int type, uint64_t start, uint64_t len);
-	int (*lock_test)(const struct node *lk, int *type, uint64_t *start, uint64_t *len);
+	int (*lock_range)(const struct node *lk, int type, uint64_t start,
+	                  uint64_t len);
+	int (*lock_test)(const struct node *lk, int *type, uint64_t *start,
+	                 uint64_t *len);
 	int (*lock_whole)(const struct node *lk, int type); /* flock */
 };
 
 struct mount {
 	const struct backend_ops *ops;
-	char *path;     /* in the guest: "/" or "/a/b" */
-	char *source;   /* for messages */
+	char *path;   /* in the guest: "/" or "/a/b" */
+	char *source; /* for messages */
 	unsigned number;
 	bool read_only, exclusive, allow_setid;
-	bool memory;    /* never waits for a disk */
+	bool memory;            /* never waits for a disk */
 	_Atomic bool no_nowait; /* the file system cannot read without waiting */
-	uint64_t dev;   /* st_dev in the guest, stable over a restart */
+	uint64_t dev;           /* st_dev in the guest, stable over a restart */
 	struct node root;
 	uint64_t root_dev, root_ino; /* as the back end numbers them */
 	struct mtree *at;
@@ -156,7 +159,7 @@ static inline void node_put(struct node *n)
 /* be_dir.c: a directory; also serves `mem`, a detached tmpfs.  Takes @fd, also on
  * failure.  @epoch: of this instance. */
 int be_dir_attach(struct mount *m, int fd, uint32_t epoch)
-	__attribute__((warn_unused_result));
+        __attribute__((warn_unused_result));
 /* Open what this back end needs of /proc; once, before the sandbox. */
 int be_dir_setup(void) __attribute__((warn_unused_result));
 void be_dir_detach(struct mount *m);

@@ -14,43 +14,43 @@
 int g_dir_proc = -1;
 
 static const struct backend_ops dir_ops = {
-	.kind = "dir",
-	.lookup = dir_lookup,
-	.dup = dir_dup,
-	.put = dir_put,
-	.path = dir_path,
-	.attr = dir_attr,
-	.readlink = dir_readlink,
-	.mkdir = dir_mkdir,
-	.mknod = dir_mknod,
-	.symlink = dir_symlink,
-	.link = dir_link,
-	.rename = dir_rename,
-	.unlink = dir_unlink,
-	.open = dir_open,
-	.create = dir_create,
-	.access = dir_access,
-	.setattr = dir_setattr,
-	.statfs = dir_statfs,
-	.file_id = dir_file_id,
-	.getxattr = dir_getxattr,
-	.setxattr = dir_setxattr,
-	.listxattr = dir_listxattr,
-	.removexattr = dir_removexattr,
-	.read = dir_read,
-	.write = dir_write,
-	.readdir = dir_readdir,
-	.sync = dir_sync,
-	.fallocate = dir_fallocate,
-	.seek = dir_seek,
-	.readahead = dir_readahead,
-	.copy = dir_copy,
-	.orphan_keep = dir_orphan_keep,
-	.orphan_drop = dir_orphan_drop,
-	.lock_open = dir_lock_open,
-	.lock_range = dir_lock_range,
-	.lock_test = dir_lock_test,
-	.lock_whole = dir_lock_whole,
+        .kind = "dir",
+        .lookup = dir_lookup,
+        .dup = dir_dup,
+        .put = dir_put,
+        .path = dir_path,
+        .attr = dir_attr,
+        .readlink = dir_readlink,
+        .mkdir = dir_mkdir,
+        .mknod = dir_mknod,
+        .symlink = dir_symlink,
+        .link = dir_link,
+        .rename = dir_rename,
+        .unlink = dir_unlink,
+        .open = dir_open,
+        .create = dir_create,
+        .access = dir_access,
+        .setattr = dir_setattr,
+        .statfs = dir_statfs,
+        .file_id = dir_file_id,
+        .getxattr = dir_getxattr,
+        .setxattr = dir_setxattr,
+        .listxattr = dir_listxattr,
+        .removexattr = dir_removexattr,
+        .read = dir_read,
+        .write = dir_write,
+        .readdir = dir_readdir,
+        .sync = dir_sync,
+        .fallocate = dir_fallocate,
+        .seek = dir_seek,
+        .readahead = dir_readahead,
+        .copy = dir_copy,
+        .orphan_keep = dir_orphan_keep,
+        .orphan_drop = dir_orphan_drop,
+        .lock_open = dir_lock_open,
+        .lock_range = dir_lock_range,
+        .lock_test = dir_lock_test,
+        .lock_whole = dir_lock_whole,
 };
 
 int be_dir_setup(void)
@@ -87,7 +87,7 @@ static void probe_ids(struct dir_mount *d)
 
 	u.h.handle_bytes = MAX_HANDLE_SZ;
 	d->kernel_ids =
-		name_to_handle_at(d->fd, "", &u.h, &d->mount_id, AT_EMPTY_PATH) == 0;
+	        name_to_handle_at(d->fd, "", &u.h, &d->mount_id, AT_EMPTY_PATH) == 0;
 }
 
 static int measure_root(struct mount *m, struct dir_mount *d)
@@ -144,7 +144,7 @@ int be_dir_attach(struct mount *m, int fd, uint32_t epoch)
 	probe_ids(d);
 	m->ops = &dir_ops;
 	m->priv = d;
-	m->root = (struct node){ m, d->fd };
+	m->root = (struct node){m, d->fd};
 	pthread_mutex_init(&m->names, NULL);
 	if (!m->read_only)
 		dir_orphans_sweep(m);

@@ -17,13 +17,13 @@
 #include "services/fsd/backend.h"
 
 struct dir_mount {
-	int fd;           /* the root, O_RDONLY | O_DIRECTORY */
+	int fd; /* the root, O_RDONLY | O_DIRECTORY */
 	int mount_id;
-	bool kernel_ids;  /* name_to_handle_at() works */
+	bool kernel_ids; /* name_to_handle_at() works */
 	uint32_t epoch;
-	size_t path_len;  /* of the root as /proc shows it */
+	size_t path_len; /* of the root as /proc shows it */
 	pthread_mutex_t lock;
-	int orphans;      /* this instance's folder, locked; -1: none yet */
+	int orphans; /* this instance's folder, locked; -1: none yet */
 	char instance[17];
 	uint64_t n_orphans;
 };
@@ -44,7 +44,8 @@ struct dir_fdname {
 struct dir_fdname dir_fdname(int fd);
 
 /* be_dir_names.c */
-int dir_lookup(const struct node *dir, const char *path, unsigned flags, struct node *out);
+int dir_lookup(const struct node *dir, const char *path, unsigned flags,
+               struct node *out);
 int dir_dup(const struct node *node, struct node *out);
 void dir_put(struct node *node);
 int dir_path(const struct node *dir, char *buf, size_t size);
@@ -67,8 +68,8 @@ int dir_setattr(const struct node *node, bool opened, const struct setattr *set)
 int dir_statfs(const struct node *node, struct statfs *out);
 int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id);
 ssize_t dir_getxattr(const struct node *node, const char *name, void *to, size_t size);
-int dir_setxattr(const struct node *node, const char *name, const void *from, size_t size,
-                 int flags);
+int dir_setxattr(const struct node *node, const char *name, const void *from,
+                 size_t size, int flags);
 ssize_t dir_listxattr(const struct node *node, char *to, size_t size);
 int dir_removexattr(const struct node *node, const char *name);
 ssize_t dir_read(const struct node *node, const struct iovec *iov, int n, uint64_t off,

@@ -25,7 +25,7 @@ int dir_open(const struct node *node, int flags, struct node *out)
 
 	if (fd < 0)
 		return -errno;
-	*out = (struct node){ node->mount, fd };
+	*out = (struct node){node->mount, fd};
 	return 0;
 }
 
@@ -33,23 +33,25 @@ int dir_create(const struct node *dir, const char *name, int flags, mode_t mode,
                struct node *out)
 {
 	struct open_how how = {
-		.flags = (unsigned)(flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC |
+	        .flags = (unsigned)(flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC |
 	                            O_NONBLOCK | O_NOCTTY),
-		.mode = mode & 07777,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	        .mode = mode & 07777,
+	        .resolve =
+	                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	const long fd = syscall(SYS_openat2, NODE_FD(dir), name, &how, sizeof how);
 
 	if (fd < 0)
 		return -errno;
-	*out = (struct node){ dir->mount, fd };
+	*out = (struct node){dir->mount, fd};
 	return 0;
 }
 
 int dir_access(const struct node *node, int mode)
 {
 	/* AT_EACCESS: the thread's file system ids, which cred.c has set. */
-	if (syscall(SYS_faccessat2, NODE_FD(node), "", mode, AT_EMPTY_PATH | AT_EACCESS) < 0)
+	if (syscall(SYS_faccessat2, NODE_FD(node), "", mode,
+	            AT_EMPTY_PATH | AT_EACCESS) < 0)
 		return -errno;
 	return 0;
 }
@@ -86,7 +88,8 @@ int dir_setattr(const struct node *node, bool opened, const struct setattr *set)
 			r = -errno;
 	}
 	if (r == 0 && (set->what & FILE_SET_MODE))
-		r = fchmodat(g_dir_proc, dir_fdname(fd).s, set->mode, 0) < 0 ? -errno : 0;
+		r = fchmodat(g_dir_proc, dir_fdname(fd).s, set->mode, 0) < 0 ? -errno
+		                                                             : 0;
 	if (r == 0 && (set->what & FILE_SET_TIMES) &&
 	    syscall(SYS_utimensat, fd, "", set->times, AT_EMPTY_PATH) < 0)
 		r = -errno;
@@ -141,10 +144,12 @@ ssize_t dir_getxattr(const struct node *node, const char *name, void *to, size_t
 	return n < 0 ? -errno : n;
 }
 
-int dir_setxattr(const struct node *node, const char *name, const void *from, size_t size,
-                 int flags)
+int dir_setxattr(const struct node *node, const char *name, const void *from,
+                 size_t size, int flags)
 {
-	return setxattr(dir_fdname(NODE_FD(node)).s, name, from, size, flags) < 0 ? -errno : 0;
+	return setxattr(dir_fdname(NODE_FD(node)).s, name, from, size, flags) < 0
+	               ? -errno
+	               : 0;
 }
 
 ssize_t dir_listxattr(const struct node *node, char *to, size_t size)
@@ -162,7 +167,8 @@ int dir_removexattr(const struct node *node, const char *name)
 ssize_t dir_read(const struct node *node, const struct iovec *iov, int n, uint64_t off,
                  unsigned flags)
 {
-	const int rwf = (flags & NODE_NOWAIT) && !node->mount->no_nowait ? RWF_NOWAIT : 0;
+	const int rwf =
+	        (flags & NODE_NOWAIT) && !node->mount->no_nowait ? RWF_NOWAIT : 0;
 	const ssize_t r = preadv2(NODE_FD(node), iov, n, (off_t)off, rwf);
 
 	if (r < 0 && errno == EOPNOTSUPP && rwf) {
@@ -174,7 +180,8 @@ ssize_t dir_read(const struct node *node, const struct iovec *iov, int n, uint64
 
 /* With offset -1 the kernel moves the file position to the end of what it appended:
  * exact even when programs of the host append too. */
-static ssize_t append(const struct node *node, const struct iovec *iov, uint64_t *off, int rwf)
+static ssize_t append(const struct node *node, const struct iovec *iov, uint64_t *off,
+                      int rwf)
 {
 	const ssize_t r = pwritev2(NODE_FD(node), iov, 1, -1, rwf | RWF_APPEND);
 	off_t end;
@@ -189,18 +196,21 @@ static ssize_t append(const struct node *node, const struct iovec *iov, uint64_t
 ssize_t dir_write(const struct node *node, const void *from, size_t n, uint64_t *off,
                   unsigned flags)
 {
-	const struct iovec iov = { (void *)(uintptr_t)from, n };
-	const int rwf = (flags & NODE_SYNC) ? RWF_SYNC : (flags & NODE_DSYNC) ? RWF_DSYNC : 0;
+	const struct iovec iov = {(void *)(uintptr_t)from, n};
+	const int rwf = (flags & NODE_SYNC)    ? RWF_SYNC
+	                : (flags & NODE_DSYNC) ? RWF_DSYNC
+	                                       : 0;
 	ssize_t r;
 
 	if (flags & NODE_APPEND)
 		return append(node, &iov, off, rwf);
 	r = rwf ? pwritev2(NODE_FD(node), &iov, 1, (off_t)*off, rwf)
-		: pwrite(NODE_FD(node), from, n, (off_t)*off);
+	        : pwrite(NODE_FD(node), from, n, (off_t)*off);
 	return r < 0 ? -errno : r;
 }
 
-ssize_t dir_readdir(const struct node *node, uint64_t cookie, bool seek, void *to, size_t size)
+ssize_t dir_readdir(const struct node *node, uint64_t cookie, bool seek, void *to,
+                    size_t size)
 {
 	long n;
 
@@ -247,7 +257,8 @@ int64_t dir_seek(const struct node *node, uint64_t off, int whence)
 
 int dir_readahead(const struct node *node, uint64_t off, uint64_t len)
 {
-	return -posix_fadvise(NODE_FD(node), (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
+	return -posix_fadvise(NODE_FD(node), (off_t)off, (off_t)len,
+	                      POSIX_FADV_WILLNEED);
 }
 
 ssize_t dir_copy(const struct node *in, uint64_t in_off, const struct node *out,

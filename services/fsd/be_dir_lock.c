@@ -18,10 +18,10 @@ int dir_lock_open(const struct node *node, bool write, struct node *out)
 static struct flock make_flock(int type, uint64_t start, uint64_t len)
 {
 	return (struct flock){
-		.l_type = (short)type,
-		.l_whence = SEEK_SET,
-		.l_start = (off_t)start,
-		.l_len = (off_t)len,
+	        .l_type = (short)type,
+	        .l_whence = SEEK_SET,
+	        .l_start = (off_t)start,
+	        .l_len = (off_t)len,
 	};
 }
 

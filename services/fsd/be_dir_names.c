@@ -9,11 +9,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int dir_lookup(const struct node *dir, const char *path, unsigned flags, struct node *out)
+int dir_lookup(const struct node *dir, const char *path, unsigned flags,
+               struct node *out)
 {
 	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	        .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+	        .resolve =
+	                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd;
 
@@ -26,8 +28,9 @@ int dir_lookup(const struct node *dir, const char *path, unsigned flags, struct 
 			break;
 	}
 	if (fd < 0) /* still in doubt: then by single steps */
-		return errno == EAGAIN && !(how.resolve & RESOLVE_CACHED) ? -EXDEV : -errno;
-	*out = (struct node){ dir->mount, fd };
+		return errno == EAGAIN && !(how.resolve & RESOLVE_CACHED) ? -EXDEV
+		                                                          : -errno;
+	*out = (struct node){dir->mount, fd};
 	return 0;
 }
 
@@ -39,7 +42,7 @@ int dir_dup(const struct node *node, struct node *out)
 		fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return -errno;
-	*out = (struct node){ node->mount, fd };
+	*out = (struct node){node->mount, fd};
 	return 0;
 }
 
@@ -128,12 +131,14 @@ int dir_link(const struct node *node, const struct node *dir, const char *name)
 int dir_rename(const struct node *dir, const char *name, const struct node *to_dir,
                const char *to_name, unsigned flags)
 {
-	if (syscall(SYS_renameat2, NODE_FD(dir), name, NODE_FD(to_dir), to_name, flags) < 0)
+	if (syscall(SYS_renameat2, NODE_FD(dir), name, NODE_FD(to_dir), to_name,
+	            flags) < 0)
 		return -errno;
 	return 0;
 }
 
 int dir_unlink(const struct node *dir, const char *name, bool directory)
 {
-	return unlinkat(NODE_FD(dir), name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
+	return unlinkat(NODE_FD(dir), name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno
+	                                                                      : 0;
 }

@@ -51,7 +51,8 @@ static int keep_locked(struct dir_mount *d, const struct node *node, const char 
 
 	if (fd < 0)
 		return fd;
-	if (linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, fd, name, AT_SYMLINK_FOLLOW) == 0)
+	if (linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, fd, name,
+	           AT_SYMLINK_FOLLOW) == 0)
 		return 0;
 	return -errno;
 }
@@ -84,7 +85,8 @@ void dir_orphan_drop(struct mount *mount, struct orphan *o)
 
 	pthread_mutex_lock(&d->lock);
 	if (o->name[0] && d->orphans >= 0)
-		(void)unlinkat(d->orphans, o->name, 0); /* gone already: nothing to do */
+		(void)unlinkat(d->orphans, o->name,
+		               0); /* gone already: nothing to do */
 	pthread_mutex_unlock(&d->lock);
 	o->name[0] = 0;
 }
@@ -98,7 +100,8 @@ static void empty_dir(int fd)
 		return;
 	while ((e = readdir(dp)))
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			(void)unlinkat(fd, e->d_name, 0); /* what stays is swept next time */
+			(void)unlinkat(fd, e->d_name,
+			               0); /* what stays is swept next time */
 	closedir(dp);
 }
 
@@ -122,7 +125,8 @@ void dir_orphans_sweep(struct mount *mount)
 			continue;
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
 			empty_dir(fd);
-			(void)unlinkat(top, e->d_name, AT_REMOVEDIR); /* not empty: later */
+			(void)unlinkat(top, e->d_name,
+			               AT_REMOVEDIR); /* not empty: later */
 		}
 		close(fd);
 	}

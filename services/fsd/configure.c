@@ -31,8 +31,9 @@ static int by_length(const void *a, const void *b)
 
 static int add_mount(struct fsd *f, const Control__Mount *m, int *fds, int n_fds)
 {
-	struct mount_spec spec = { .fd = -1 };
-	char *path = text(&m->guest_path), *kind = text(&m->kind), *source = text(&m->source);
+	struct mount_spec spec = {.fd = -1};
+	char *path = text(&m->guest_path), *kind = text(&m->kind),
+	     *source = text(&m->source);
 	char *why = NULL;
 	int r = -EINVAL;
 
@@ -50,7 +51,8 @@ static int add_mount(struct fsd *f, const Control__Mount *m, int *fds, int n_fds
 		r = mounts_add(&f->mounts, &spec, f->epoch, &why);
 	}
 	if (r < 0)
-		control_fail(f->control, 0, "fsd: %s", why ? why : "a mount has no valid path");
+		control_fail(f->control, 0, "fsd: %s",
+		             why ? why : "a mount has no valid path");
 	else
 		log_write(2, "%s is %s %s%s", path, kind, source,
 		          m->read_only ? ", read-only" : "");
@@ -119,10 +121,11 @@ static uint64_t boot_verifier(void)
 
 static int set_policy(struct fsd *f, const Control__FileConfig *c)
 {
-	const struct cred_policy p = { .can_set = c->can_setcred,
-		                       .squash = c->squash || !c->can_setcred,
-		                       .squash_uid = c->can_setcred ? c->squash_uid : geteuid(),
-		                       .squash_gid = c->can_setcred ? c->squash_gid : getegid() };
+	const struct cred_policy p = {
+	        .can_set = c->can_setcred,
+	        .squash = c->squash || !c->can_setcred,
+	        .squash_uid = c->can_setcred ? c->squash_uid : geteuid(),
+	        .squash_gid = c->can_setcred ? c->squash_gid : getegid()};
 	struct cred *probe;
 	int r;
 
@@ -135,10 +138,11 @@ static int set_policy(struct fsd *f, const Control__FileConfig *c)
 		r = cred_use(NULL);
 	cred_put(probe);
 	if (r < 0)
-		control_fail(f->control, 0,
-		             "fsd: may not take the guests' file system ids (%s); it needs "
-		             "CAP_SETUID and CAP_SETGID, or a set-up without ids",
-		             strerror(-r));
+		control_fail(
+		        f->control, 0,
+		        "fsd: may not take the guests' file system ids (%s); it needs "
+		        "CAP_SETUID and CAP_SETGID, or a set-up without ids",
+		        strerror(-r));
 	return r;
 }
 
@@ -170,11 +174,13 @@ static int enter_sandbox(struct fsd *f, unsigned workers)
 	int r = sandbox_caps();
 
 	if (r < 0)
-		control_fail(f->control, 0, "fsd: cannot give up capabilities: %s", strerror(-r));
+		control_fail(f->control, 0, "fsd: cannot give up capabilities: %s",
+		             strerror(-r));
 	if (r == 0 && f->sandbox) {
 		r = sandbox_landlock(f);
 		if (r < 0)
-			control_fail(f->control, 0, "fsd: cannot set its landlock rules: %s",
+			control_fail(f->control, 0,
+			             "fsd: cannot set its landlock rules: %s",
 			             strerror(-r));
 	}
 	if (r == 0) {
@@ -186,7 +192,8 @@ static int enter_sandbox(struct fsd *f, unsigned workers)
 	if (r == 0 && f->sandbox) {
 		r = sandbox_seccomp();
 		if (r < 0)
-			control_fail(f->control, 0, "fsd: cannot set its system call filter: %s",
+			control_fail(f->control, 0,
+			             "fsd: cannot set its system call filter: %s",
 			             strerror(-r));
 	}
 	return r;
@@ -199,7 +206,7 @@ int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
 	if (f->configured || !c->file) {
 		control_fail(f->control, 0, "fsd: %s",
 		             c->file ? "was configured before"
-				     : "the configuration has no file part");
+		                     : "the configuration has no file part");
 		return -EINVAL;
 	}
 	g_fsd = f;
@@ -209,7 +216,8 @@ int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
 	f->max_handles = raise_files();
 	r = be_dir_setup();
 	if (r < 0) {
-		control_fail(f->control, 0, "fsd: needs /proc/self/fd: %s", strerror(-r));
+		control_fail(f->control, 0, "fsd: needs /proc/self/fd: %s",
+		             strerror(-r));
 		return r;
 	}
 	mounts_init(&f->mounts);

@@ -77,9 +77,10 @@ static int set_groups(const struct cred *c)
 {
 	static const gid_t none[1];
 
-	return syscall(SYS_setgroups, c ? (size_t)c->n_groups : 0, c ? c->groups : none) < 0
-		       ? -EPERM
-		       : 0;
+	return syscall(SYS_setgroups, c ? (size_t)c->n_groups : 0,
+	               c ? c->groups : none) < 0
+	               ? -EPERM
+	               : 0;
 }
 
 static int set_ids(uid_t uid, gid_t gid)
@@ -97,7 +98,8 @@ static bool same(const struct cred *a, const struct cred *b)
 {
 	if (a == b)
 		return true;
-	return a && b && a->uid == b->uid && a->gid == b->gid && a->n_groups == b->n_groups &&
+	return a && b && a->uid == b->uid && a->gid == b->gid &&
+	       a->n_groups == b->n_groups &&
 	       memcmp(a->groups, b->groups, a->n_groups * sizeof a->groups[0]) == 0;
 }
 

@@ -16,9 +16,9 @@
 struct guest;
 
 struct fsd {
-	int control;  /* SEQPACKET, to the supervisor */
+	int control; /* SEQPACKET, to the supervisor */
 	int epoll;
-	int wake;     /* eventfd: a worker has something for the loop */
+	int wake; /* eventfd: a worker has something for the loop */
 	bool sandbox;
 	bool configured;
 	bool stop;
@@ -37,7 +37,7 @@ void log_write(int level, const char *fmt, ...) __attribute__((format(printf, 2,
 /* Act on the first message; descriptors are taken.  0, or negative after the
  * supervisor was told why. */
 int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
-	__attribute__((warn_unused_result));
+        __attribute__((warn_unused_result));
 
 /* ---- sandbox.c ---- */
 /* Give up capabilities that are not needed, and the way to new ones. */

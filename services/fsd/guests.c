@@ -64,13 +64,13 @@ static int on_cancel(struct rpc_conn *conn, uint64_t ticket, uint32_t *err)
 void guests_init(struct fsd *f)
 {
 	f->ops = (struct rpc_server_ops){
-		.service = serve_service(),
-		.service_id = RPC_SERVICE_FILE,
-		.on_cancel = on_cancel,
-		.on_broken = on_broken,
-		.n_slots = RPC_SLOTS_MAX,
-		.epoch = f->epoch,
-		.write_verifier = serve_verifier(),
+	        .service = serve_service(),
+	        .service_id = RPC_SERVICE_FILE,
+	        .on_cancel = on_cancel,
+	        .on_broken = on_broken,
+	        .n_slots = RPC_SLOTS_MAX,
+	        .epoch = f->epoch,
+	        .write_verifier = serve_verifier(),
 	};
 }
 
@@ -109,7 +109,9 @@ static struct vchan_end *open_channel(const Control__GuestAdd *m, int *fds, int 
 	const int event = take_fd(fds, n_fds, m->event_fd);
 	const int bell = take_fd(fds, n_fds, m->doorbell_fd);
 	char path[256];
-	int r = ring < 0 || event < 0 || bell < 0 || m->xs_path.len >= sizeof path ? -EINVAL : 0;
+	int r = ring < 0 || event < 0 || bell < 0 || m->xs_path.len >= sizeof path
+	                ? -EINVAL
+	                : 0;
 
 	if (r == 0) {
 		memcpy(path, m->xs_path.data, m->xs_path.len);
@@ -133,7 +135,7 @@ static struct guest *guest_new(struct fsd *f, const Control__GuestAdd *m,
                                struct vchan_end *end)
 {
 	struct guest *g = calloc(1, sizeof *g);
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = g };
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = g};
 
 	if (!g)
 		return NULL;
@@ -142,8 +144,10 @@ static struct guest *guest_new(struct fsd *f, const Control__GuestAdd *m,
 	g->session = session_new(NULL, m->domid, m->uid, m->gid, m->groups,
 	                         (unsigned)m->n_groups, f->max_handles);
 	if (g->session)
-		g->conn = rpc_conn_new(end, &f->ops, m->client_id.data, m->domid, g->session);
-	if (!g->conn || epoll_ctl(f->epoll, EPOLL_CTL_ADD, rpc_conn_fd(g->conn), &ev) < 0) {
+		g->conn = rpc_conn_new(end, &f->ops, m->client_id.data, m->domid,
+		                       g->session);
+	if (!g->conn ||
+	    epoll_ctl(f->epoll, EPOLL_CTL_ADD, rpc_conn_fd(g->conn), &ev) < 0) {
 		if (g->conn)
 			rpc_conn_free(g->conn); /* closes @end */
 		else
@@ -165,20 +169,21 @@ void guest_add(struct fsd *f, const Control__GuestAdd *m, int *fds, int n_fds)
 
 	for (g = f->guests; g; g = g->next)
 		if (g->domid == m->domid) {
-			control_fail(f->control, m->domid, "fsd: guest %u is here already",
-			             m->domid);
+			control_fail(f->control, m->domid,
+			             "fsd: guest %u is here already", m->domid);
 			return;
 		}
 	if (m->client_id.len != RPC_CLIENT_ID_LEN || m->n_groups > RPC_GROUPS_MAX) {
-		control_fail(f->control, m->domid, "fsd: guest %u has no valid client id",
-		             m->domid);
+		control_fail(f->control, m->domid,
+		             "fsd: guest %u has no valid client id", m->domid);
 		return;
 	}
 	end = open_channel(m, fds, n_fds);
 	g = end ? guest_new(f, m, end) : NULL;
 	if (!g) {
-		control_fail(f->control, m->domid, "fsd: cannot open the channel of guest %u: %s",
-		             m->domid, strerror(errno));
+		control_fail(f->control, m->domid,
+		             "fsd: cannot open the channel of guest %u: %s", m->domid,
+		             strerror(errno));
 		return;
 	}
 	g->next = f->guests;

@@ -13,7 +13,7 @@ static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct inode *g_table[N_BUCKETS];
 static unsigned g_count;
 static pthread_mutex_t g_stripes[N_STRIPES] = {
-	[0 ... N_STRIPES - 1] = PTHREAD_MUTEX_INITIALIZER,
+        [0 ... N_STRIPES - 1] = PTHREAD_MUTEX_INITIALIZER,
 };
 
 static uint64_t dev_of(const struct statx *stx)

@@ -33,9 +33,9 @@ struct inode {
 	struct orphan orphan;
 	_Atomic bool orphaned; /* its last name is gone for guests */
 	struct lock_rec *locks;
-	bool locked; /* the list has a reference */
+	bool locked;             /* the list has a reference */
 	struct lock_wait *waits; /* in order of arrival */
-	struct node host;  /* carries the locks towards the host */
+	struct node host;        /* carries the locks towards the host */
 	bool host_write;
 };
 

@@ -28,8 +28,8 @@ struct span {
 };
 
 struct lock_rec {
-	struct lock_rec *next;             /* of the inode */
-	struct lock_rec *mine, **mine_p;   /* of the session */
+	struct lock_rec *next;           /* of the inode */
+	struct lock_rec *mine, **mine_p; /* of the session */
 	struct inode *inode;
 	struct span s;
 };
@@ -210,7 +210,8 @@ static void cut(struct inode *i, const struct span *s, struct lock_rec **spare)
 	while (*p) {
 		struct lock_rec *l = *p;
 
-		if (!same_owner(&l->s, s) || l->s.start > s->end || l->s.end < s->start) {
+		if (!same_owner(&l->s, s) || l->s.start > s->end ||
+		    l->s.end < s->start) {
 			p = &l->next;
 			continue;
 		}
@@ -246,7 +247,8 @@ static void merge(struct inode *i, struct lock_rec *n)
 
 	while (*p) {
 		struct lock_rec *l = *p;
-		const bool touch = l->s.end + 1 >= n->s.start && n->s.end + 1 >= l->s.start;
+		const bool touch =
+		        l->s.end + 1 >= n->s.start && n->s.end + 1 >= l->s.start;
 
 		if (!same_owner(&l->s, &n->s) || l->s.type != n->s.type || !touch) {
 			p = &l->next;
@@ -358,7 +360,8 @@ static void wake(struct inode *i)
 }
 
 /* Would @s wait for somebody who waits, in the end, for @who? */
-static bool deadlock(const struct inode *i, const struct span *s, const void *who, int depth)
+static bool deadlock(const struct inode *i, const struct span *s, const void *who,
+                     int depth)
 {
 	for (const struct lock_rec *l = i->locks; l && depth < DEPTH_MAX; l = l->next) {
 		if (l->s.kind != LOCK_POSIX || !conflict(&l->s, s))
@@ -439,7 +442,8 @@ static int check_mode(const struct handle *h, const struct lock_req *r)
 
 	if (r->kind == LOCK_FLOCK)
 		return 0;
-	if ((r->type == F_RDLCK && acc == O_WRONLY) || (r->type == F_WRLCK && acc == O_RDONLY))
+	if ((r->type == F_RDLCK && acc == O_WRONLY) ||
+	    (r->type == F_WRLCK && acc == O_RDONLY))
 		return -EBADF;
 	return 0;
 }
@@ -483,7 +487,8 @@ int lock_set(struct handle *h, const struct lock_req *r)
 		settle(i);
 		return ret;
 	}
-	if (ret == -EAGAIN && r->kind == LOCK_FLOCK) { /* as Linux: the old one goes first */
+	if (ret == -EAGAIN &&
+	    r->kind == LOCK_FLOCK) { /* as Linux: the old one goes first */
 		struct span off = s;
 		int r2;
 
@@ -509,7 +514,7 @@ int lock_get(struct handle *h, const struct lock_req *r, struct lock_found *out)
 	struct span s;
 	int ret = make_span(h, r, &s);
 
-	*out = (struct lock_found){ .type = F_UNLCK };
+	*out = (struct lock_found){.type = F_UNLCK};
 	if (ret < 0 || r->type == F_UNLCK || r->kind == LOCK_FLOCK)
 		return ret < 0 ? ret : -EINVAL;
 	l = blocker(h->inode, &s);
@@ -521,9 +526,9 @@ int lock_get(struct handle *h, const struct lock_req *r, struct lock_found *out)
 		out->type = l->s.type;
 		out->start = l->s.start;
 		out->len = span_len(l->s.start, l->s.end);
-		out->pid = l->s.kind == LOCK_OFD	    ? UINT32_MAX
-			   : l->s.session == s.session ? 2
-						       : l->s.session->number;
+		out->pid = l->s.kind == LOCK_OFD       ? UINT32_MAX
+		           : l->s.session == s.session ? 2
+		                                       : l->s.session->number;
 		return 0;
 	}
 	if (!on_host(h->inode))
@@ -534,7 +539,7 @@ int lock_get(struct handle *h, const struct lock_req *r, struct lock_found *out)
 	out->len = span_len(s.start, s.end);
 	out->pid = UINT32_MAX;
 	ret = h->inode->mount->ops->lock_test(node_ok(&h->inode->host) ? &h->inode->host
-								       : &h->place.node,
+	                                                               : &h->place.node,
 	                                      &out->type, &out->start, &out->len);
 	return ret;
 }
@@ -562,8 +567,7 @@ int lock_cancel(struct session *s, uint64_t ticket)
 static void release_owner(struct inode *i, const void *owner, uint32_t kind)
 {
 	const struct span all = {
-		.owner = owner, .kind = kind, .type = F_UNLCK, .start = 0, .end = END
-	};
+	        .owner = owner, .kind = kind, .type = F_UNLCK, .start = 0, .end = END};
 	struct lock_rec *none = NULL;
 
 	if (!i->locks)

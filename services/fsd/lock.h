@@ -33,7 +33,8 @@ struct lock_req {
 
 /* 0: done; 1: queued (the caller answers so, at once); -EAGAIN, -EDEADLK, -ENOLCK,
  * -EINVAL, -EOVERFLOW, -EBADF. */
-int lock_set(struct handle *h, const struct lock_req *r) __attribute__((warn_unused_result));
+int lock_set(struct handle *h, const struct lock_req *r)
+        __attribute__((warn_unused_result));
 
 struct lock_found {
 	int type; /* F_UNLCK: nothing in the way */
@@ -41,7 +42,7 @@ struct lock_found {
 	uint32_t pid;
 };
 int lock_get(struct handle *h, const struct lock_req *r, struct lock_found *out)
-	__attribute__((warn_unused_result));
+        __attribute__((warn_unused_result));
 
 /* 1: it was waiting and does no more; 0: not waiting. */
 int lock_cancel(struct session *s, uint64_t ticket);

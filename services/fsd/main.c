@@ -26,12 +26,12 @@
 #define STRAIT_VERSION "0.1.0"
 #endif
 
-#define BEAT_MS 500   /* guests must see a heartbeat once a second */
+#define BEAT_MS 500    /* guests must see a heartbeat once a second */
 #define HOST_LOCK_MS 5 /* how often a lock held on the host is tried again */
 
 /* Sanitizers need system calls that the filter forbids. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	defined(STRAIT_NO_SANDBOX)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                   \
+        defined(STRAIT_NO_SANDBOX)
 #define SANDBOX false
 #else
 #define SANDBOX true
@@ -39,21 +39,25 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: fsd --control-fd N [--log LEVEL]\n"
-	            "\n"
-	            "The storage service of strait: serves files to guests over vchan rings.\n"
-	            "It is started by `strait run`, which tells it what to serve over the\n"
-	            "socket N.\n"
-	            "\n"
-	            "  --control-fd N   socket to the supervisor (SOCK_SEQPACKET)\n"
-	            "  --log LEVEL      error, warn, info, debug (or 0 to 3); default warn\n"
-	            "  --no-seccomp     without landlock and system call filter, for debugging\n"
-	            "  --help, --version\n");
+	fprintf(to,
+	        "usage: fsd --control-fd N [--log LEVEL]\n"
+	        "\n"
+	        "The storage service of strait: serves files to guests over vchan "
+	        "rings.\n"
+	        "It is started by `strait run`, which tells it what to serve over the\n"
+	        "socket N.\n"
+	        "\n"
+	        "  --control-fd N   socket to the supervisor (SOCK_SEQPACKET)\n"
+	        "  --log LEVEL      error, warn, info, debug (or 0 to 3); default "
+	        "warn\n"
+	        "  --no-seccomp     without landlock and system call filter, for "
+	        "debugging\n"
+	        "  --help, --version\n");
 }
 
 static int parse_level(const char *s)
 {
-	static const char *const names[] = { "error", "warn", "info", "debug" };
+	static const char *const names[] = {"error", "warn", "info", "debug"};
 
 	for (int i = 0; i < 4; i++)
 		if (strcmp(s, names[i]) == 0 || (s[0] == '0' + i && s[1] == 0))
@@ -76,12 +80,12 @@ static int parse_fd(const char *s)
 static void parse_args(int argc, char **argv, struct fsd *f)
 {
 	static const struct option options[] = {
-		{ "control-fd", required_argument, NULL, 'c' },
-		{ "log", required_argument, NULL, 'l' },
-		{ "no-seccomp", no_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-		{ NULL, 0, NULL, 0 },
+	        {"control-fd", required_argument, NULL, 'c'},
+	        {"log", required_argument, NULL, 'l'},
+	        {"no-seccomp", no_argument, NULL, 's'},
+	        {"help", no_argument, NULL, 'h'},
+	        {"version", no_argument, NULL, 'v'},
+	        {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -90,14 +94,18 @@ static void parse_args(int argc, char **argv, struct fsd *f)
 		case 'c':
 			f->control = parse_fd(optarg);
 			if (f->control < 0) {
-				fprintf(stderr, "fsd: --control-fd %s is not a socket\n", optarg);
+				fprintf(stderr,
+				        "fsd: --control-fd %s is not a socket\n",
+				        optarg);
 				exit(125);
 			}
 			break;
 		case 'l':
 			g_log_level = parse_level(optarg);
 			if (g_log_level < 0) {
-				fprintf(stderr, "fsd: --log %s: use error, warn, info or debug\n",
+				fprintf(stderr,
+				        "fsd: --log %s: use error, warn, info or "
+				        "debug\n",
 				        optarg);
 				exit(125);
 			}
@@ -119,15 +127,16 @@ static void parse_args(int argc, char **argv, struct fsd *f)
 	}
 	if (optind < argc || f->control < 0) {
 		fprintf(stderr, "fsd: %s; try fsd --help\n",
-		        f->control < 0 ? "--control-fd is missing" : "too many arguments");
+		        f->control < 0 ? "--control-fd is missing"
+		                       : "too many arguments");
 		exit(125);
 	}
 }
 
 static int init(struct fsd *f)
 {
-	struct epoll_event control = { .events = EPOLLIN, .data.ptr = f };
-	struct epoll_event wake = { .events = EPOLLIN, .data.ptr = &f->wake };
+	struct epoll_event control = {.events = EPOLLIN, .data.ptr = f};
+	struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &f->wake};
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
@@ -160,7 +169,8 @@ static int handle_control(struct fsd *f, const Control__Control *c, int *fds, in
 {
 	if (!f->configured && c->body_case != CONTROL__CONTROL__BODY_CONFIGURE &&
 	    c->body_case != CONTROL__CONTROL__BODY_SHUTDOWN) {
-		control_fail(f->control, 0, "fsd: was not configured before its first guest");
+		control_fail(f->control, 0,
+		             "fsd: was not configured before its first guest");
 		return -EINVAL;
 	}
 	switch (c->body_case) {
@@ -226,7 +236,8 @@ static int wait_events(struct fsd *f, int timeout)
 		if (ev[i].data.ptr == f)
 			r = read_control(f);
 		else if (ev[i].data.ptr == &f->wake)
-			(void)!read(f->wake, &count, sizeof count); /* just the wake-up */
+			(void)!read(f->wake, &count,
+			            sizeof count); /* just the wake-up */
 	}
 	return r;
 }
@@ -245,7 +256,8 @@ static int loop(struct fsd *f)
 			guests_beat(f);
 			r = wait_events(f, wait_ms(f));
 			guests_beat(f);
-		} else if (++turns % 64 == 0) { /* a busy guest must not shut the others out */
+		} else if (++turns % 64 ==
+		           0) { /* a busy guest must not shut the others out */
 			guests_beat(f);
 			r = wait_events(f, 0);
 		}
@@ -269,7 +281,7 @@ static void finish(struct fsd *f)
 
 int main(int argc, char **argv)
 {
-	struct fsd f = { .control = -1, .sandbox = SANDBOX };
+	struct fsd f = {.control = -1, .sandbox = SANDBOX};
 	int r;
 
 	parse_args(argc, argv, &f);

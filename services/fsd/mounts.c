@@ -12,7 +12,7 @@
 
 void mounts_init(struct mounts *t)
 {
-	*t = (struct mounts){ .n = 0 };
+	*t = (struct mounts){.n = 0};
 }
 
 struct mtree *mtree_child(const struct mtree *at, const char *name, size_t len)
@@ -58,7 +58,7 @@ struct mount *mtree_mount(const struct mtree *at, char *buf, size_t size)
 }
 
 static int say(char **why, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 static int say(char **why, int err, const char *fmt, ...)
 {
@@ -132,8 +132,8 @@ static int check_parent(const struct mtree *at, const char *path, char **why)
 		m->ops->put(&n);
 	}
 	if (r < 0)
-		return say(why, r, "cannot mount at %s: no directory %s in %s (%s)", path, in,
-		           m->source, strerror(-r));
+		return say(why, r, "cannot mount at %s: no directory %s in %s (%s)",
+		           path, in, m->source, strerror(-r));
 	return 0;
 }
 
@@ -176,7 +176,8 @@ static uint64_t fnv(uint64_t h, const char *s)
 static struct mount *mount_new(const struct mount_spec *spec, unsigned number)
 {
 	struct mount *m = calloc(1, sizeof *m);
-	uint64_t h = fnv(fnv(fnv(0xcbf29ce484222325ull, spec->kind), spec->source), spec->path);
+	uint64_t h = fnv(fnv(fnv(0xcbf29ce484222325ull, spec->kind), spec->source),
+	                 spec->path);
 
 	if (!m)
 		return NULL;
@@ -200,18 +201,21 @@ static int refuse(const struct mounts *t, const struct mount_spec *s, char **why
 	if (t->n == MOUNTS_MAX)
 		return say(why, -ENOSPC, "more than %d mounts", MOUNTS_MAX);
 	if (!path_normal(s->path))
-		return say(why, -EINVAL, "mount point %s is not an absolute normal path",
-		           s->path);
+		return say(why, -EINVAL,
+		           "mount point %s is not an absolute normal path", s->path);
 	if (strcmp(s->kind, "dir") != 0 && strcmp(s->kind, "mem") != 0)
-		return say(why, -EINVAL, "mount %s: unknown back end %s", s->path, s->kind);
+		return say(why, -EINVAL, "mount %s: unknown back end %s", s->path,
+		           s->kind);
 	if (!t->root && strcmp(s->path, "/") != 0)
 		return say(why, -EINVAL, "mount %s comes before a mount of /", s->path);
 	if (s->fd < 0)
-		return say(why, -EBADF, "mount %s: its directory was not handed over", s->path);
+		return say(why, -EBADF, "mount %s: its directory was not handed over",
+		           s->path);
 	return 0;
 }
 
-int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch, char **why)
+int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch,
+               char **why)
 {
 	struct mtree *at;
 	struct mount *m;
@@ -237,7 +241,8 @@ int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch, 
 	}
 	r = be_dir_attach(m, spec->fd, epoch);
 	if (r < 0) {
-		say(why, r, "cannot use %s for %s: %s", m->source, m->path, strerror(-r));
+		say(why, r, "cannot use %s for %s: %s", m->source, m->path,
+		    strerror(-r));
 		free(m->path);
 		free(m->source);
 		free(m);

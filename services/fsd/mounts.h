@@ -18,10 +18,10 @@
 #define MOUNTS_MAX 64
 
 struct mtree {
-	char *name;           /* component; "" for the root */
-	struct mtree *parent; /* NULL: the root */
+	char *name;                 /* component; "" for the root */
+	struct mtree *parent;       /* NULL: the root */
 	struct mtree *first, *next; /* children, siblings */
-	struct mount *mount;  /* NULL: a directory on the way to a mount */
+	struct mount *mount;        /* NULL: a directory on the way to a mount */
 };
 
 struct mounts {
@@ -40,8 +40,8 @@ struct mount_spec {
 void mounts_init(struct mounts *t);
 /* Add one; parents first ("/", then "/a", then "/a/b").  On failure *why is one
  * clear sentence, to be freed. */
-int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch, char **why)
-	__attribute__((warn_unused_result));
+int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch,
+               char **why) __attribute__((warn_unused_result));
 void mounts_fini(struct mounts *t);
 
 /* The child of @at called @name (@len bytes), or NULL. */

@@ -19,7 +19,7 @@ static struct {
 	pthread_t threads[POOL_MAX];
 	unsigned n;
 	bool stop;
-} g_pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER };
+} g_pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
 static void link_queue(struct pool_queue *q)
 {
@@ -79,7 +79,8 @@ static void *worker(void *arg)
 		pthread_mutex_lock(&g_pool.lock);
 		q->running--;
 		if (q->linked)
-			pthread_cond_signal(&g_pool.work); /* it may have waited for us */
+			pthread_cond_signal(
+			        &g_pool.work); /* it may have waited for us */
 	}
 	pthread_mutex_unlock(&g_pool.lock);
 	cred_thread_fini();
@@ -126,7 +127,7 @@ void pool_stop(void)
 
 void pool_queue_init(struct pool_queue *q)
 {
-	*q = (struct pool_queue){ .head = NULL };
+	*q = (struct pool_queue){.head = NULL};
 	q->tail = &q->head;
 }
 

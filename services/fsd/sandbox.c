@@ -18,13 +18,13 @@
 /* File capabilities stay in the permitted set: the kernel takes them from the
  * effective one as long as the file system uid is not 0. */
 static const int kept_caps[] = {
-	CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
-	CAP_FSETID, CAP_SETUID,       CAP_SETGID,
+        CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
+        CAP_FSETID, CAP_SETUID,       CAP_SETGID,
 };
 
 int sandbox_caps(void)
 {
-	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct d[2], want[2];
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -35,8 +35,10 @@ int sandbox_caps(void)
 	for (size_t i = 0; i < sizeof kept_caps / sizeof kept_caps[0]; i++) {
 		const uint32_t bit = 1u << (kept_caps[i] & 31);
 
-		want[kept_caps[i] >> 5].permitted |= bit & d[kept_caps[i] >> 5].permitted;
-		want[kept_caps[i] >> 5].effective |= bit & d[kept_caps[i] >> 5].effective;
+		want[kept_caps[i] >> 5].permitted |=
+		        bit & d[kept_caps[i] >> 5].permitted;
+		want[kept_caps[i] >> 5].effective |=
+		        bit & d[kept_caps[i] >> 5].effective;
 	}
 	return syscall(SYS_capset, &h, want) < 0 ? -errno : 0;
 }
@@ -50,13 +52,14 @@ static int allow_mounts(const struct fsd *f, int rules, uint64_t access)
 {
 	for (unsigned i = 0; i < f->mounts.n; i++) {
 		const struct mount *m = f->mounts.list[i];
-		struct landlock_path_beneath_attr at = { .allowed_access = access };
+		struct landlock_path_beneath_attr at = {.allowed_access = access};
 		int fd;
 
 		if (be_dir_root_fd(m, &fd) < 0)
 			continue;
 		at.parent_fd = fd;
-		if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &at, 0) < 0)
+		if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH,
+		            &at, 0) < 0)
 			return -errno;
 	}
 	return 0;
@@ -65,10 +68,10 @@ static int allow_mounts(const struct fsd *f, int rules, uint64_t access)
 int sandbox_landlock(const struct fsd *f)
 {
 	/* How many kinds of file access each ABI knows; all are ruled. */
-	static const int bits[] = { 0, 13, 14, 15, 15, 16 };
+	static const int bits[] = {0, 13, 14, 15, 15, 16};
 	const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
 	                         LANDLOCK_CREATE_RULESET_VERSION);
-	struct ruleset rs = { 0, 0, 0 };
+	struct ruleset rs = {0, 0, 0};
 	size_t size = sizeof rs.fs;
 	int rules, r;
 
@@ -94,32 +97,87 @@ int sandbox_landlock(const struct fsd *f)
 }
 
 static const int allowed[] = {
-	/* files */
-	SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(close), SCMP_SYS(statx),
-	SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(fstatfs), SCMP_SYS(readlinkat),
-	SCMP_SYS(faccessat2), SCMP_SYS(mkdirat), SCMP_SYS(mknodat), SCMP_SYS(symlinkat),
-	SCMP_SYS(linkat), SCMP_SYS(renameat2), SCMP_SYS(unlinkat), SCMP_SYS(fchmodat),
-	SCMP_SYS(fchownat), SCMP_SYS(utimensat), SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
-	SCMP_SYS(name_to_handle_at), SCMP_SYS(getxattr), SCMP_SYS(setxattr),
-	SCMP_SYS(listxattr), SCMP_SYS(removexattr), SCMP_SYS(flock), SCMP_SYS(fcntl),
-	/* data */
-	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
-	SCMP_SYS(writev), SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(lseek),
-	SCMP_SYS(getdents64), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs),
-	SCMP_SYS(sync_file_range), SCMP_SYS(fadvise64), SCMP_SYS(copy_file_range),
-	/* whose */
-	SCMP_SYS(setfsuid), SCMP_SYS(setfsgid), SCMP_SYS(setgroups), SCMP_SYS(geteuid),
-	SCMP_SYS(getegid),
-	/* channels and supervisor */
-	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(recvmsg),
-	SCMP_SYS(sendmsg), SCMP_SYS(futex), SCMP_SYS(mmap), SCMP_SYS(munmap),
-	/* the process: memory, threads, time, end */
-	SCMP_SYS(brk), SCMP_SYS(mremap), SCMP_SYS(mprotect), SCMP_SYS(madvise),
-	SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu), SCMP_SYS(clock_gettime),
-	SCMP_SYS(clock_nanosleep), SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(tgkill),
-	SCMP_SYS(set_robust_list), SCMP_SYS(rseq), /* a worker that starts just then */
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(restart_syscall), SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group),
+        /* files */
+        SCMP_SYS(openat),
+        SCMP_SYS(openat2),
+        SCMP_SYS(close),
+        SCMP_SYS(statx),
+        SCMP_SYS(fstat),
+        SCMP_SYS(newfstatat),
+        SCMP_SYS(fstatfs),
+        SCMP_SYS(readlinkat),
+        SCMP_SYS(faccessat2),
+        SCMP_SYS(mkdirat),
+        SCMP_SYS(mknodat),
+        SCMP_SYS(symlinkat),
+        SCMP_SYS(linkat),
+        SCMP_SYS(renameat2),
+        SCMP_SYS(unlinkat),
+        SCMP_SYS(fchmodat),
+        SCMP_SYS(fchownat),
+        SCMP_SYS(utimensat),
+        SCMP_SYS(ftruncate),
+        SCMP_SYS(fallocate),
+        SCMP_SYS(name_to_handle_at),
+        SCMP_SYS(getxattr),
+        SCMP_SYS(setxattr),
+        SCMP_SYS(listxattr),
+        SCMP_SYS(removexattr),
+        SCMP_SYS(flock),
+        SCMP_SYS(fcntl),
+        /* data */
+        SCMP_SYS(read),
+        SCMP_SYS(write),
+        SCMP_SYS(pread64),
+        SCMP_SYS(pwrite64),
+        SCMP_SYS(writev),
+        SCMP_SYS(preadv2),
+        SCMP_SYS(pwritev2),
+        SCMP_SYS(lseek),
+        SCMP_SYS(getdents64),
+        SCMP_SYS(fsync),
+        SCMP_SYS(fdatasync),
+        SCMP_SYS(syncfs),
+        SCMP_SYS(sync_file_range),
+        SCMP_SYS(fadvise64),
+        SCMP_SYS(copy_file_range),
+        /* whose */
+        SCMP_SYS(setfsuid),
+        SCMP_SYS(setfsgid),
+        SCMP_SYS(setgroups),
+        SCMP_SYS(geteuid),
+        SCMP_SYS(getegid),
+        /* channels and supervisor */
+        SCMP_SYS(epoll_wait),
+        SCMP_SYS(epoll_pwait),
+        SCMP_SYS(epoll_ctl),
+        SCMP_SYS(recvmsg),
+        SCMP_SYS(sendmsg),
+        SCMP_SYS(futex),
+        SCMP_SYS(mmap),
+        SCMP_SYS(munmap),
+        /* the process: memory, threads, time, end */
+        SCMP_SYS(brk),
+        SCMP_SYS(mremap),
+        SCMP_SYS(mprotect),
+        SCMP_SYS(madvise),
+        SCMP_SYS(sched_yield),
+        SCMP_SYS(sched_getaffinity),
+        SCMP_SYS(getcpu),
+        SCMP_SYS(clock_gettime),
+        SCMP_SYS(clock_nanosleep),
+        SCMP_SYS(gettid),
+        SCMP_SYS(getpid),
+        SCMP_SYS(tgkill),
+        SCMP_SYS(set_robust_list),
+        SCMP_SYS(rseq), /* a worker that starts just then */
+        SCMP_SYS(rt_sigprocmask),
+        SCMP_SYS(rt_sigaction),
+        SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(restart_syscall),
+        SCMP_SYS(getrandom),
+        SCMP_SYS(exit),
+        SCMP_SYS(exit_group),
 };
 
 int sandbox_seccomp(void)

@@ -16,46 +16,47 @@ static struct {
 	unsigned n_sessions;
 	pthread_mutex_t lock; /* guards resume */
 	struct handle *resume;
-} g_serve = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} g_serve = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 #define OFF(type, field) offsetof(File__##type, field)
 #define PATH(type) .cred = OFF(type, cred), .base = OFF(type, at)
-#define TWO(type)                                                                        \
-	.cred = OFF(type, cred), .base = OFF(type, old_base), .base2 = OFF(type, new_base)
+#define TWO(type)                                                                      \
+	.cred = OFF(type, cred), .base = OFF(type, old_base),                          \
+	.base2 = OFF(type, new_base)
 #define HANDLE(type) .base = OFF(type, handle), .handle = true
 
 /* In the order of the service block of file.proto. */
 static const struct method g_methods[] = {
-	{ .run = serve_set_cred, .class = SERVE_LOOP },
-	{ serve_open, SERVE_LOOK, PATH(OpenReq) },
-	{ serve_release, SERVE_LOOP, HANDLE(HandleReq) },
-	{ serve_read, SERVE_LOOK, HANDLE(ReadReq) },
-	{ serve_write, SERVE_NAMES, HANDLE(WriteReq) },
-	{ serve_stat, SERVE_LOOK, PATH(PathReq) },
-	{ serve_set_attr, SERVE_NAMES, PATH(SetAttrReq) },
-	{ serve_access, SERVE_LOOK, PATH(PathReq) },
-	{ serve_readlink, SERVE_LOOK, PATH(PathReq) },
-	{ serve_mkdir, SERVE_NAMES, PATH(MakeReq) },
-	{ serve_mknod, SERVE_NAMES, PATH(MakeReq) },
-	{ serve_symlink, SERVE_NAMES, PATH(MakeReq) },
-	{ serve_link, SERVE_NAMES, TWO(TwoPathReq) },
-	{ serve_rename, SERVE_NAMES, TWO(TwoPathReq) },
-	{ serve_unlink, SERVE_NAMES, PATH(PathReq) },
-	{ serve_readdir, SERVE_NAMES, HANDLE(ReaddirReq) },
-	{ serve_statfs, SERVE_LOOK, PATH(PathReq) },
-	{ serve_sync, SERVE_SLOW, .base = OFF(SyncReq, handle) },
-	{ serve_fallocate, SERVE_SLOW, HANDLE(RangeReq) },
-	{ serve_seek, SERVE_NAMES, HANDLE(RangeReq) },
-	{ serve_readahead, SERVE_SLOW, HANDLE(RangeReq) },
-	{ serve_copy_range, SERVE_SLOW, .base = OFF(CopyReq, in_handle),
-	  .base2 = OFF(CopyReq, out_handle), .handle = true },
-	{ serve_lock, SERVE_LOOP, HANDLE(LockReq) },
-	{ serve_get_lock, SERVE_LOOP, HANDLE(LockReq) },
-	{ serve_get_xattr, SERVE_NAMES, PATH(XattrReq) },
-	{ serve_set_xattr, SERVE_NAMES, PATH(XattrReq) },
-	{ serve_list_xattr, SERVE_NAMES, PATH(XattrReq) },
-	{ serve_remove_xattr, SERVE_NAMES, PATH(XattrReq) },
-	{ serve_getcwd, SERVE_LOOK, HANDLE(HandleReq) },
+        {.run = serve_set_cred, .class = SERVE_LOOP},
+        {serve_open, SERVE_LOOK, PATH(OpenReq)},
+        {serve_release, SERVE_LOOP, HANDLE(HandleReq)},
+        {serve_read, SERVE_LOOK, HANDLE(ReadReq)},
+        {serve_write, SERVE_NAMES, HANDLE(WriteReq)},
+        {serve_stat, SERVE_LOOK, PATH(PathReq)},
+        {serve_set_attr, SERVE_NAMES, PATH(SetAttrReq)},
+        {serve_access, SERVE_LOOK, PATH(PathReq)},
+        {serve_readlink, SERVE_LOOK, PATH(PathReq)},
+        {serve_mkdir, SERVE_NAMES, PATH(MakeReq)},
+        {serve_mknod, SERVE_NAMES, PATH(MakeReq)},
+        {serve_symlink, SERVE_NAMES, PATH(MakeReq)},
+        {serve_link, SERVE_NAMES, TWO(TwoPathReq)},
+        {serve_rename, SERVE_NAMES, TWO(TwoPathReq)},
+        {serve_unlink, SERVE_NAMES, PATH(PathReq)},
+        {serve_readdir, SERVE_NAMES, HANDLE(ReaddirReq)},
+        {serve_statfs, SERVE_LOOK, PATH(PathReq)},
+        {serve_sync, SERVE_SLOW, .base = OFF(SyncReq, handle)},
+        {serve_fallocate, SERVE_SLOW, HANDLE(RangeReq)},
+        {serve_seek, SERVE_NAMES, HANDLE(RangeReq)},
+        {serve_readahead, SERVE_SLOW, HANDLE(RangeReq)},
+        {serve_copy_range, SERVE_SLOW, .base = OFF(CopyReq, in_handle),
+         .base2 = OFF(CopyReq, out_handle), .handle = true},
+        {serve_lock, SERVE_LOOP, HANDLE(LockReq)},
+        {serve_get_lock, SERVE_LOOP, HANDLE(LockReq)},
+        {serve_get_xattr, SERVE_NAMES, PATH(XattrReq)},
+        {serve_set_xattr, SERVE_NAMES, PATH(XattrReq)},
+        {serve_list_xattr, SERVE_NAMES, PATH(XattrReq)},
+        {serve_remove_xattr, SERVE_NAMES, PATH(XattrReq)},
+        {serve_getcwd, SERVE_LOOK, HANDLE(HandleReq)},
 };
 
 #define READAHEAD_QUEUE 32u
@@ -175,7 +176,8 @@ static void to_worker(struct task *t)
 
 	if (t->method->run == serve_readahead &&
 	    pool_queue_len(&t->session->queue) > READAHEAD_QUEUE) {
-		task_finish(t, 0); /* advice only: a flood of it is not worth a thread */
+		task_finish(t,
+		            0); /* advice only: a flood of it is not worth a thread */
 		return;
 	}
 	c = task_copy(t);
@@ -199,7 +201,8 @@ static bool must_wait(struct task *t, struct handle *h, bool resumed, int *err)
 	pthread_mutex_lock(&h->lock);
 	wait = h->state == HANDLE_PENDING || (!resumed && h->waiters);
 	if (wait) {
-		struct task *c = t->session->n_waiting < WAITING_MAX ? task_copy(t) : NULL;
+		struct task *c =
+		        t->session->n_waiting < WAITING_MAX ? task_copy(t) : NULL;
 		struct task **p = &h->waiters;
 
 		while (*p)
@@ -268,7 +271,8 @@ static bool cuts(const struct task *t)
 /* May run() be tried on the loop's thread? */
 static bool try_inline(const struct task *t)
 {
-	const struct mount *m = t->h[0] ? t->h[0]->place.node.mount : g_serve.mounts->mount;
+	const struct mount *m =
+	        t->h[0] ? t->h[0]->place.node.mount : g_serve.mounts->mount;
 
 	switch (t->method->class) {
 	case SERVE_FAST:
@@ -278,7 +282,8 @@ static bool try_inline(const struct task *t)
 	case SERVE_NAMES:
 		if (t->method->run == serve_set_attr && cuts(t) && !m->memory)
 			return false;
-		return g_serve.n_sessions <= 1 || (m->memory && g_serve.mounts->n == 1) ||
+		return g_serve.n_sessions <= 1 ||
+		       (m->memory && g_serve.mounts->n == 1) ||
 		       (m->memory && t->method->handle);
 	default:
 		return m->memory && t->h[0] && t->method->run != serve_copy_range;
@@ -322,7 +327,7 @@ static void start(struct task *t, bool resumed)
 static void serve_call(void *data)
 {
 	struct rpc_req *req = data;
-	struct task t = { .req = req, .session = rpc_conn_ctx(req->conn) };
+	struct task t = {.req = req, .session = rpc_conn_ctx(req->conn)};
 
 	t.method = &g_methods[FRAME_INDEX(req->hdr.method)];
 	/* Slots bound the calls in flight; a post has none, so only what takes no time
@@ -372,14 +377,14 @@ void serve_resume(void)
 
 /* ---- the generated service ---- */
 
-#define STUB(name, in, out)                                                              \
-	static void call_##name(File__File_Service *s, const File__##in *m,              \
-	                        File__##out##_Closure done, void *data)                  \
-	{                                                                                \
-		(void)s;                                                                 \
-		(void)m;                                                                 \
-		(void)done;                                                              \
-		serve_call(data);                                                        \
+#define STUB(name, in, out)                                                            \
+	static void call_##name(File__File_Service *s, const File__##in *m,            \
+	                        File__##out##_Closure done, void *data)                \
+	{                                                                              \
+		(void)s;                                                               \
+		(void)m;                                                               \
+		(void)done;                                                            \
+		serve_call(data);                                                      \
 	}
 
 STUB(set_cred, SetCredReq, Empty)
@@ -416,7 +421,8 @@ static File__File_Service g_service = FILE__FILE__INIT(call_);
 
 ProtobufCService *serve_service(void)
 {
-	_Static_assert(sizeof g_methods / sizeof g_methods[0] == 29, "a method is missing");
+	_Static_assert(sizeof g_methods / sizeof g_methods[0] == 29,
+	               "a method is missing");
 	return &g_service.base;
 }
 
@@ -432,9 +438,10 @@ bool serve_must_defer(const struct task *t, const struct mount *m)
 	return t->nowait && !m->memory && g_serve.n_sessions > 1;
 }
 
-int serve_reply(struct task *t, const ProtobufCMessage *msg, const void *payload, size_t len)
+int serve_reply(struct task *t, const ProtobufCMessage *msg, const void *payload,
+                size_t len)
 {
-	const struct iovec iov = { (void *)(uintptr_t)payload, len };
+	const struct iovec iov = {(void *)(uintptr_t)payload, len};
 
 	rpc_reply(t->req, 0, msg, &iov, len ? 1 : 0);
 	return SERVED;
@@ -479,7 +486,8 @@ int serve_walk(struct task *t, struct walk *w, const struct handle *base,
 	struct serve_path p;
 	int r = serve_path(path, &p);
 
-	*w = (struct walk){ .mounts = g_serve.mounts, .base = base ? &base->place : NULL };
+	*w = (struct walk){.mounts = g_serve.mounts,
+	                   .base = base ? &base->place : NULL};
 	w->it.node = w->dir.node = NODE_NONE;
 	if (r < 0)
 		return r;
@@ -548,7 +556,7 @@ void serve_attr(const struct node *n, const struct handle *h, const struct statx
 	out->uid = stx->stx_uid;
 	out->gid = stx->stx_gid;
 	out->rdev = (uint64_t)stx->stx_rdev_major << 8 | (stx->stx_rdev_minor & 0xff) |
-		    (uint64_t)(stx->stx_rdev_minor & ~0xffu) << 12;
+	            (uint64_t)(stx->stx_rdev_minor & ~0xffu) << 12;
 	out->size = stx->stx_size;
 	out->blksize = stx->stx_blksize;
 	out->blocks = stx->stx_blocks;

@@ -24,11 +24,11 @@
 struct task;
 
 enum serve_class {
-	SERVE_FAST,  /* never waits */
-	SERVE_LOOK,  /* may wait for a disk: tried without waiting first */
+	SERVE_FAST, /* never waits */
+	SERVE_LOOK, /* may wait for a disk: tried without waiting first */
 	SERVE_NAMES, /* changes names or data: at once in memory, or if nobody else is there */
-	SERVE_SLOW,  /* always on a worker, unless in memory */
-	SERVE_LOOP,  /* on the loop's thread only */
+	SERVE_SLOW, /* always on a worker, unless in memory */
+	SERVE_LOOP, /* on the loop's thread only */
 };
 
 /* 0: answer "done"; > 0: the handler answered; < 0: answer this error. */
@@ -41,7 +41,7 @@ struct method {
 	enum serve_class class;
 	/* Offsets in the message; 0: it has none. */
 	uint16_t cred, base, base2;
-	bool handle;   /* base must name a handle: EBADF else */
+	bool handle; /* base must name a handle: EBADF else */
 };
 
 struct task {
@@ -50,11 +50,11 @@ struct task {
 	struct session *session;
 	const struct method *method;
 	struct cred *cred;
-	struct handle *h[2];   /* base or handle; base2 */
+	struct handle *h[2];    /* base or handle; base2 */
 	struct handle *opening; /* Open: the new one */
 	bool nowait;
 	bool on_loop;
-	struct task *next;     /* in handle.waiters */
+	struct task *next; /* in handle.waiters */
 };
 
 /* The service object for struct rpc_server_ops. */
@@ -78,7 +78,8 @@ void serve_verifier_bump(void); /* unsynced data may be lost */
 bool serve_must_defer(const struct task *t, const struct mount *m);
 /* t->opening is open: calls on it may run from now on. */
 void serve_opened(struct task *t);
-int serve_reply(struct task *t, const ProtobufCMessage *msg, const void *payload, size_t len);
+int serve_reply(struct task *t, const ProtobufCMessage *msg, const void *payload,
+                size_t len);
 
 /* A path as it came: bytes without NUL, made a string.  -EINVAL, -ENAMETOOLONG. */
 struct serve_path {

@@ -54,12 +54,12 @@ static int make_setattr(const File__SetAttrReq *in, const struct mount *m, mode_
                         struct setattr *set)
 {
 	*set = (struct setattr){
-		.what = in->what,
-		.mode = in->mode & 07777,
-		.uid = (uid_t)-1,
-		.gid = (gid_t)-1,
-		.size = in->size,
-		.times = { { in->atime, in->atime_ns }, { in->mtime, in->mtime_ns } },
+	        .what = in->what,
+	        .mode = in->mode & 07777,
+	        .uid = (uid_t)-1,
+	        .gid = (gid_t)-1,
+	        .size = in->size,
+	        .times = {{in->atime, in->atime_ns}, {in->mtime, in->mtime_ns}},
 	};
 	if (in->what & ~(FILE_SET_MODE | FILE_SET_UID | FILE_SET_GID | FILE_SET_SIZE |
 	                 FILE_SET_TIMES))
@@ -97,7 +97,8 @@ int serve_set_attr(struct task *t)
 	const struct node *n = &w.it.node;
 
 	r = make_setattr(in, n->mount, w.stx.stx_mode & S_IFMT, &set);
-	if (r == 0 && opened && (in->what & FILE_SET_SIZE) && (h->flags & O_ACCMODE) == O_RDONLY)
+	if (r == 0 && opened && (in->what & FILE_SET_SIZE) &&
+	    (h->flags & O_ACCMODE) == O_RDONLY)
 		r = -EINVAL;
 	if (r == 0)
 		r = n->mount->ops->setattr(n, opened, &set);

@@ -98,7 +98,8 @@ static ssize_t list_locked(struct handle *h, const File__ReaddirReq *in, char *b
 			last = pos;
 			pos += ((struct record *)(void *)(buf + pos))->len;
 		}
-		h->dir_pos = cookie = (uint64_t)((struct record *)(void *)(buf + last))->off;
+		h->dir_pos = cookie =
+		        (uint64_t)((struct record *)(void *)(buf + last))->off;
 		seek = false;
 		if (h->is_root)
 			r = (ssize_t)hide_orphans(buf, (size_t)r);

@@ -31,8 +31,8 @@ static int iov_skip(struct iovec *iov, int n_iov, size_t n)
 }
 
 /* Read until @want bytes are there or the file ends. */
-static ssize_t read_full(const struct node *n, struct iovec *iov, int n_iov, uint64_t off,
-                         size_t want, unsigned flags)
+static ssize_t read_full(const struct node *n, struct iovec *iov, int n_iov,
+                         uint64_t off, size_t want, unsigned flags)
 {
 	size_t done = 0;
 
@@ -74,7 +74,7 @@ static int read_to_buffer(struct task *t, const File__ReadReq *in)
 	struct iovec iov;
 	ssize_t r;
 
-	iov = (struct iovec){ buf, in->count };
+	iov = (struct iovec){buf, in->count};
 	r = read_full(&t->h[0]->place.node, &iov, 1, in->offset, in->count, 0);
 	return r < 0 ? (int)r : serve_reply(t, NULL, buf, (size_t)r);
 }
@@ -106,7 +106,8 @@ int serve_read(struct task *t)
 
 /* At the end of the file; guests' appends are one after the other, and a first
  * piece of a longer one reserves the room of all. */
-static ssize_t append(struct task *t, const File__WriteReq *in, unsigned flags, uint64_t *off)
+static ssize_t append(struct task *t, const File__WriteReq *in, unsigned flags,
+                      uint64_t *off)
 {
 	struct handle *h = t->h[0];
 	struct inode *i = h->inode;
@@ -126,7 +127,8 @@ static ssize_t append(struct task *t, const File__WriteReq *in, unsigned flags, 
 		*off = i->reserved_end;
 		r = n->mount->ops->write(n, t->req->payload, len, off, flags);
 	} else if (r == 0) {
-		r = n->mount->ops->write(n, t->req->payload, len, off, flags | NODE_APPEND);
+		r = n->mount->ops->write(n, t->req->payload, len, off,
+		                         flags | NODE_APPEND);
 	}
 	if (r > 0 && in->total > len && in->total <= (uint64_t)INT64_MAX - *off) {
 		i->reserved_by = h;
@@ -158,8 +160,8 @@ int serve_write(struct task *t)
 		r = append(t, in, flags, &off);
 	} else {
 		do
-			r = h->place.node.mount->ops->write(&h->place.node, t->req->payload, len,
-			                                    &off, flags);
+			r = h->place.node.mount->ops->write(
+			        &h->place.node, t->req->payload, len, &off, flags);
 		while (r == -EINTR);
 	}
 	if (r < 0) {
@@ -184,7 +186,8 @@ int serve_sync(struct task *t)
 		return -EINVAL;
 	if (in->what == 3) {
 		for (unsigned i = 0; i < m->n; i++)
-			(void)m->list[i]->ops->sync(&m->list[i]->root, 2, 0, 0, 0); /* as sync(2) */
+			(void)m->list[i]->ops->sync(&m->list[i]->root, 2, 0, 0,
+			                            0); /* as sync(2) */
 	} else if (!t->h[0] || (t->h[0]->flags & O_PATH)) {
 		return -EBADF;
 	} else {
@@ -218,8 +221,8 @@ int serve_fallocate(struct task *t)
 		return -EOPNOTSUPP;
 	if (in->offset > INT64_MAX - in->len)
 		return -EFBIG;
-	return h->place.node.mount->ops->fallocate(&h->place.node, (int)in->mode, in->offset,
-	                                           in->len);
+	return h->place.node.mount->ops->fallocate(&h->place.node, (int)in->mode,
+	                                           in->offset, in->len);
 }
 
 int serve_seek(struct task *t)
@@ -278,9 +281,9 @@ int serve_copy_range(struct task *t)
 		return -EXDEV;
 	if (in->in_offset > INT64_MAX || in->out_offset > INT64_MAX)
 		return -EINVAL;
-	r = a->place.node.mount->ops->copy(&a->place.node, in->in_offset, &b->place.node,
-	                                   in->out_offset,
-	                                   in->len < COPY_MAX ? (size_t)in->len : COPY_MAX);
+	r = a->place.node.mount->ops->copy(
+	        &a->place.node, in->in_offset, &b->place.node, in->out_offset,
+	        in->len < COPY_MAX ? (size_t)in->len : COPY_MAX);
 	if (r < 0)
 		return (int)r;
 	rep.count = (uint32_t)r;

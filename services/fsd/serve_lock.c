@@ -11,12 +11,12 @@ static int make_req(const struct task *t, struct lock_req *r)
 	const File__LockReq *in = (const File__LockReq *)t->req->msg;
 
 	*r = (struct lock_req){
-		.kind = in->kind,
-		.type = in->type <= F_UNLCK ? (int)in->type : -1,
-		.start = in->start,
-		.len = in->len,
-		.wait = in->wait != 0,
-		.ticket = in->ticket,
+	        .kind = in->kind,
+	        .type = in->type <= F_UNLCK ? (int)in->type : -1,
+	        .start = in->start,
+	        .len = in->len,
+	        .wait = in->wait != 0,
+	        .ticket = in->ticket,
 	};
 	return t->h[0]->flags & O_PATH ? -EBADF : 0;
 }

@@ -99,7 +99,8 @@ int serve_link(struct task *t)
 		else if (S_ISDIR(from.stx.stx_mode))
 			r = -EPERM;
 		else
-			r = to.dir.node.mount->ops->link(&from.it.node, &to.dir.node, to.name);
+			r = to.dir.node.mount->ops->link(&from.it.node, &to.dir.node,
+			                                 to.name);
 		walk_fini(&to);
 	}
 	walk_fini(&from);
@@ -121,7 +122,7 @@ static void dying_begin(const struct node *dir, const char *name, struct dying *
 	struct statx stx;
 	int r;
 
-	*d = (struct dying){ NULL, NULL };
+	*d = (struct dying){NULL, NULL};
 	if (strchr(name, '/') || m->ops->lookup(dir, name, 0, &n) < 0)
 		return;
 	if (m->ops->attr(&n, 0, &stx) == 0 && S_ISREG(stx.stx_mode)) {
@@ -163,7 +164,8 @@ int serve_unlink(struct task *t)
 	const bool directory = in->flags & AT_REMOVEDIR;
 	struct dying d;
 	struct walk w;
-	int r = serve_parent(t, &w, t->h[0], &in->path, 0, directory ? -EBUSY : -EISDIR);
+	int r = serve_parent(t, &w, t->h[0], &in->path, 0,
+	                     directory ? -EBUSY : -EISDIR);
 
 	if (r < 0)
 		return r;
@@ -203,7 +205,7 @@ static int rename_locked(struct task *t, const struct walk *from, const struct w
                          unsigned flags)
 {
 	struct mount *m = to->dir.node.mount;
-	struct dying d = { NULL, NULL };
+	struct dying d = {NULL, NULL};
 	int r;
 
 	if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
@@ -212,7 +214,8 @@ static int rename_locked(struct task *t, const struct walk *from, const struct w
 
 	r = cred_use(t->cred);
 	if (r == 0)
-		r = m->ops->rename(&from->dir.node, from->name, &to->dir.node, to->name, flags);
+		r = m->ops->rename(&from->dir.node, from->name, &to->dir.node, to->name,
+		                   flags);
 	dying_end(m, &d, r == 0 && !self);
 	return r;
 }

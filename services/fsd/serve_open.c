@@ -17,12 +17,12 @@
 #include <unistd.h>
 
 #define OPEN_TRIES 64
-#define OPEN_KNOWN                                                                       \
-	(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_DIRECTORY | O_NOFOLLOW | O_PATH |    \
+#define OPEN_KNOWN                                                                     \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_DIRECTORY | O_NOFOLLOW | O_PATH |  \
 	 O_NOATIME | O_DIRECT | O_TMPFILE)
-#define RESOLVE_KNOWN                                                                    \
-	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | \
-	 RESOLVE_IN_ROOT | RESOLVE_CACHED)
+#define RESOLVE_KNOWN                                                                  \
+	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS |               \
+	 RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
 
 struct opening {
 	struct task *t;
@@ -102,7 +102,7 @@ static int check_existing(struct opening *o)
 
 static void keep(struct opening *o, struct node n, struct mtree *at)
 {
-	o->h->place = (struct place){ n, at };
+	o->h->place = (struct place){n, at};
 	o->h->type = o->stx.stx_mode & S_IFMT;
 	o->h->cred = cred_get(o->t->cred);
 	o->h->is_root = serve_is_root(n.mount, &o->stx);
@@ -126,7 +126,8 @@ static int open_existing(struct opening *o)
 	 * then nlink is 0 here.  A file opened again by its own handle may be gone. */
 	pthread_mutex_lock(stripe);
 	r = it->mount->ops->attr(it, 0, &o->stx);
-	if (r == 0 && o->stx.stx_nlink == 0 && S_ISREG(o->stx.stx_mode) && o->in->path.len)
+	if (r == 0 && o->stx.stx_nlink == 0 && S_ISREG(o->stx.stx_mode) &&
+	    o->in->path.len)
 		r = -ESTALE;
 	i = r == 0 ? inode_get(it->mount, &o->stx) : NULL;
 	if (r == 0 && !i)
@@ -136,8 +137,8 @@ static int open_existing(struct opening *o)
 	pthread_mutex_unlock(stripe);
 	if (r == 0)
 		r = it->mount->ops->open(it,
-		                         (int)(o->flags & (O_ACCMODE | O_TRUNC | O_NOATIME |
-		                                           O_DIRECTORY)),
+		                         (int)(o->flags & (O_ACCMODE | O_TRUNC |
+		                                           O_NOATIME | O_DIRECTORY)),
 		                         &n);
 	if (r == 0 && (o->flags & O_TRUNC))
 		r = it->mount->ops->attr(&n, 0, &o->stx);
@@ -243,7 +244,7 @@ static int reply(struct opening *o)
 	rep.file_id.data = id;
 	rep.file_id.len = (size_t)n->mount->ops->file_id(n, &o->stx, id);
 	rep.mount_flags = (n->mount->read_only ? FILE_MOUNT_READ_ONLY : 0) |
-			  (n->mount->exclusive ? FILE_MOUNT_EXCLUSIVE : 0);
+	                  (n->mount->exclusive ? FILE_MOUNT_EXCLUSIVE : 0);
 	/* Before the answer: the guest may use the handle at once. */
 	serve_opened(o->t);
 	return serve_reply(o->t, &rep.base, NULL, 0);
@@ -270,8 +271,11 @@ static int check_request(struct opening *o)
 int serve_open(struct task *t)
 {
 	const File__OpenReq *in = (const File__OpenReq *)t->req->msg;
-	struct opening o = { .t = t, .in = in, .flags = in->flags & OPEN_KNOWN,
-		             .mode = in->mode & 07777, .h = t->opening };
+	struct opening o = {.t = t,
+	                    .in = in,
+	                    .flags = in->flags & OPEN_KNOWN,
+	                    .mode = in->mode & 07777,
+	                    .h = t->opening};
 	int r = check_request(&o);
 
 	for (int i = 0; r == 0 && i < OPEN_TRIES; i++) {

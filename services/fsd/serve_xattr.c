@@ -79,7 +79,8 @@ int serve_get_xattr(struct task *t)
 	if (x.in->size && !(buf = malloc(x.in->size)))
 		r = -ENOMEM;
 	if (r == 0) {
-		n = x.w.it.node.mount->ops->getxattr(&x.w.it.node, x.name, buf, x.in->size);
+		n = x.w.it.node.mount->ops->getxattr(&x.w.it.node, x.name, buf,
+		                                     x.in->size);
 		r = n < 0 ? (int)n : reply(t, (uint32_t)n, buf);
 	}
 	free(buf);
@@ -98,8 +99,9 @@ int serve_set_xattr(struct task *t)
 	if (x.in->xflags & ~3u)
 		r = -EINVAL;
 	else
-		r = x.w.it.node.mount->ops->setxattr(&x.w.it.node, x.name, t->req->payload,
-		                                     t->req->hdr.payload_len, (int)x.in->xflags);
+		r = x.w.it.node.mount->ops->setxattr(
+		        &x.w.it.node, x.name, t->req->payload, t->req->hdr.payload_len,
+		        (int)x.in->xflags);
 	walk_fini(&x.w);
 	return r < 0 ? r : reply(t, 0, NULL);
 }
@@ -134,7 +136,7 @@ int serve_list_xattr(struct task *t)
 		return r;
 	buf = malloc(RPC_PAYLOAD_MAX);
 	n = buf ? x.w.it.node.mount->ops->listxattr(&x.w.it.node, buf, RPC_PAYLOAD_MAX)
-		: -ENOMEM;
+	        : -ENOMEM;
 	if (n >= 0)
 		n = (ssize_t)filter(buf, (size_t)n);
 	if (n < 0)

@@ -31,7 +31,7 @@ struct handle {
 	struct session *session; /* valid as long as the handle is in its table */
 	pthread_mutex_t lock;
 	enum handle_state state;
-	struct task *waiters; /* calls that came while it was pending, in order */
+	struct task *waiters;  /* calls that came while it was pending, in order */
 	struct handle *resume; /* serve.c's list of handles with waiters to resume */
 	/* READY */
 	struct place place;

@@ -27,7 +27,7 @@ struct state {
 	bool borrowed; /* cur.node is the caller's */
 	bool whole;    /* one look-up may be tried */
 	int links;
-	char *rest;    /* in buf, which is filled from its end */
+	char *rest; /* in buf, which is filled from its end */
 	char buf[REST_MAX];
 };
 
@@ -54,7 +54,7 @@ static struct place root_place(const struct state *s)
 {
 	if ((s->w->resolve & RESOLVE_IN_ROOT) && s->w->base)
 		return *s->w->base;
-	return (struct place){ s->w->mounts->mount->root, s->w->mounts->root };
+	return (struct place){s->w->mounts->mount->root, s->w->mounts->root};
 }
 
 static int go_root(struct state *s)
@@ -76,9 +76,9 @@ static bool same_file(const struct node *a, const struct node *b)
 		return false;
 	if (a->ref == b->ref)
 		return true;
-	return a->mount->ops->attr(a, 0, &x) == 0 && b->mount->ops->attr(b, 0, &y) == 0 &&
-	       x.stx_ino == y.stx_ino && x.stx_dev_major == y.stx_dev_major &&
-	       x.stx_dev_minor == y.stx_dev_minor;
+	return a->mount->ops->attr(a, 0, &x) == 0 &&
+	       b->mount->ops->attr(b, 0, &y) == 0 && x.stx_ino == y.stx_ino &&
+	       x.stx_dev_major == y.stx_dev_major && x.stx_dev_minor == y.stx_dev_minor;
 }
 
 static bool is_mount_root(const struct node *n)
@@ -143,11 +143,11 @@ static int place_dup(const struct place *p, struct place *out)
 /* The directory at @at of the tree. */
 static int tree_place(struct state *s, struct mtree *at)
 {
-	struct place p = { .at = at };
+	struct place p = {.at = at};
 	char path[PATH_MAX];
 	struct mount *m = mtree_mount(at, path, sizeof path);
 	const int r = path[0] ? m->ops->lookup(&m->root, path, cached(s), &p.node)
-			      : m->ops->dup(&m->root, &p.node);
+	                      : m->ops->dup(&m->root, &p.node);
 
 	if (r == 0)
 		set_cur(s, p, false);
@@ -162,7 +162,7 @@ static int parent_below(struct state *s)
 	char path[PATH_MAX], again[PATH_MAX];
 
 	for (int tries = 0;; tries++) {
-		struct place p = { .at = NULL };
+		struct place p = {.at = NULL};
 		char *slash;
 		int r = m->ops->path(&s->cur.node, path, sizeof path);
 
@@ -176,7 +176,7 @@ static int parent_below(struct state *s)
 		memcpy(again, path, strlen(path) + 1);
 		path[slash ? slash - path : 0] = 0;
 		r = path[0] ? m->ops->lookup(&m->root, path, cached(s), &p.node)
-			    : m->ops->dup(&m->root, &p.node);
+		            : m->ops->dup(&m->root, &p.node);
 		if (r == 0 && tries < 16 &&
 		    (m->ops->path(&s->cur.node, path, sizeof path) < 0 ||
 		     strcmp(path, again) != 0)) {
@@ -232,7 +232,8 @@ static int step_up(struct state *s)
 static int look(struct state *s, const struct comp *c, struct place *out)
 {
 	char name[NAME_MAX + 1];
-	struct mtree *child = s->cur.at ? mtree_child(s->cur.at, c->name, c->len) : NULL;
+	struct mtree *child =
+	        s->cur.at ? mtree_child(s->cur.at, c->name, c->len) : NULL;
 	const struct node *dir = &s->cur.node;
 
 	if (c->len > NAME_MAX)
@@ -245,7 +246,8 @@ static int look(struct state *s, const struct comp *c, struct place *out)
 
 		if (r == 0 && (s->w->resolve & RESOLVE_NO_XDEV))
 			r = -EXDEV;
-		return r < 0 ? r : dir->mount->ops->dup(&child->mount->root, &out->node);
+		return r < 0 ? r
+		             : dir->mount->ops->dup(&child->mount->root, &out->node);
 	}
 	if (strcmp(name, ORPHANS_DIR) == 0 && is_mount_root(dir))
 		return -ENOENT;
@@ -270,7 +272,7 @@ static bool may_whole(const struct state *s, const char *path)
 static int try_whole(struct state *s)
 {
 	struct walk *w = s->w;
-	struct place p = { .at = NULL };
+	struct place p = {.at = NULL};
 	int r;
 
 	if (!may_whole(s, s->rest))
@@ -297,7 +299,7 @@ static int try_whole(struct state *s)
 static int try_whole_parent(struct state *s)
 {
 	char *end = s->rest + strlen(s->rest);
-	struct place p = { .at = NULL };
+	struct place p = {.at = NULL};
 	char keep;
 	int r;
 
@@ -309,9 +311,9 @@ static int try_whole_parent(struct state *s)
 		return 0;
 	keep = *end;
 	*end = 0; /* ends in a slash: a directory, no link */
-	r = may_whole(s, s->rest) ? s->cur.node.mount->ops->lookup(&s->cur.node, s->rest,
-	                                                           cached(s), &p.node)
-				  : -EXDEV;
+	r = may_whole(s, s->rest) ? s->cur.node.mount->ops->lookup(
+	                                    &s->cur.node, s->rest, cached(s), &p.node)
+	                          : -EXDEV;
 	*end = keep;
 	s->whole = false;
 	if (r == -ELOOP || r == -EXDEV)
@@ -385,7 +387,7 @@ static int arrive(struct state *s, const struct comp *c, struct place *p)
 static int step(struct state *s)
 {
 	struct walk *w = s->w;
-	struct place p = { .at = NULL, .node = NODE_NONE };
+	struct place p = {.at = NULL, .node = NODE_NONE};
 	struct comp c;
 	int r;
 
@@ -406,8 +408,8 @@ static int step(struct state *s)
 	}
 	r = look(s, &c, &p);
 	if (r == -ENOENT && c.last && (w->flags & WALK_CREATE)) {
-		if (strncmp(c.name, ORPHANS_DIR, c.len) == 0 && c.len == strlen(ORPHANS_DIR) &&
-		    is_mount_root(&s->cur.node))
+		if (strncmp(c.name, ORPHANS_DIR, c.len) == 0 &&
+		    c.len == strlen(ORPHANS_DIR) && is_mount_root(&s->cur.node))
 			return -EPERM;
 		return finish_parent(s, &c);
 	}
@@ -426,7 +428,8 @@ static int start(struct state *s)
 	s->rest = s->buf + sizeof s->buf - 1 - len;
 	memcpy(s->rest, w->path, len + 1);
 	if (w->path[0] == '/' || !w->base)
-		return w->path[0] == '/' ? go_root(s) : (set_cur(s, root_place(s), true), 0);
+		return w->path[0] == '/' ? go_root(s)
+		                         : (set_cur(s, root_place(s), true), 0);
 	set_cur(s, *w->base, true);
 	return 0;
 }
@@ -466,7 +469,7 @@ int walk_run(struct walk *w)
 	int r;
 
 	s.w = w;
-	s.cur = (struct place){ NODE_NONE, NULL };
+	s.cur = (struct place){NODE_NONE, NULL};
 	s.borrowed = true;
 	s.whole = true;
 	s.links = 0;

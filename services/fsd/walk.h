@@ -19,9 +19,10 @@
 
 #define WALK_NOFOLLOW 1u /* the last component may be a link */
 #define WALK_PARENT 2u   /* the parent and the last name, which is not looked at */
-#define WALK_CREATE 4u   /* as WALK_PARENT, but a last link is followed; the node if
+#define WALK_CREATE                                                                    \
+	4u             /* as WALK_PARENT, but a last link is followed; the node if
                             it exists, else node_ok() is false */
-#define WALK_CACHED 8u   /* -EAGAIN rather than wait for a disk */
+#define WALK_CACHED 8u /* -EAGAIN rather than wait for a disk */
 
 struct place {
 	struct node node;
@@ -36,11 +37,12 @@ struct walk {
 	unsigned flags;
 	uint64_t resolve; /* RESOLVE_* of openat2 */
 	/* out */
-	struct place dir;   /* PARENT, CREATE */
-	bool dir_borrowed;  /* it is *base */
-	char name[256 + 1]; /* ... may end in one '/'; "" when the path names the root */
-	struct place it;    /* otherwise, and CREATE when it exists */
-	struct statx stx;   /* of it */
+	struct place dir;  /* PARENT, CREATE */
+	bool dir_borrowed; /* it is *base */
+	char name[256 +
+	          1];     /* ... may end in one '/'; "" when the path names the root */
+	struct place it;  /* otherwise, and CREATE when it exists */
+	struct statx stx; /* of it */
 };
 
 int walk_run(struct walk *w) __attribute__((warn_unused_result));

@@ -30,11 +30,36 @@ static uint8_t byte(struct input *in)
 
 static uint64_t number(struct input *in, int n)
 {
-	static const uint64_t nice[] = { 0, 1, 2, 3, 4, 5, 7, 8, 16, 0x40, 0x100, 0x200, 0x241,
-		                         0x400, 0x800, 0x1000, 0x10000, 0x10001, 0x200000,
-		                         0x8000, 0644, 0755, 0x7fffffff, 0xffffffff,
-		                         INT64_MAX, UINT64_MAX, 1ull << 63, 0x241 | 0x80,
-		                         0x1000 | 0644, 0x8000 | 06755 };
+	static const uint64_t nice[] = {0,
+	                                1,
+	                                2,
+	                                3,
+	                                4,
+	                                5,
+	                                7,
+	                                8,
+	                                16,
+	                                0x40,
+	                                0x100,
+	                                0x200,
+	                                0x241,
+	                                0x400,
+	                                0x800,
+	                                0x1000,
+	                                0x10000,
+	                                0x10001,
+	                                0x200000,
+	                                0x8000,
+	                                0644,
+	                                0755,
+	                                0x7fffffff,
+	                                0xffffffff,
+	                                INT64_MAX,
+	                                UINT64_MAX,
+	                                1ull << 63,
+	                                0x241 | 0x80,
+	                                0x1000 | 0644,
+	                                0x8000 | 06755};
 	const uint8_t b = byte(in);
 	uint64_t v = 0;
 
@@ -51,9 +76,29 @@ static unsigned g_n_text;
 static ProtobufCBinaryData text(struct input *in)
 {
 	static const char *const paths[] = {
-		"", "/", "a", "b", "/a", "/a/b", "a/../b", "..", ".", "a/", "d", "d/e",
-		"/d/../../..", "l", "/l/x", ".strait-orphans", "/.strait-orphans/x",
-		"user.x", "trusted.y", "d/.strait-orphans", "l2", "//", "/d/e/../../a",
+	        "",
+	        "/",
+	        "a",
+	        "b",
+	        "/a",
+	        "/a/b",
+	        "a/../b",
+	        "..",
+	        ".",
+	        "a/",
+	        "d",
+	        "d/e",
+	        "/d/../../..",
+	        "l",
+	        "/l/x",
+	        ".strait-orphans",
+	        "/.strait-orphans/x",
+	        "user.x",
+	        "trusted.y",
+	        "d/.strait-orphans",
+	        "l2",
+	        "//",
+	        "/d/e/../../a",
 	};
 	ProtobufCBinaryData out;
 	const uint8_t b = byte(in);
@@ -61,7 +106,7 @@ static ProtobufCBinaryData text(struct input *in)
 	if (b < 0xd0 || g_n_text == 64) {
 		const char *s = paths[b % (sizeof paths / sizeof paths[0])];
 
-		return (ProtobufCBinaryData){ strlen(s), (uint8_t *)(uintptr_t)s };
+		return (ProtobufCBinaryData){strlen(s), (uint8_t *)(uintptr_t)s};
 	}
 	out.data = (uint8_t *)g_text[g_n_text++];
 	out.len = b < 0xf8 ? byte(in) % 32u : 600;
@@ -130,7 +175,8 @@ static void begin(void)
 	const char *dir;
 
 	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 1); /* syncs of a disk take most of the time */
+		(void)setenv("TMPDIR", "/dev/shm",
+		             1); /* syncs of a disk take most of the time */
 	dir = bench_start(false, true);
 	g_root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	atexit(end);
@@ -159,15 +205,16 @@ static struct pending *step(struct client *c, struct input *in)
 		return NULL;
 	const bool pays = m == M_WRITE || m == M_SET_XATTR;
 
-	return call_start(c, (enum file_method)m, msg, payload, pays ? byte(in) * 16u : 0);
+	return call_start(c, (enum file_method)m, msg, payload,
+	                  pays ? byte(in) * 16u : 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = { data, size };
-	struct pending *p[IN_FLIGHT] = { NULL };
+	struct input in = {data, size};
+	struct pending *p[IN_FLIGHT] = {NULL};
 	struct client *c[2];
 
 	if (g_root < 0)

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
 # fsd by its dispatch, without rings: fsd_bench.c stands in for rpc_server.
-foreach(name IN ITEMS service walk lock cred)
-	strait_unit_test(test_fsd_${name}
-		SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_fsd_${name}.c"
+function(fsd_dispatch_test name)
+	strait_unit_test(${name}
+		SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/${name}.c"
 		        "${CMAKE_SOURCE_DIR}/tests/unit/fsd_bench.c"
 		LIBS fsd_core)
-endforeach()
+endfunction()
+fsd_dispatch_test(test_fsd_service)
+fsd_dispatch_test(test_fsd_walk)
+fsd_dispatch_test(test_fsd_lock)
+fsd_dispatch_test(test_fsd_cred)
+
+# The process, over real rings.
 strait_unit_test(test_fsd_process
 	SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_fsd_process.c"
 	        "${CMAKE_SOURCE_DIR}/tests/unit/fake_guest.c"

@@ -15,7 +15,10 @@
 
 struct rpc_conn {
 	struct session *session;
-	struct { uint64_t ticket; int err; } done[DONE_MAX];
+	struct {
+		uint64_t ticket;
+		int err;
+	} done[DONE_MAX];
 	unsigned n_done;
 };
 
@@ -33,7 +36,11 @@ static pthread_cond_t g_cond = PTHREAD_COND_INITIALIZER;
 static bool g_wake;
 static struct mounts g_mounts;
 static char g_dir[256];
-static struct { const char *path; char dir[256]; bool ro; } g_more[8];
+static struct {
+	const char *path;
+	char dir[256];
+	bool ro;
+} g_more[8];
 static unsigned g_n_more, g_n_clients;
 static char *g_why;
 unsigned g_bench_workers = 3;
@@ -45,7 +52,8 @@ void *rpc_conn_ctx(const struct rpc_conn *c)
 	return c->session;
 }
 
-static void answer(struct rpc_req *req, int err, const ProtobufCMessage *msg, bool queued)
+static void answer(struct rpc_req *req, int err, const ProtobufCMessage *msg,
+                   bool queued)
 {
 	struct pending *p = (struct pending *)req;
 
@@ -59,8 +67,8 @@ static void answer(struct rpc_req *req, int err, const ProtobufCMessage *msg, bo
 
 		if (protobuf_c_message_get_packed_size(msg) > sizeof buf)
 			abort(); /* a reply must fit */
-		p->rep.msg = protobuf_c_message_unpack(msg->descriptor, NULL,
-		                                       protobuf_c_message_pack(msg, buf), buf);
+		p->rep.msg = protobuf_c_message_unpack(
+		        msg->descriptor, NULL, protobuf_c_message_pack(msg, buf), buf);
 	}
 	p->answered = true;
 	pthread_cond_broadcast(&g_cond);
@@ -73,7 +81,8 @@ void rpc_reply(struct rpc_req *req, int err, const ProtobufCMessage *msg,
 	struct pending *p = (struct pending *)req;
 
 	for (int i = 0; i < n_payload && !err; i++) {
-		memcpy(p->rep.payload + p->rep.len, payload[i].iov_base, payload[i].iov_len);
+		memcpy(p->rep.payload + p->rep.len, payload[i].iov_base,
+		       payload[i].iov_len);
 		p->rep.len += (uint32_t)payload[i].iov_len;
 	}
 	answer(req, err, msg, false);
@@ -92,8 +101,8 @@ int rpc_reply_room(struct rpc_req *req, uint32_t cap, struct iovec out[2])
 
 	if (cap > RPC_PAYLOAD_MAX)
 		abort();
-	out[0] = (struct iovec){ p->room, first };
-	out[1] = (struct iovec){ p->room + first, cap - first };
+	out[0] = (struct iovec){p->room, first};
+	out[1] = (struct iovec){p->room + first, cap - first};
 	return 2;
 }
 
@@ -147,7 +156,8 @@ static int open_tmpfs(void)
 	const int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
 	int fd = -1;
 
-	if (fs >= 0 && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+	if (fs >= 0 &&
+	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
 		fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
 	if (fs >= 0)
 		close(fs);
@@ -156,8 +166,12 @@ static int open_tmpfs(void)
 
 static int add(const char *path, const char *kind, int fd, bool ro, bool shared)
 {
-	const struct mount_spec spec = { .path = path, .kind = kind, .source = path, .fd = fd,
-		                         .read_only = ro, .exclusive = !shared };
+	const struct mount_spec spec = {.path = path,
+	                                .kind = kind,
+	                                .source = path,
+	                                .fd = fd,
+	                                .read_only = ro,
+	                                .exclusive = !shared};
 	char *why = NULL;
 
 	const int r = mounts_add(&g_mounts, &spec, 1, &why);
@@ -177,7 +191,8 @@ static void must(int r)
 
 int bench_add(const char *path, const char *dir)
 {
-	return add(path, "dir", open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), false, false);
+	return add(path, "dir", open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), false,
+	           false);
 }
 
 const char *bench_why(void)
@@ -194,7 +209,7 @@ void bench_mount(const char *path, const char *dir, bool read_only)
 
 void bench_squash(uid_t uid, gid_t gid)
 {
-	const struct cred_policy p = { true, true, uid, gid };
+	const struct cred_policy p = {true, true, uid, gid};
 
 	cred_policy_set(&p);
 }
@@ -227,8 +242,8 @@ const char *bench_start(bool memory, bool shared)
 	must(add("/", memory ? "mem" : "dir", fd, false, shared));
 	for (unsigned i = 0; i < g_n_more; i++)
 		must(add(g_more[i].path, "dir",
-		         open(g_more[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC), g_more[i].ro,
-		         false));
+		         open(g_more[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC),
+		         g_more[i].ro, false));
 	g_n_more = 0;
 	serve_init(&g_mounts, 42, wake);
 	return memory ? NULL : g_dir;
@@ -282,8 +297,8 @@ void client_free(struct client *c)
 	serve_sessions(--g_n_clients);
 }
 
-struct pending *call_start(struct client *c, enum file_method m, const ProtobufCMessage *msg,
-                           const void *payload, size_t len)
+struct pending *call_start(struct client *c, enum file_method m,
+                           const ProtobufCMessage *msg, const void *payload, size_t len)
 {
 	static ProtobufCClosure none;
 	ProtobufCService *svc = serve_service();
@@ -298,14 +313,14 @@ struct pending *call_start(struct client *c, enum file_method m, const ProtobufC
 	p->payload = malloc(len + 1);
 	if (len)
 		memcpy(p->payload, payload, len);
-	p->req = (struct rpc_req){ .conn = c->conn,
-		                   .hdr = { .kind = m == M_RELEASE || m == M_READAHEAD
-		                                            ? FRAME_POST
-		                                            : FRAME_CALL,
-		                            .method = FRAME_METHOD(RPC_SERVICE_FILE, m),
-		                            .payload_len = (uint32_t)len },
-		                   .payload = p->payload,
-		                   .msg = p->msg };
+	p->req = (struct rpc_req){.conn = c->conn,
+	                          .hdr = {.kind = m == M_RELEASE || m == M_READAHEAD
+	                                                  ? FRAME_POST
+	                                                  : FRAME_CALL,
+	                                  .method = FRAME_METHOD(RPC_SERVICE_FILE, m),
+	                                  .payload_len = (uint32_t)len},
+	                          .payload = p->payload,
+	                          .msg = p->msg};
 	svc->invoke(svc, m, p->msg, none, p);
 	return p;
 }
@@ -346,8 +361,8 @@ int call(struct client *c, enum file_method m, const ProtobufCMessage *msg,
 
 /* ---- shorthand ---- */
 
-int x_open(struct client *c, uint32_t at, const char *path, uint32_t flags, uint32_t mode,
-           uint32_t handle)
+int x_open(struct client *c, uint32_t at, const char *path, uint32_t flags,
+           uint32_t mode, uint32_t handle)
 {
 	File__OpenReq q = FILE__OPEN_REQ__INIT;
 
@@ -416,7 +431,8 @@ int x_path(struct client *c, enum file_method m, uint32_t at, const char *path,
 	return call(c, m, &q.base, NULL, 0);
 }
 
-int x_stat(struct client *c, uint32_t at, const char *path, uint32_t flags, File__Attr *out)
+int x_stat(struct client *c, uint32_t at, const char *path, uint32_t flags,
+           File__Attr *out)
 {
 	const int r = x_path(c, M_STAT, at, path, flags, 0);
 
@@ -425,8 +441,8 @@ int x_stat(struct client *c, uint32_t at, const char *path, uint32_t flags, File
 	return r;
 }
 
-int x_make(struct client *c, enum file_method m, uint32_t at, const char *path, uint32_t mode,
-           const char *target)
+int x_make(struct client *c, enum file_method m, uint32_t at, const char *path,
+           uint32_t mode, const char *target)
 {
 	File__MakeReq q = FILE__MAKE_REQ__INIT;
 
@@ -438,8 +454,8 @@ int x_make(struct client *c, enum file_method m, uint32_t at, const char *path, 
 	return call(c, m, &q.base, NULL, 0);
 }
 
-int x_two(struct client *c, enum file_method m, uint32_t at, const char *from, uint32_t to_at,
-          const char *to, uint32_t flags)
+int x_two(struct client *c, enum file_method m, uint32_t at, const char *from,
+          uint32_t to_at, const char *to, uint32_t flags)
 {
 	File__TwoPathReq q = FILE__TWO_PATH_REQ__INIT;
 
@@ -451,8 +467,8 @@ int x_two(struct client *c, enum file_method m, uint32_t at, const char *from, u
 	return call(c, m, &q.base, NULL, 0);
 }
 
-int x_lock(struct client *c, uint32_t handle, uint32_t kind, uint32_t type, uint64_t start,
-           uint64_t len, uint64_t ticket)
+int x_lock(struct client *c, uint32_t handle, uint32_t kind, uint32_t type,
+           uint64_t start, uint64_t len, uint64_t ticket)
 {
 	File__LockReq q = FILE__LOCK_REQ__INIT;
 	int r;

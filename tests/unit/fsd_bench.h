@@ -20,16 +20,41 @@
 #include <stdio.h>
 
 enum file_method {
-	M_SET_CRED, M_OPEN, M_RELEASE, M_READ, M_WRITE, M_STAT, M_SET_ATTR, M_ACCESS,
-	M_READLINK, M_MKDIR, M_MKNOD, M_SYMLINK, M_LINK, M_RENAME, M_UNLINK, M_READDIR,
-	M_STATFS, M_SYNC, M_FALLOCATE, M_SEEK, M_READAHEAD, M_COPY_RANGE, M_LOCK,
-	M_GET_LOCK, M_GET_XATTR, M_SET_XATTR, M_LIST_XATTR, M_REMOVE_XATTR, M_GETCWD,
+	M_SET_CRED,
+	M_OPEN,
+	M_RELEASE,
+	M_READ,
+	M_WRITE,
+	M_STAT,
+	M_SET_ATTR,
+	M_ACCESS,
+	M_READLINK,
+	M_MKDIR,
+	M_MKNOD,
+	M_SYMLINK,
+	M_LINK,
+	M_RENAME,
+	M_UNLINK,
+	M_READDIR,
+	M_STATFS,
+	M_SYNC,
+	M_FALLOCATE,
+	M_SEEK,
+	M_READAHEAD,
+	M_COPY_RANGE,
+	M_LOCK,
+	M_GET_LOCK,
+	M_GET_XATTR,
+	M_SET_XATTR,
+	M_LIST_XATTR,
+	M_REMOVE_XATTR,
+	M_GETCWD,
 };
 
 struct reply {
-	int err;                 /* 0 or a negative errno */
+	int err; /* 0 or a negative errno */
 	bool queued;
-	ProtobufCMessage *msg;   /* owned; NULL: none */
+	ProtobufCMessage *msg; /* owned; NULL: none */
 	uint32_t len;
 	_Alignas(8) char payload[RPC_PAYLOAD_MAX];
 };
@@ -37,7 +62,7 @@ struct reply {
 struct client {
 	struct rpc_conn *conn;
 	struct session *session;
-	struct reply rep;        /* of the last call */
+	struct reply rep; /* of the last call */
 };
 
 /* A fresh folder and a service that has it (or a tmpfs, @memory: root only) at "/".
@@ -62,8 +87,9 @@ int call(struct client *c, enum file_method m, const ProtobufCMessage *msg,
          const void *payload, size_t len);
 /* The same without waiting: returns a ticket for call_wait(). */
 struct pending;
-struct pending *call_start(struct client *c, enum file_method m, const ProtobufCMessage *msg,
-                           const void *payload, size_t len);
+struct pending *call_start(struct client *c, enum file_method m,
+                           const ProtobufCMessage *msg, const void *payload,
+                           size_t len);
 int call_wait(struct client *c, struct pending *p);
 
 /* Done events: 1 and *err if @ticket is done, else 0. */
@@ -71,7 +97,7 @@ int done_event(struct client *c, uint64_t ticket, int *err);
 
 static inline ProtobufCBinaryData bytes(const char *s)
 {
-	ProtobufCBinaryData b = { 0, (uint8_t *)(uintptr_t)s };
+	ProtobufCBinaryData b = {0, (uint8_t *)(uintptr_t)s};
 
 	while (s[b.len])
 		b.len++;
@@ -79,30 +105,31 @@ static inline ProtobufCBinaryData bytes(const char *s)
 }
 
 /* ---- shorthand for calls ---- */
-int x_open(struct client *c, uint32_t at, const char *path, uint32_t flags, uint32_t mode,
-           uint32_t handle);
+int x_open(struct client *c, uint32_t at, const char *path, uint32_t flags,
+           uint32_t mode, uint32_t handle);
 int x_release(struct client *c, uint32_t handle);
 int x_read(struct client *c, uint32_t handle, uint64_t off, uint32_t n);
 int x_write(struct client *c, uint32_t handle, uint64_t off, const void *p, size_t n);
 int x_append(struct client *c, uint32_t handle, const void *p, size_t n);
-int x_stat(struct client *c, uint32_t at, const char *path, uint32_t flags, File__Attr *out);
+int x_stat(struct client *c, uint32_t at, const char *path, uint32_t flags,
+           File__Attr *out);
 int x_path(struct client *c, enum file_method m, uint32_t at, const char *path,
            uint32_t flags, uint32_t mode);
 int x_make(struct client *c, enum file_method m, uint32_t at, const char *path,
            uint32_t mode, const char *target);
-int x_two(struct client *c, enum file_method m, uint32_t at, const char *from, uint32_t to_at,
-          const char *to, uint32_t flags);
-int x_lock(struct client *c, uint32_t handle, uint32_t kind, uint32_t type, uint64_t start,
-           uint64_t len, uint64_t ticket);
+int x_two(struct client *c, enum file_method m, uint32_t at, const char *from,
+          uint32_t to_at, const char *to, uint32_t flags);
+int x_lock(struct client *c, uint32_t handle, uint32_t kind, uint32_t type,
+           uint64_t start, uint64_t len, uint64_t ticket);
 
 /* ---- checks ---- */
-#define EQ(a, b)                                                                         \
-	do {                                                                             \
-		const long a_ = (long)(a), b_ = (long)(b);                               \
-		if (a_ != b_)                                                            \
-			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,        \
-			        __LINE__, #a, a_, b_);                                   \
-		CU_ASSERT_EQUAL(a_, b_);                                                 \
+#define EQ(a, b)                                                                       \
+	do {                                                                           \
+		const long a_ = (long)(a), b_ = (long)(b);                             \
+		if (a_ != b_)                                                          \
+			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,       \
+			        __LINE__, #a, a_, b_);                                 \
+		CU_ASSERT_EQUAL(a_, b_);                                               \
 	} while (0)
 
 #endif /* TESTS_UNIT_FSD_BENCH_H */

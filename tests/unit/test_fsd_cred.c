@@ -21,7 +21,8 @@ static void as_myself(void)
 	EQ(cred_use(NULL), 0);
 }
 
-static int set_cred(struct client *c, uint32_t id, uint32_t uid, uint32_t gid, uint32_t group)
+static int set_cred(struct client *c, uint32_t id, uint32_t uid, uint32_t gid,
+                    uint32_t group)
 {
 	File__SetCredReq q = FILE__SET_CRED_REQ__INIT;
 
@@ -74,7 +75,8 @@ static void files_belong_to_who_made_them(void)
 	EQ(open_as(r, 0, "/of-r", O_RDWR | O_CREAT, 0600), 0);
 	EQ(x_stat(u, 0, "/of-r", 0, &a), 0);
 	EQ(a.uid, SQUASH);
-	EQ(open_as(r, 0, "/of-u", O_RDONLY, 0), -EACCES); /* root of a guest is no root here */
+	EQ(open_as(r, 0, "/of-u", O_RDONLY, 0),
+	   -EACCES); /* root of a guest is no root here */
 	EQ(chown_as(r, "/of-u", 0, 0), -EPERM);
 	EQ(chown_as(r, "/of-r", 0, 0), 0); /* its own: nothing changes */
 	EQ(chown_as(r, "/of-r", 1000, 1000), -EPERM);
@@ -102,7 +104,8 @@ static void groups_count(void)
 	EQ(open_as(r, 3, "/grp", O_RDONLY, 0), -EACCES);
 	EQ(open_as(r, 4, "/grp", O_RDONLY, 0), 0);
 	EQ(open_as(r, 4, "/grp", O_RDWR, 0), -EACCES);
-	EQ(open_as(r, 3, "/grp", O_RDONLY, 0), -EACCES); /* the thread forgets them again */
+	EQ(open_as(r, 3, "/grp", O_RDONLY, 0),
+	   -EACCES); /* the thread forgets them again */
 	EQ(open_as(r, 9, "/grp", O_RDONLY, 0), -EINVAL); /* never defined */
 }
 
@@ -265,8 +268,10 @@ static void orphans_of_the_dead_are_swept(void)
 	close(fd);
 	EQ(orphans(), 2);
 	struct mounts m;
-	const struct mount_spec spec = { .path = "/", .kind = "dir", .source = "again",
-		                         .fd = open(root, O_PATH | O_DIRECTORY) };
+	const struct mount_spec spec = {.path = "/",
+	                                .kind = "dir",
+	                                .source = "again",
+	                                .fd = open(root, O_PATH | O_DIRECTORY)};
 	char *why = NULL;
 
 	mounts_init(&m);
@@ -352,7 +357,8 @@ int main(void)
 	CU_ADD_TEST(s, two_clients_race_for_orphans);
 	CU_basic_set_mode(CU_BRM_VERBOSE);
 	CU_basic_run_tests();
-	const int bad = CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
+	const int bad =
+	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
 	CU_cleanup_registry();
 	return bad;
 }

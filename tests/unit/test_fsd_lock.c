@@ -26,8 +26,8 @@ static void close_both(void)
 	EQ(inode_count(), 0);
 }
 
-static int get(struct client *c, uint32_t kind, uint32_t type, uint64_t start, uint64_t len,
-               File__LockRep *out)
+static int get(struct client *c, uint32_t kind, uint32_t type, uint64_t start,
+               uint64_t len, File__LockRep *out)
 {
 	File__LockReq q = FILE__LOCK_REQ__INIT;
 	int r;
@@ -119,7 +119,8 @@ static void a_waiting_lock_is_granted(void)
 	open_both();
 	EQ(x_lock(a, 1, LOCK_POSIX, F_WRLCK, 0, 0, 0), 0);
 	EQ(x_lock(b, 1, LOCK_POSIX, F_WRLCK, 0, 10, 77), 1);
-	EQ(x_lock(b, 1, LOCK_POSIX, F_WRLCK, 20, 10, 77), -EINVAL); /* the name is taken */
+	EQ(x_lock(b, 1, LOCK_POSIX, F_WRLCK, 20, 10, 77),
+	   -EINVAL); /* the name is taken */
 	EQ(x_lock(b, 1, LOCK_POSIX, F_WRLCK, 20, 10, 78), 1);
 	EQ(done_event(b, 77, &err), 0);
 	EQ(x_lock(a, 1, LOCK_POSIX, F_UNLCK, 0, 15, 0), 0);
@@ -198,7 +199,8 @@ static void release_of_the_session_grants(void)
 	open_both();
 	EQ(x_open(d, 0, "/l", O_RDWR, 0, 1), 0);
 	EQ(x_lock(d, 1, LOCK_POSIX, F_WRLCK, 0, 0, 0), 0);
-	EQ(x_release(d, 1), 0); /* a POSIX lock outlives the handle: the guest unlocks */
+	EQ(x_release(d, 1),
+	   0); /* a POSIX lock outlives the handle: the guest unlocks */
 	EQ(x_lock(a, 1, LOCK_POSIX, F_WRLCK, 0, 0, 3), 1);
 	client_free(d);
 	EQ(done_event(a, 3, &err), 1);
@@ -217,7 +219,7 @@ static int host_open(void)
 
 static int host_lock(int fd, int type, off_t start, off_t len)
 {
-	struct flock fl = { .l_type = (short)type, .l_start = start, .l_len = len };
+	struct flock fl = {.l_type = (short)type, .l_start = start, .l_len = len};
 
 	return fcntl(fd, F_OFD_SETLK, &fl) < 0 ? -errno : 0;
 }
@@ -242,7 +244,8 @@ static void the_host_sees_the_union(void)
 	EQ(l.type, F_WRLCK);
 	EQ(l.start, 0);
 	EQ(l.len, 5);
-	EQ(x_lock(b, 1, LOCK_POSIX, F_WRLCK, 20, 5, 0), 0); /* a stronger carrier is needed */
+	EQ(x_lock(b, 1, LOCK_POSIX, F_WRLCK, 20, 5, 0),
+	   0); /* a stronger carrier is needed */
 	EQ(host_lock(fd, F_RDLCK, 20, 1), -EAGAIN);
 	EQ(host_lock(fd, F_WRLCK, 14, 1), -EAGAIN); /* the read lock moved along */
 	EQ(x_lock(b, 1, LOCK_POSIX, F_UNLCK, 0, 0, 0), 0);
@@ -282,15 +285,16 @@ static void a_guest_waits_for_the_host(void)
 static void random_calls_agree_with_a_model(void)
 {
 	enum { N = 24 };
-	int model[2][N] = { { 0 } }; /* 0 none, 1 read, 2 write */
-	struct client *who[2] = { a, b };
+	int model[2][N] = {{0}}; /* 0 none, 1 read, 2 write */
+	struct client *who[2] = {a, b};
 	int fd, left = 0;
 
 	open_both();
 	fd = host_open();
 	srand(7);
 	for (int i = 0; i < 4000; i++) {
-		const int w = rand() & 1, start = rand() % N, len = 1 + rand() % (N - start);
+		const int w = rand() & 1, start = rand() % N,
+		          len = 1 + rand() % (N - start);
 		const int kind = rand() % 3; /* as the model's cells */
 		const int type = kind == 0 ? F_UNLCK : kind == 1 ? F_RDLCK : F_WRLCK;
 		int expect = 0;
@@ -305,7 +309,7 @@ static void random_calls_agree_with_a_model(void)
 			model[w][p] = kind;
 		const int p = rand() % N;
 		const int held = model[0][p] > model[1][p] ? model[0][p] : model[1][p];
-		struct flock fl = { .l_type = F_WRLCK, .l_start = p, .l_len = 1 };
+		struct flock fl = {.l_type = F_WRLCK, .l_start = p, .l_len = 1};
 
 		EQ(fcntl(fd, F_OFD_GETLK, &fl), 0);
 		EQ(fl.l_type, held == 0 ? F_UNLCK : held == 1 ? F_RDLCK : F_WRLCK);
@@ -371,7 +375,8 @@ int main(void)
 	CU_ADD_TEST(s, random_calls_agree_with_a_model);
 	CU_basic_set_mode(CU_BRM_VERBOSE);
 	CU_basic_run_tests();
-	const int bad = CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
+	const int bad =
+	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
 	CU_cleanup_registry();
 	return bad;
 }

@@ -21,13 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EQ(a, b)                                                                         \
-	do {                                                                             \
-		const long a_ = (long)(a), b_ = (long)(b);                               \
-		if (a_ != b_)                                                            \
-			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,        \
-			        __LINE__, #a, a_, b_);                                   \
-		CU_ASSERT_EQUAL(a_, b_);                                                 \
+#define EQ(a, b)                                                                       \
+	do {                                                                           \
+		const long a_ = (long)(a), b_ = (long)(b);                             \
+		if (a_ != b_)                                                          \
+			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,       \
+			        __LINE__, #a, a_, b_);                                 \
+		CU_ASSERT_EQUAL(a_, b_);                                               \
 	} while (0)
 
 static const char *g_fsd;
@@ -40,7 +40,7 @@ static _Atomic uint64_t g_done;
 
 static ProtobufCBinaryData bytes(const char *s)
 {
-	return (ProtobufCBinaryData){ strlen(s), (uint8_t *)(uintptr_t)s };
+	return (ProtobufCBinaryData){strlen(s), (uint8_t *)(uintptr_t)s};
 }
 
 static void on_done(uint64_t ticket, int err)
@@ -58,11 +58,11 @@ static void on_event(struct rpc_event *ev)
 	(void)ev;
 }
 
-static const struct rpc_chan_ops g_ops = { .service_id = RPC_SERVICE_FILE,
-	                                   .service = &file__file__descriptor,
-	                                   .on_event = on_event,
-	                                   .on_done = on_done,
-	                                   .on_lost = on_lost };
+static const struct rpc_chan_ops g_ops = {.service_id = RPC_SERVICE_FILE,
+                                          .service = &file__file__descriptor,
+                                          .on_event = on_event,
+                                          .on_done = on_done,
+                                          .on_lost = on_lost};
 
 static int run_fsd(const char *a, const char *b, const char *c)
 {
@@ -112,7 +112,7 @@ static void spawn(void)
 /* The next message from fsd within @ms; NULL: none. */
 static Control__Control *next(int ms)
 {
-	struct pollfd p = { .fd = g_sock, .events = POLLIN };
+	struct pollfd p = {.fd = g_sock, .events = POLLIN};
 	Control__Control *c;
 	int fds[CONTROL_FDS_MAX], n;
 
@@ -135,7 +135,7 @@ static int configure(const char *path, const char *kind, unsigned fd_index)
 	Control__Control c = CONTROL__CONTROL__INIT;
 	Control__Configure conf = CONTROL__CONFIGURE__INIT;
 	Control__FileConfig file = CONTROL__FILE_CONFIG__INIT;
-	Control__Mount m = CONTROL__MOUNT__INIT, *list[1] = { &m };
+	Control__Mount m = CONTROL__MOUNT__INIT, *list[1] = {&m};
 	int fd = open(g_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
@@ -156,7 +156,8 @@ static int configure(const char *path, const char *kind, unsigned fd_index)
 	return r;
 }
 
-static void refuses(const char *path, const char *kind, unsigned fd_index, const char *says)
+static void refuses(const char *path, const char *kind, unsigned fd_index,
+                    const char *says)
 {
 	Control__Control *c;
 	char text[1024];
@@ -214,12 +215,13 @@ static void start(void)
 	g.ring_fd = 0;
 	g.event_fd = 1;
 	g.doorbell_fd = 2;
-	g.client_id = (ProtobufCBinaryData){ 16, (uint8_t *)(uintptr_t)g_id };
+	g.client_id = (ProtobufCBinaryData){16, (uint8_t *)(uintptr_t)g_id};
 	add.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
 	add.guest_add = &g;
 	EQ(control_send(g_sock, &add, fds, 3), 0);
 	c = next(5000);
-	CU_ASSERT_FATAL(c != NULL && c->body_case == CONTROL__CONTROL__BODY_GUEST_READY);
+	CU_ASSERT_FATAL(c != NULL &&
+	                c->body_case == CONTROL__CONTROL__BODY_GUEST_READY);
 	control__control__free_unpacked(c, NULL);
 	memcpy(g_config.client_id, g_id, 16);
 	fake_channel_use(&g_fc, &g_config.file, 0);
@@ -229,7 +231,8 @@ static void start(void)
 /* The guest is gone: everything of it is released; then fsd ends. */
 static void stop(bool detach)
 {
-	Control__Control *c, gone = CONTROL__CONTROL__INIT, down = CONTROL__CONTROL__INIT;
+	Control__Control *c, gone = CONTROL__CONTROL__INIT,
+	                     down = CONTROL__CONTROL__INIT;
 	Control__GuestGone g = CONTROL__GUEST_GONE__INIT;
 	Control__Shutdown s = CONTROL__SHUTDOWN__INIT;
 
@@ -281,7 +284,8 @@ static int source(void *arg, void *ring, size_t n)
 
 static struct rpc_call g_call;
 
-static int call(unsigned index, const ProtobufCMessage *msg, struct mem *in, struct mem *out)
+static int call(unsigned index, const ProtobufCMessage *msg, struct mem *in,
+                struct mem *out)
 {
 	int r;
 
@@ -316,7 +320,7 @@ static int do_open(const char *path, uint32_t flags, uint32_t handle)
 
 static int do_read(uint32_t handle, uint8_t *buf, uint32_t n)
 {
-	struct mem m = { buf, 0, n };
+	struct mem m = {buf, 0, n};
 	File__ReadReq q = FILE__READ_REQ__INIT;
 	int r;
 
@@ -328,7 +332,7 @@ static int do_read(uint32_t handle, uint8_t *buf, uint32_t n)
 
 static int do_write(uint32_t handle, uint8_t *buf, uint32_t n)
 {
-	struct mem m = { buf, 0, n };
+	struct mem m = {buf, 0, n};
 	File__WriteReq q = FILE__WRITE_REQ__INIT;
 
 	q.handle = handle;
@@ -426,7 +430,8 @@ static double us_each(int n, int (*fn)(void))
 	for (int i = 0; i < n; i++)
 		(void)fn();
 	clock_gettime(CLOCK_MONOTONIC, &b);
-	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / 1e3 / n;
+	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) /
+	       1e3 / n;
 }
 
 static int one_ping(void)
@@ -483,7 +488,8 @@ static void speed(void)
 	(void)call(9, &q.base, NULL, NULL);
 	EQ(do_open("/d/e/f", O_RDWR | O_CREAT, 1), 0);
 	EQ(do_write(1, g_buf, sizeof g_buf), 0);
-	printf("null %.2f us, 4K %.2f, 64K %.2f, stat %.2f, write 4K %.2f, open+close %.2f\n",
+	printf("null %.2f us, 4K %.2f, 64K %.2f, stat %.2f, write 4K %.2f, open+close "
+	       "%.2f\n",
 	       us_each(n, one_ping), us_each(n, one_4k), us_each(n, one_64k),
 	       us_each(n, one_stat), us_each(n, one_write), us_each(n, one_open));
 	EQ(one_stat(), 0);
@@ -519,7 +525,8 @@ int main(int argc, char **argv)
 	CU_ADD_TEST(s, speed);
 	CU_basic_set_mode(CU_BRM_VERBOSE);
 	CU_basic_run_tests();
-	const int bad = CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
+	const int bad =
+	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
 	CU_cleanup_registry();
 	return bad;
 }

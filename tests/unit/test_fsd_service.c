@@ -234,7 +234,8 @@ static void unlinked_open_files_live_on(void)
 	EQ(a.nlink, 0);
 	EQ(x_two(c, M_LINK, 9, "", 0, "back", AT_EMPTY_PATH), -ENOENT);
 	EQ(x_release(c, 9), 0);
-	EQ(x_open(c, 7, "", O_RDONLY, 0, 8), 0); /* by its handle it can be opened again */
+	EQ(x_open(c, 7, "", O_RDONLY, 0, 8),
+	   0); /* by its handle it can be opened again */
 	EQ(x_two(c, M_LINK, 7, "", 0, "back", AT_EMPTY_PATH), -ENOENT);
 	EQ(x_release(c, 7), 0);
 	EQ(x_read(c, 8, 0, 32), 10);
@@ -373,7 +374,8 @@ static void attributes(void)
 	EQ(((File__StatfsRep *)c->rep.msg)->namelen, 255);
 }
 
-static int range(enum file_method m, uint32_t h, uint32_t mode, uint64_t off, uint64_t len)
+static int range(enum file_method m, uint32_t h, uint32_t mode, uint64_t off,
+                 uint64_t len)
 {
 	File__RangeReq q = FILE__RANGE_REQ__INIT;
 
@@ -399,7 +401,7 @@ static void sparse_files(void)
 	EQ(range(M_SEEK, 7, SEEK_SET, 0, 0), -EINVAL);
 	EQ(range(M_FALLOCATE, 7, 0, 0, 2 << 20), 0);
 	EQ(range(M_FALLOCATE, 7, 8, 0, 4096), -EOPNOTSUPP); /* collapse */
-	EQ(range(M_FALLOCATE, 7, 3, 1 << 20, 4096), 0);	    /* punch */
+	EQ(range(M_FALLOCATE, 7, 3, 1 << 20, 4096), 0);     /* punch */
 	EQ(x_read(c, 7, 1 << 20, 4), 4);
 	CU_ASSERT(memcmp(c->rep.payload, "\0\0\0\0", 4) == 0);
 	EQ(range(M_FALLOCATE, 7, 0, 0, 0), -EINVAL);
@@ -539,11 +541,11 @@ static void hostile_requests(void)
 	File__OpenReq q = FILE__OPEN_REQ__INIT;
 	char path[5000];
 
-	q.path = (ProtobufCBinaryData){ 3, (uint8_t *)(uintptr_t) "a\0b" };
+	q.path = (ProtobufCBinaryData){3, (uint8_t *)(uintptr_t) "a\0b"};
 	q.handle = 7;
 	EQ(call(c, M_OPEN, &q.base, NULL, 0), -EINVAL);
 	memset(path, 'a', sizeof path);
-	q.path = (ProtobufCBinaryData){ 4096, (uint8_t *)path };
+	q.path = (ProtobufCBinaryData){4096, (uint8_t *)path};
 	EQ(call(c, M_OPEN, &q.base, NULL, 0), -ENAMETOOLONG);
 	q.path = bytes("/");
 	q.cred = 255;
@@ -738,7 +740,8 @@ int main(void)
 	CU_ADD_TEST(s, release_of_a_session_frees_all);
 	CU_basic_set_mode(CU_BRM_VERBOSE);
 	CU_basic_run_tests();
-	const int bad = CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
+	const int bad =
+	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
 	CU_cleanup_registry();
 	return bad;
 }

@@ -62,7 +62,8 @@ static int text_is(uint32_t at, const char *path, const char *text)
 		return 0;
 	}
 	r = x_read(c, 901, 0, 64);
-	const int same = r == (int)strlen(text) && memcmp(c->rep.payload, text, (size_t)r) == 0;
+	const int same =
+	        r == (int)strlen(text) && memcmp(c->rep.payload, text, (size_t)r) == 0;
 
 	EQ(x_release(c, 901), 0);
 	if (!same)
@@ -95,7 +96,7 @@ static int cwd_is(const char *path, const char *want)
 	q.handle = 902;
 	r = call(c, M_GETCWD, &q.base, NULL, 0);
 	const int same = r == 0 && c->rep.len == strlen(want) &&
-			 memcmp(c->rep.payload, want, c->rep.len) == 0;
+	                 memcmp(c->rep.payload, want, c->rep.len) == 0;
 
 	if (!same)
 		fprintf(stderr, "%s is %.*s\n", path, (int)c->rep.len, c->rep.payload);
@@ -182,7 +183,7 @@ static void mounts_are_crossed(void)
 	lnk("tomnt2", "/a/mnt/deep/in");
 	CU_ASSERT(text_is(0, "tomnt2/t", "third"));
 	CU_ASSERT(text_is(0, "a/mnt/abslink", "file")); /* absolute: the guest's root */
-	CU_ASSERT(text_is(0, "a/mnt/uplink", "file"));	/* ".." out of the mount */
+	CU_ASSERT(text_is(0, "a/mnt/uplink", "file"));  /* ".." out of the mount */
 	EQ(x_open(c, 0, "/a/mnt/deep", O_PATH, 0, 1), 0);
 	CU_ASSERT(text_is(1, "in/t", "third"));
 	CU_ASSERT(text_is(1, "../../b/c/file", "file"));
@@ -222,15 +223,16 @@ static void resolve_flags_of_openat2(void)
  * here, with openat2(RESOLVE_IN_ROOT) on the export (no mounts on the way). */
 static void random_paths_agree_with_the_kernel(void)
 {
-	static const char *const parts[] = { "a", "b", "c", "file", "..", ".", "abs", "rel",
-		                             "up", "dirlink", "esc1", "l5", "none", "",
-		                             "esc4", "loop", "l40" };
+	static const char *const parts[] = {
+	        "a",       "b",    "c",  "file", "..", ".",    "abs",  "rel", "up",
+	        "dirlink", "esc1", "l5", "none", "",   "esc4", "loop", "l40"};
 	const int fd = open(root, O_PATH | O_DIRECTORY);
 
 	lnk("loop", "loop");
 	srand(3);
 	for (int i = 0; i < 20000; i++) {
-		struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+		struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+		                       .resolve = RESOLVE_IN_ROOT};
 		char path[256] = "";
 		File__Attr a;
 		struct stat st;
@@ -250,8 +252,9 @@ static void random_paths_agree_with_the_kernel(void)
 			k = (int)syscall(SYS_openat2, fd, path, &how, sizeof how);
 		while (k < 0 && errno == EAGAIN);
 		const int want = k < 0 ? -errno : 0;
-		const int got = x_stat(c, 0, path,
-		                       how.flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0, &a);
+		const int got =
+		        x_stat(c, 0, path,
+		               how.flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0, &a);
 
 		if (got != want)
 			fprintf(stderr, "%s: %d, not %d\n", path, got, want);
@@ -298,9 +301,12 @@ static void *renamer(void *arg)
 static void no_race_leads_out(void)
 {
 	static const char *const paths[] = {
-		"race/x/y/../../../outside/secret", "race/x/y/../../../../outside/secret",
-		"race/x/secret", "race/x/y/../secret", "race/x/y/../../x/secret",
-		"race/x/../../outside/secret",
+	        "race/x/y/../../../outside/secret",
+	        "race/x/y/../../../../outside/secret",
+	        "race/x/secret",
+	        "race/x/y/../secret",
+	        "race/x/y/../../x/secret",
+	        "race/x/../../outside/secret",
 	};
 	struct timespec from, now;
 	unsigned long tries = 0, found = 0;
@@ -424,7 +430,8 @@ int main(void)
 	CU_ADD_TEST(s, a_directory_that_left_leads_nowhere);
 	CU_basic_set_mode(CU_BRM_VERBOSE);
 	CU_basic_run_tests();
-	const int bad = CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
+	const int bad =
+	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
 	CU_cleanup_registry();
 	return bad;
 }
