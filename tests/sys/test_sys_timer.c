@@ -333,7 +333,7 @@ static void timerfd_reads_the_count_of_expirations(void)
 	CHECK(fd >= 0);
 	CHECK_EQ(timerfd_settime(fd, 0, &v, NULL), 0);
 	CHECK_EQ(read(fd, &n, sizeof(n)), 8);
-	CHECK_EQ(n, 1);
+	CHECK(n >= 1); /* more on a busy machine */
 	sleep_ms(110);
 	CHECK_EQ(read(fd, &n, sizeof(n)), 8);
 	CHECK(n >= 5);
