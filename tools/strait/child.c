@@ -275,6 +275,7 @@ static void __attribute__((noreturn)) child_run(const struct child_spec *s, int 
 	sigset_t none;
 	int exec_fd = s->exec_fd, gate = s->gate;
 
+	g_at_die = NULL; /* the supervisor's children are not ours */
 	enter_group(s);
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sig != SIGKILL && sig != SIGSTOP)

@@ -41,6 +41,8 @@ void say(const char *fmt, ...)
 	va_end(ap);
 }
 
+void (*g_at_die)(void);
+
 void die(int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -48,6 +50,8 @@ void die(int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsay(fmt, ap);
 	va_end(ap);
+	if (g_at_die)
+		g_at_die();
 	_exit(code);
 }
 

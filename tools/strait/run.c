@@ -484,6 +484,16 @@ static void prepare(struct run *r, int argc, char **argv)
 		net_plan_choose(&r->net, r->o.name);
 }
 
+static struct run *g_run;
+
+/* Something could not be made when others had been started. */
+static void end_children(void)
+{
+	kill_all(g_run);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
 int run_main(int argc, char **argv)
 {
 	static struct run r;
@@ -491,6 +501,8 @@ int run_main(int argc, char **argv)
 	open_stdio();
 	prepare(&r, argc, argv);
 	enter(&r, RUN_STARTING, START_MS);
+	g_run = &r;
+	g_at_die = end_children;
 	/* The slowest first: the others come up beside it. */
 	if (r.o.net == NET_LWIP)
 		keeper_start(&r);

@@ -72,7 +72,9 @@ struct run_opts {
 
 /* One sentence on stderr, with "strait: " before it and a newline after. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* The same, then _exit(@code). */
+/* The same, then _exit(@code), after g_at_die() if there is one: the supervisor's,
+ * to end what it started. */
+extern void (*g_at_die)(void);
 void die(int code, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3), noreturn));
 void *xalloc(size_t size); /* zeroed; dies when there is none */
