@@ -21,6 +21,8 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 
+#define ORPHAN_MS 120000u
+
 static void detach(struct lsock *l)
 {
 	struct demux_ent *e = demux_entry(l->pcb);
@@ -488,24 +490,19 @@ static bool unread(const struct lsock *l)
 	return l->rx != NULL;
 }
 
-/* Hand a connection to lwIP, which sends FIN and forgets it in its own time. */
+/* All is with lwIP, which sends FIN and ends the connection; conn_gone() then frees
+ * the rest. */
 static void let_go(struct lsock *l)
 {
 	struct tcp_pcb *pcb = l->pcb;
-	const bool watch = l->s.linger != NULL;
 
+	l->orphan = true;
+	l->progress_ms = clock_ms();
+	tcp_recv(pcb, NULL);
+	tcp_err(pcb, NULL); /* on_sent() stays: it sees progress */
 	pcb->rcv_wnd = TCP_WND_MAX(pcb); /* rule 4 */
-	if (!watch) {
-		detach(l);
-	} else {
-		tcp_arg(pcb, NULL);
-		tcp_recv(pcb, NULL);
-		tcp_sent(pcb, NULL);
-		tcp_err(pcb, NULL);
-	}
 	(void)tcp_close(pcb); /* out of memory for the FIN: lwIP's timer sends it */
-	if (!watch || l->pcb)
-		demux_touch(pcb);
+	demux_touch(pcb);
 }
 
 void tcp_do_close(struct lsock *l, bool abort)
@@ -516,16 +513,15 @@ void tcp_do_close(struct lsock *l, bool abort)
 		abort_pcb(l);
 	} else if (l->pcb && l->tx) {
 		l->orphan = true;
+		l->progress_ms = clock_ms();
 		l->fin_wanted = true;
 		tcp_recv(l->pcb, on_recv_orphan);
 		tcp_err(l->pcb, NULL);
 		(void)tx_drain(l);
 		return;
 	} else if (l->pcb && l->s.connected) {
-		l->orphan = true;
 		let_go(l);
-		if (l->pcb)
-			return; /* SO_LINGER: on_after() sees the end */
+		return;
 	} else {
 		abort_pcb(l);
 	}
@@ -550,16 +546,24 @@ static void conn_gone(void *owner, bool half)
 	}
 }
 
+/* The peer acknowledges nothing for longer than the program allows, or, when the
+ * program is gone, than anybody should hold our memory. */
+static bool stuck(const struct lsock *l)
+{
+	const uint64_t limit = l->orphan ? ORPHAN_MS : (uint64_t)l->s.opt.user_timeout_ms;
+
+	return limit && l->s.connected && (l->pcb->unacked || l->pcb->unsent) &&
+	       clock_ms() - l->progress_ms > limit;
+}
+
 static void conn_after(void *owner)
 {
 	struct lsock *l = owner;
-	const int limit = l->s.opt.user_timeout_ms;
 
 	if (l->orphan && l->s.linger && l->pcb && !l->tx &&
 	    (l->pcb->state == FIN_WAIT_2 || l->pcb->state == TIME_WAIT))
 		sock_closed(&l->s);
-	if (limit && l->pcb && l->pcb->unacked && l->s.connected &&
-	    clock_ms() - l->progress_ms > (uint64_t)limit) {
+	if (l->pcb && stuck(l)) {
 		tcp_fail(l, ETIMEDOUT);
 		return;
 	}
