@@ -59,7 +59,7 @@ static void netmask(uint32_t prefix, uint8_t to[4])
 	for (uint32_t i = 0; i < 4; i++) {
 		uint32_t bits = prefix > i * 8 ? prefix - i * 8 : 0;
 
-		to[i] = bits >= 8 ? 0xff : (uint8_t)(0xff00u >> bits);
+		to[i] = (uint8_t)(bits >= 8 ? 0xffu : 0xff00u >> bits);
 	}
 }
 

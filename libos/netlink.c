@@ -245,8 +245,8 @@ static void dump_routes(struct netlink *nl, const struct nl_head *req,
 		for (uint32_t k = 0; k < 4; k++) {
 			uint32_t bits = nif->prefix4 > k * 8 ? nif->prefix4 - k * 8 : 0;
 
-			net[k] = nif->ip4[k] &
-			         (bits >= 8 ? 0xff : (uint8_t)(0xff00u >> bits));
+			net[k] = (uint8_t)(nif->ip4[k] &
+			                   (bits >= 8 ? 0xffu : 0xff00u >> bits));
 		}
 		put_route(nl, req, AF_INET, net, nif->prefix4, NULL, nif->index);
 	}
