@@ -55,14 +55,14 @@ static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 
 static int allow_sockets(scmp_filter_ctx ctx)
 {
+	static const int domains[] = {AF_INET, AF_INET6};
 	int r = allow(ctx, g_sockets, sizeof(g_sockets) / sizeof(g_sockets[0]));
 
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		                     SCMP_A0(SCMP_CMP_EQ, AF_INET));
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		                     SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+	for (size_t i = 0; r == 0 && i < 2; i++) {
+		const struct scmp_arg_cmp is = {0, SCMP_CMP_EQ, (scmp_datum_t)domains[i], 0};
+
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, &is);
+	}
 	return r;
 }
 
