@@ -115,6 +115,14 @@ expect low_port_for_a_user 125 "for root only" $run -p 80:80 "$G"
 chmod 0600 /dev/net/tun
 expect no_tap_permission 125 "may not open /dev/net/tun" $run "$G"
 chmod 0666 /dev/net/tun
+# In a user namespace of its own, that shall have none below it.
+no_userns()
+{
+	unshare --user --map-root-user sh -c 'echo 0 >/proc/sys/user/max_user_namespaces &&
+		exec setpriv --bounding-set=-all --inh-caps=-all -- "$@"' sh "$@"
+}
+expect user_namespaces_forbidden 125 "does not let user 0 make a user namespace (the limit is reached)" \
+	no_userns "$STRAIT" run "$G"
 mkdir -m 700 "$W/secret"
 expect secret_source 125 "-v $W/secret/x" $run -v "$W/secret/x:/a" "$G"
 expect trace_not_allowed 125 "cannot create the trace" $run --trace "$W/t" "$G"

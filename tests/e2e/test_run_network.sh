@@ -187,6 +187,20 @@ P
 	ended 143
 }
 
+host_stack()
+{
+	start "$who: the machine's own stack" --net host "$TALK" serve 18090
+	python3 - <<'P' || fail "$CASE"
+import socket
+s = socket.create_connection(('127.0.0.1', 18090), timeout=20)
+s.sendall(b'quit')
+assert s.recv(10) == b'quit'
+P
+	ended 0
+	says "$who: out by the machine's own stack" "you are 198.51.100.1" \
+		$as "$STRAIT" run --net host "$TALK" ask www.world 7000
+}
+
 way_out()
 {
 	says "$who: TCP out by $1" "you are 198.51.100.1" $as "$STRAIT" run "$TALK" ask 198.51.100.2 7000
@@ -218,6 +232,7 @@ killed()
 for who in root user; do
 	if [ $who = root ]; then as=$alone; else as=$user; fi
 	published
+	host_stack
 	if command -v pasta >/dev/null; then
 		way_out pasta
 		killed pasta "pgrep -f ^/usr/bin/pasta"

@@ -57,34 +57,44 @@ bool names_peer_allowed(int sock)
 	       (c.uid == geteuid() || c.uid == 0);
 }
 
-/* Ask guest @name of user @uid for @what.  Returns the length of the answer in
- * reply[REPLY_MAX], NUL-terminated, or negative errno. */
-static ssize_t names_ask(uid_t uid, const char *name, const char *what, char *reply)
+int names_connect(const char *name)
 {
 	struct sockaddr_un a;
-	socklen_t len = name_address(&a, uid, name);
-	struct timeval wait = { .tv_sec = 5 };
+	socklen_t len = name_address(&a, geteuid(), name);
 	struct ucred c;
 	socklen_t clen = sizeof(c);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	ssize_t n = -1;
 
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	if (connect(fd, (struct sockaddr *)&a, len) ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &clen))
-		goto out;
-	if (c.uid != uid) { /* somebody else sits on the name */
-		errno = EPERM;
-		goto out;
+	if (!connect(fd, (struct sockaddr *)&a, len) &&
+	    !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &clen)) {
+		if (c.uid == geteuid())
+			return fd;
+		errno = EPERM; /* somebody else sits on the name */
 	}
+	int e = errno;
+
+	close(fd);
+	return -e;
+}
+
+/* Ask guest @name for @what.  Returns the length of the answer in
+ * reply[REPLY_MAX], NUL-terminated, or negative errno. */
+static ssize_t names_ask(const char *name, const char *what, char *reply)
+{
+	struct timeval wait = { .tv_sec = 5 };
+	int fd = names_connect(name);
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return fd;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	if (send(fd, what, strlen(what), MSG_NOSIGNAL) >= 0)
 		n = recv(fd, reply, REPLY_MAX - 1, 0);
 	if (n >= 0)
 		reply[n] = 0;
-out:
-	if (n < 0)
+	else
 		n = -errno;
 	close(fd);
 	return n;
@@ -92,7 +102,7 @@ out:
 
 static int ask_or_say(const char *name, const char *what, char *reply)
 {
-	ssize_t n = names_ask(geteuid(), name, what, reply);
+	ssize_t n = names_ask(name, what, reply);
 
 	if (n > 0)
 		return 0;
@@ -111,49 +121,80 @@ static bool wants_help(int argc, char **argv, const char *usage)
 	return true;
 }
 
-/* One line of /proc/net/unix: "...: ref proto flags type state inode @name". */
-static void ps_line(const char *line)
+/* The guest that one line of /proc/net/unix tells of, "...: ref proto flags type
+ * state inode @name", and its user.  NULL: none. */
+static const char *line_guest(const char *line, unsigned long *uid)
 {
-	char reply[REPLY_MAX];
 	const char *at = strstr(line, " @" PREFIX);
 	unsigned flags;
 	char *end;
 
 	/* Listeners only: connections bear the name too. */
 	if (!at || sscanf(line, "%*s %*s %*s %x", &flags) != 1 || !(flags & 0x10000))
-		return;
-	unsigned long uid = strtoul(at + 2 + strlen(PREFIX), &end, 10);
+		return NULL;
+	*uid = strtoul(at + 2 + strlen(PREFIX), &end, 10);
+	return *end == '/' ? end + 1 : NULL;
+}
 
-	if (*end != '/' || uid != geteuid())
-		return;
-	if (names_ask((uid_t)uid, end + 1, "ps", reply) > 0)
+/* Call @each with every listener's name until it answers true. */
+static bool each_guest(bool (*each)(const char *name, unsigned long uid, const void *arg),
+                       const void *arg)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t n;
+	bool done = false;
+
+	if (!f)
+		return false;
+	while (!done && (n = getline(&line, &room, f)) > 0) {
+		unsigned long uid;
+
+		if (line[n - 1] == '\n')
+			line[n - 1] = 0;
+		const char *name = line_guest(line, &uid);
+
+		done = name && each(name, uid, arg);
+	}
+	free(line);
+	fclose(f);
+	return done;
+}
+
+static bool others_guest(const char *name, unsigned long uid, const void *wanted)
+{
+	return uid != geteuid() && !strcmp(name, wanted);
+}
+
+bool names_of_others(const char *name)
+{
+	return each_guest(others_guest, name);
+}
+
+static bool ps_guest(const char *name, unsigned long uid, const void *arg)
+{
+	char reply[REPLY_MAX];
+
+	(void)arg;
+	if (uid == geteuid() && names_ask(name, "ps", reply) > 0)
 		puts(reply);
+	return false;
 }
 
 int names_cmd_ps(int argc, char **argv)
 {
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-
 	if (wants_help(argc, argv,
 	               "usage: strait ps\n\n"
 	               "Lists your guests that run.\n"))
 		return 0;
 	if (argc > 1)
 		die(EXIT_STRAIT, "ps: unknown argument %s", argv[1]);
-	FILE *f = fopen("/proc/net/unix", "re");
-
-	if (!f)
+	if (access("/proc/net/unix", R_OK))
 		die(EXIT_STRAIT, "ps: cannot read /proc/net/unix: %s", strerror(errno));
-	printf("%-24s %8s %9s %-5s %-24s %s\n", "NAME", "PID", "UP", "NET", "PORTS", "PROGRAM");
-	while ((n = getline(&line, &room, f)) > 0) {
-		if (line[n - 1] == '\n')
-			line[n - 1] = 0;
-		ps_line(line);
-	}
-	free(line);
-	fclose(f);
+	printf("%-24s %8s %9s %-5s %-16s %-24s %s\n", "NAME", "PID", "UP", "NET", "JOINED",
+	       "PORTS", "PROGRAM");
+	(void)each_guest(ps_guest, NULL);
 	return 0;
 }
 

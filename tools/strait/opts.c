@@ -232,6 +232,7 @@ static void set_user(struct run_opts *o, const char *v)
 
 static void set_net(struct run_opts *o, const char *v)
 {
+	o->net_given = true;
 	if (!strcmp(v, "lwip"))
 		o->net = NET_LWIP;
 	else if (!strcmp(v, "host"))
@@ -373,6 +374,13 @@ static void set_name(struct run_opts *o, const char *v)
 	o->name = v;
 }
 
+static void set_join(struct run_opts *o, const char *v)
+{
+	if (!valid_name(v))
+		bad("--join", v, "want the name of a guest that runs; `strait ps` lists them");
+	o->join = v;
+}
+
 static void set_hostname(struct run_opts *o, const char *v)
 {
 	if (!valid_name(v))
@@ -435,6 +443,8 @@ static const struct opt table[] = {
 	  "of unsupported, channel, warn, info, debug: to stderr" },
 	{ "--strace", NULL, NULL, set_strace, "a line for every call, to stderr" },
 	{ "--name", NULL, "NAME", set_name, "for strait ps, strace and stop" },
+	{ "--join", NULL, "NAME", set_join,
+	  "use the files and the network of a guest that runs" },
 	{ "--hostname", NULL, "NAME", set_hostname, "what the program sees (default: the name)" },
 	{ "--help", "-h", NULL, set_help, "this text" },
 };
@@ -521,6 +531,27 @@ static void env_defaults(struct run_opts *o)
 	}
 }
 
+/* What belongs to services is settled when they start. */
+static void check_join(const struct run_opts *o)
+{
+	const struct mount_opt *m = o->mounts;
+	const char *opt = o->n_mounts   ? (m->source ? "-v" : "--mem")
+	                  : o->no_squash ? "--no-squash"
+	                  : o->net_given ? "--net"
+	                  : o->n_ports   ? "-p"
+	                  : o->trace     ? "--trace"
+	                  : o->trace_payload ? "--trace-payload" : NULL;
+	const char *value = o->n_mounts ? (m->source ? m->source : m->guest)
+	                    : o->net_given || o->no_squash ? ""
+	                    : o->n_ports ? o->ports[0].text : o->trace ? o->trace : "";
+
+	if (opt)
+		die(EXIT_STRAIT,
+		    "%s%s%s: cannot be given with --join, the files, network and trace are %s's; "
+		    "give it when %s is started",
+		    opt, *value ? " " : "", value, o->join, o->join);
+}
+
 static void check_together(struct run_opts *o)
 {
 	if (o->net == NET_NONE && o->n_ports)
@@ -531,6 +562,8 @@ static void check_together(struct run_opts *o)
 		    o->ports[0].text);
 		o->n_ports = 0;
 	}
+	if (o->join)
+		check_join(o);
 	if (o->trace_payload && !o->trace)
 		die(EXIT_STRAIT, "--trace-payload: needs --trace FILE");
 }

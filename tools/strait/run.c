@@ -93,7 +93,12 @@ static bool all_ended(const struct run *r)
 
 static void begin_release(struct run *r)
 {
-	services_release(r);
+	if (r->o.join) {
+		joined_leave(r);
+	} else {
+		joins_end(r);
+		services_release(r);
+	}
 	enter(r, RUN_RELEASING, RELEASE_MS);
 }
 
@@ -132,6 +137,9 @@ static bool advance(struct run *r)
 		if (r->result < 0 && services_all(r, is_ready)) {
 			guest_go(r);
 			enter(r, RUN_RUNNING, 0);
+			joins_resume(r);
+		} else if (r->result < 0 && late(r) && r->o.join) {
+			run_fail(r, "--join %s: it does not answer; is it stopped?", r->o.join);
 		} else if (r->result < 0 && late(r)) {
 			for (int i = 0; i < N_SERVICES; i++)
 				if (r->service[i].used && !r->service[i].ready)
@@ -146,7 +154,9 @@ static bool advance(struct run *r)
 		begin_release(r);
 	if (r->phase == RUN_RELEASING && (services_all(r, is_released) || late(r))) {
 		if (!services_all(r, is_released))
-			say("note: a service did not let go of %s in time; it is ended now", r->o.name);
+			say(r->o.join ? "note: a service did not let go of %s in time"
+			              : "note: a service did not let go of %s in time; it is ended now",
+			    r->o.name);
 		begin_stop(r);
 	}
 	if (r->phase == RUN_STOPPING && late(r))
@@ -271,17 +281,17 @@ static void answer_ps(const struct run *r, char *out, size_t size)
 		                      r->o.ports[i].text);
 	uint64_t up = (run_now() - r->started) / 1000;
 
-	snprintf(out, size, "%-24s %8d %3llu:%02llu:%02llu %-5s %-24s %s", r->o.name,
+	snprintf(out, size, "%-24s %8d %3llu:%02llu:%02llu %-5s %-16s %-24s %s", r->o.name,
 	         (int)getpid(), (unsigned long long)up / 3600,
 	         (unsigned long long)up / 60 % 60, (unsigned long long)up % 60,
-	         nets[r->o.net], n ? ports : "-", r->o.argv[0]);
+	         nets[r->o.net], r->o.join ? r->o.join : "-", n ? ports : "-", r->o.argv[0]);
 }
 
 /* One question, one answer; the asker has sent it with connect, or loses. */
 static void on_name(struct run *r)
 {
 	struct timeval wait = { .tv_usec = 200000 };
-	char ask[64], reply[1024] = "what?";
+	char ask[256], reply[1024] = "what?";
 	int c = accept4(r->name_sock, NULL, NULL, SOCK_CLOEXEC);
 
 	if (c < 0)
@@ -291,10 +301,16 @@ static void on_name(struct run *r)
 
 	if (n > 0) {
 		ask[n] = 0;
+		if (!strcmp(ask, JOIN_WORD) && !r->o.join) {
+			joins_take(r, c, ask, (size_t)n);
+			return;
+		}
 		if (!strcmp(ask, "ps")) {
 			answer_ps(r, reply, sizeof(reply));
 		} else if (!strncmp(ask, "strace ", 7)) {
-			atomic_store(&r->doorbell->strace, !strcmp(ask + 7, "on"));
+			r->o.strace = !strcmp(ask + 7, "on");
+			if (r->doorbell)
+				atomic_store(&r->doorbell->strace, r->o.strace);
 			snprintf(reply, sizeof(reply), "ok");
 		} else if (!strcmp(ask, "stop")) {
 			struct signalfd_siginfo si = { .ssi_signo = SIGTERM, .ssi_code = SI_USER };
@@ -351,6 +367,13 @@ static void loop(struct run *r)
 				break;
 			case SRC_NAME:
 				on_name(r);
+				break;
+			case SRC_JOINED:
+				if (r->joined_sock >= 0)
+					joined_readable(r);
+				break;
+			default:
+				joins_readable(r, e[i].data.u32 - SRC_JOIN);
 				break;
 			}
 		}
@@ -468,19 +491,24 @@ static void choose_squash(struct run_opts *o)
 static void prepare(struct run *r, int argc, char **argv)
 {
 	r->result = -1;
-	r->guest_sock = r->gate = r->keeper_sock = r->trace_fd = -1;
+	r->guest_sock = r->gate = r->keeper_sock = r->trace_fd = r->joined_sock = -1;
+	r->last_domid = GUEST_DOMID;
 	r->started = run_now();
 	opts_parse_run(argc, argv, &r->o);
 	r->prog_fd = prog_open(r->o.argv[0], &r->prog_open_to_others);
-	services_find(r);
+	if (r->o.join)
+		joined_connect(r);
+	else
+		services_find(r);
 	take_signals(r);
 	take_name(r);
 	ports_bind(&r->o);
 	if (r->o.trace)
 		r->trace_fd = tracefile_create(r->o.trace);
+	r->stamps = r->trace_fd >= 0;
 	r->o.rootless = userns_enter();
 	choose_squash(&r->o);
-	if (r->o.net == NET_LWIP)
+	if (r->o.net == NET_LWIP && !r->o.join)
 		net_plan_choose(&r->net, r->o.name);
 }
 
@@ -501,6 +529,11 @@ int run_main(int argc, char **argv)
 	open_stdio();
 	prepare(&r, argc, argv);
 	enter(&r, RUN_STARTING, START_MS);
+	if (r.o.join) {
+		joined_ask(&r);
+		loop(&r);
+		return r.result;
+	}
 	g_run = &r;
 	g_at_die = end_children;
 	/* The slowest first: the others come up beside it. */

@@ -36,6 +36,19 @@ static void channel_prepare(struct run *r, struct service *s)
 		         strerror(s->ring_fd < 0 ? -s->ring_fd : errno));
 }
 
+int guest_map_doorbell(struct run *r)
+{
+	void *p = mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+	               r->doorbell_fd, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	r->doorbell = p;
+	atomic_store(&r->doorbell->strace, r->o.strace);
+	atomic_store(&r->doorbell->log, r->o.log);
+	return 0;
+}
+
 void guest_prepare(struct run *r)
 {
 	if (getrandom(r->client_id, sizeof(r->client_id), 0) != sizeof(r->client_id))
@@ -43,14 +56,10 @@ void guest_prepare(struct run *r)
 	r->doorbell_fd = hosted_doorbell_create();
 	if (r->doorbell_fd < 0)
 		die(EXIT_STRAIT, "cannot make the doorbell: %s", strerror(-r->doorbell_fd));
-	void *p = mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-	               r->doorbell_fd, 0);
+	int err = guest_map_doorbell(r);
 
-	if (p == MAP_FAILED)
-		die(EXIT_STRAIT, "cannot map the doorbell: %s", strerror(errno));
-	r->doorbell = p;
-	atomic_store(&r->doorbell->strace, r->o.strace);
-	atomic_store(&r->doorbell->log, r->o.log);
+	if (err)
+		die(EXIT_STRAIT, "cannot map the doorbell: %s", strerror(-err));
 	for (int i = 0; i < N_SERVICES; i++)
 		channel_prepare(r, &r->service[i]);
 }
@@ -61,7 +70,7 @@ static void fill_channel(struct boot_channel *c, const struct service *s, int ri
 		.ring_fd = s->used ? ring : -1,
 		.event_fd = s->used ? event : -1,
 		.order = s->used ? RPC_RING_ORDER : 0,
-		.epoch = s->used ? 1 : 0,
+		.epoch = s->used ? s->epoch : 0,
 	};
 }
 
@@ -78,7 +87,7 @@ static int boot_create(struct run *r)
 	b.magic = BOOT_MAGIC;
 	b.version = BOOT_VERSION;
 	b.size = sizeof(b);
-	b.flags = r->trace_fd >= 0 ? BOOT_F_STAMPS : 0;
+	b.flags = r->stamps ? BOOT_F_STAMPS : 0;
 	if (getenv("STRAIT_NO_SECCOMP"))
 		b.flags |= BOOT_F_NO_SECCOMP;
 	b.uid = r->o.uid;

@@ -59,11 +59,11 @@ void services_find(struct run *r)
 {
 	r->service[SERVICE_FSD] = (struct service){
 		.name = "fsd", .env = "STRAIT_FSD", .used = true,
-		.xs_path = "/local/domain/1/data/strait/file",
+		.xs_name = "file", .epoch = 1,
 	};
 	r->service[SERVICE_NETD] = (struct service){
 		.name = "netd", .env = "STRAIT_NETD", .used = r->o.net != NET_NONE,
-		.xs_path = "/local/domain/1/data/strait/net",
+		.xs_name = "net", .epoch = 1,
 	};
 	for (int i = 0; i < N_SERVICES; i++) {
 		struct service *s = &r->service[i];
@@ -164,11 +164,8 @@ static ProtobufCBinaryData bytes(const char *s)
 	return (ProtobufCBinaryData){ .len = strlen(s), .data = u.out };
 }
 
-static void send_or_fail(struct run *r, struct service *s, const Control__Control *c,
-                         const int *fds, int n_fds)
+static void could_send(struct run *r, const struct service *s, int err)
 {
-	int err = control_send(s->sock, c, fds, n_fds);
-
 	/* A service that is gone is reported when it is reaped. */
 	if (err && err != -EPIPE && err != -ECONNRESET)
 		run_fail(r, "cannot talk to %s: %s", s->name, strerror(-err));
@@ -250,7 +247,7 @@ static void send_configure(struct run *r, struct service *s, int tap_fd,
 	Control__Mount *list[MOUNTS_MAX];
 	int fds[CONTROL_FDS_MAX], n = 0;
 
-	conf.epoch = 1;
+	conf.epoch = s->epoch;
 	conf.log_level = r->o.log_level;
 	if (s == &r->service[SERVICE_FSD]) {
 		n = fill_file(r, &file, mounts, list, fds);
@@ -271,27 +268,53 @@ static void send_configure(struct run *r, struct service *s, int tap_fd,
 	}
 	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
 	c.configure = &conf;
-	send_or_fail(r, s, &c, fds, n);
+	could_send(r, s, control_send(s->sock, &c, fds, n));
+}
+
+int service_guest_add(struct service *s, const struct guest_desc *d)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
+	int fds[3] = { d->ring_fd, d->event_fd, d->doorbell_fd };
+	char path[64];
+	uint8_t id[RPC_CLIENT_ID_LEN];
+
+	snprintf(path, sizeof(path), "/local/domain/%u/data/strait/%s", d->domid, s->xs_name);
+	memcpy(id, d->client_id, sizeof(id));
+	g.domid = d->domid;
+	g.name = bytes(d->name);
+	g.xs_path = bytes(path);
+	g.ring_fd = 0;
+	g.event_fd = 1;
+	g.doorbell_fd = 2;
+	g.client_id = (ProtobufCBinaryData){ .len = sizeof(id), .data = id };
+	g.uid = d->uid;
+	g.gid = d->gid;
+	c.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
+	c.guest_add = &g;
+	return control_send(s->sock, &c, fds, 3);
+}
+
+int service_guest_gone(struct service *s, uint32_t domid)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestGone g = CONTROL__GUEST_GONE__INIT;
+
+	g.domid = domid;
+	c.body_case = CONTROL__CONTROL__BODY_GUEST_GONE;
+	c.guest_gone = &g;
+	return control_send(s->sock, &c, NULL, 0);
 }
 
 static void send_guest(struct run *r, struct service *s)
 {
-	Control__Control c = CONTROL__CONTROL__INIT;
-	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
-	int fds[3] = { s->ring_fd, s->event_fd, r->doorbell_fd };
+	const struct guest_desc d = {
+		.domid = GUEST_DOMID, .uid = r->o.uid, .gid = r->o.gid, .name = r->o.name,
+		.client_id = r->client_id, .ring_fd = s->ring_fd, .event_fd = s->event_fd,
+		.doorbell_fd = r->doorbell_fd,
+	};
 
-	g.domid = GUEST_DOMID;
-	g.name = bytes(r->o.name);
-	g.xs_path = bytes(s->xs_path);
-	g.ring_fd = 0;
-	g.event_fd = 1;
-	g.doorbell_fd = 2;
-	g.client_id = (ProtobufCBinaryData){ .len = sizeof(r->client_id), .data = r->client_id };
-	g.uid = r->o.uid;
-	g.gid = r->o.gid;
-	c.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
-	c.guest_add = &g;
-	send_or_fail(r, s, &c, fds, 3);
+	could_send(r, s, service_guest_add(s, &d));
 	s->added = true;
 }
 
@@ -349,12 +372,22 @@ void service_readable(struct run *r, struct service *s)
 		service_ready(r, s, c->ready->version);
 		break;
 	case CONTROL__CONTROL__BODY_RELEASED:
-		s->released = true;
+		if (c->released->domid == GUEST_DOMID)
+			s->released = true;
+		else
+			joins_released(r, s, c->released->domid);
 		break;
 	case CONTROL__CONTROL__BODY_FAILED:
-		service_failed(r, s);
+		if (c->failed->domid <= GUEST_DOMID)
+			service_failed(r, s);
+		else
+			joins_failed(r, s, c->failed->domid);
 		break;
-	default: /* GuestReady: the guest's ring was usable before */
+	case CONTROL__CONTROL__BODY_GUEST_READY: /* ours: its ring was usable before */
+		if (c->guest_ready->domid != GUEST_DOMID)
+			joins_ready(r, s, c->guest_ready->domid);
+		break;
+	default:
 		break;
 	}
 	control__control__free_unpacked(c, NULL);
@@ -383,17 +416,9 @@ void services_release(struct run *r)
 {
 	for (int i = 0; i < N_SERVICES; i++) {
 		struct service *s = &r->service[i];
-		Control__Control c = CONTROL__CONTROL__INIT;
-		Control__GuestGone g = CONTROL__GUEST_GONE__INIT;
 
-		if (!s->pid || s->sock < 0 || !s->added || !s->ready) {
-			s->released = true;
-			continue;
-		}
-		g.domid = GUEST_DOMID;
-		c.body_case = CONTROL__CONTROL__BODY_GUEST_GONE;
-		c.guest_gone = &g;
-		if (control_send(s->sock, &c, NULL, 0))
+		if (!s->pid || s->sock < 0 || !s->added || !s->ready ||
+		    service_guest_gone(s, GUEST_DOMID))
 			s->released = true; /* it is going already */
 	}
 }

@@ -47,12 +47,14 @@ struct port_opt {
 struct run_opts {
 	char **argv;        /* program and its arguments, NULL-terminated */
 	const char *name;
+	const char *join;   /* the guest whose services are used; NULL: our own */
 	const char *hostname;
 	const char *cwd;
 	char **env;         /* NULL-terminated */
 	unsigned n_env;
 	uint32_t uid, gid;
 	enum net_mode net;
+	bool net_given;
 	struct mount_opt mounts[MOUNTS_MAX];
 	unsigned n_mounts;
 	struct port_opt ports[PORTS_MAX];
@@ -105,6 +107,11 @@ int tracefile_create(const char *path);
  * nothing behind. */
 int names_bind(const char *name); /* a listener, or -EADDRINUSE, or negative errno */
 bool names_peer_allowed(int sock);
+/* A connection to guest @name of this user, SOCK_SEQPACKET; or negative errno
+ * (-EPERM: another user's process sits on the name). */
+int names_connect(const char *name);
+/* Does another user run a guest of that name? */
+bool names_of_others(const char *name);
 int names_cmd_ps(int argc, char **argv);
 int names_cmd_strace(int argc, char **argv);
 int names_cmd_stop(int argc, char **argv);

@@ -51,7 +51,7 @@ bool userns_enter(void)
 		    "this system does not let user %u make a user namespace (%s); "
 		    "run strait as root, or allow it (sysctl user.max_user_namespaces, "
 		    "kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)",
-		    uid, strerror(errno));
+		    uid, errno == ENOSPC ? "the limit is reached" : strerror(errno));
 	snprintf(map, sizeof(map), "0 %u 1\n", uid);
 	put("/proc/self/uid_map", map);
 	put("/proc/self/setgroups", "deny\n");
