@@ -443,6 +443,8 @@ int serve_reply(struct task *t, const ProtobufCMessage *msg, const void *payload
 {
 	const struct iovec iov = {(void *)(uintptr_t)payload, len};
 
+	/* First: once answered, the guest's Release must be the file's last. */
+	task_drop_refs(t);
 	rpc_reply(t->req, 0, msg, &iov, len ? 1 : 0);
 	return SERVED;
 }

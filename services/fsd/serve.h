@@ -78,6 +78,7 @@ void serve_verifier_bump(void); /* unsynced data may be lost */
 bool serve_must_defer(const struct task *t, const struct mount *m);
 /* t->opening is open: calls on it may run from now on. */
 void serve_opened(struct task *t);
+/* Answer; the task's handles are given back before, and not to be used after. */
 int serve_reply(struct task *t, const ProtobufCMessage *msg, const void *payload,
                 size_t len);
 
