@@ -4,7 +4,9 @@
  *  1. Our indices (rd_cons, wr_prod) live in private memory; the shared words are
  *     only written by us, never read back.
  *  2. The peer's index is read once a look and checked against the ring's size.
- *  3. After arming, the caller looks again (a guest that wrote before it saw our
+ *  3. vchan_notify() after the last publish of a thread is that thread's duty; one
+ *     look at the guest's bit is enough for all that was published before it.
+ *  4. After arming, the caller looks again (a guest that wrote before it saw our
  *     bit does not notify).
  */
 #include "vchan/vchan.h"
@@ -21,7 +23,7 @@ struct vchan_end {
 	struct vchan_strait *strait;
 	uint32_t rd_size, wr_size; /* bytes, powers of two */
 	uint32_t rd_cons, wr_prod; /* ours */
-	uint32_t wr_pub;           /* wr_prod as last published */
+	atomic_bool unsaid;        /* published, and nobody looked whether to notify */
 };
 
 struct vchan_end *vchan_server_open(int domid, const char *xs_path, unsigned order)
@@ -39,7 +41,7 @@ struct vchan_end *vchan_server_open(int domid, const char *xs_path, unsigned ord
 	v->rd_size = 1u << v->ctrl->read.order;
 	v->wr_size = 1u << v->ctrl->write.order;
 	v->rd_cons = v->ctrl->read.shr->cons;
-	v->wr_prod = v->wr_pub = v->ctrl->write.shr->prod;
+	v->wr_prod = v->ctrl->write.shr->prod;
 	v->strait = (void *)((uint8_t *)v->ctrl->ring + VCHAN_STRAIT_OFFSET);
 	return v;
 }
@@ -151,6 +153,7 @@ void vchan_publish(struct vchan_end *v, uint32_t n)
 {
 	v->wr_prod += n;
 	__atomic_store_n(&v->ctrl->write.shr->prod, v->wr_prod, __ATOMIC_RELEASE);
+	atomic_store_explicit(&v->unsaid, true, memory_order_release);
 }
 
 void vchan_arm(struct vchan_end *v)
@@ -179,6 +182,11 @@ bool vchan_wants_notify(const struct vchan_end *v)
 
 void vchan_notify(struct vchan_end *v)
 {
+	/* A guest that sleeps for other news is left alone.  Who takes the flag
+	 * notifies for every publisher before it. */
+	if (!atomic_load_explicit(&v->unsaid, memory_order_relaxed) ||
+	    !atomic_exchange(&v->unsaid, false))
+		return;
 	atomic_thread_fence(memory_order_seq_cst); /* index before the bit is looked at */
 	if (!vchan_wants_notify(v))
 		return;

@@ -67,7 +67,8 @@ void vchan_publish(struct vchan_end *v, uint32_t n);
 void vchan_arm(struct vchan_end *v);
 /* Withdraw it while polling. */
 void vchan_disarm(struct vchan_end *v);
-/* Wake the guest if it asked for data. */
+/* Wake the guest if it asked for data and some was published since the last call.
+ * Any thread, outside the writers' lock. */
 void vchan_notify(struct vchan_end *v);
 /* True if the guest asked to be woken on data. */
 bool vchan_wants_notify(const struct vchan_end *v);
