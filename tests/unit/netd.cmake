@@ -4,7 +4,9 @@ strait_unit_test(test_netd_errmap LIBS netd_core rpc_server)
 strait_unit_test(test_netd_demux LIBS netd_core rpc_server)
 strait_unit_test(test_netd_opts LIBS netd_core rpc_server)
 if(TARGET netd)
-	strait_unit_test(test_netd_net SOURCES "${_unit}/test_netd_net.c" "${_unit}/netd_guest.c"
+	strait_unit_test(test_netd_net SOURCES "${_unit}/test_netd_net.c" "${_unit}/netd_net_util.c"
+		"${_unit}/netd_net_stream.c" "${_unit}/netd_net_more.c" "${_unit}/netd_guest.c"
+		"${_unit}/netd_guest_calls.c"
 		"${_unit}/fake_guest.c" LIBS rpc_guest_test rpc_server vchan_hosted SERIAL TIMEOUT 300)
 	if(TARGET test_netd_net)
 		target_compile_definitions(test_netd_net PRIVATE NETD_PATH="$<TARGET_FILE:netd>")

@@ -23,7 +23,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WINDOW (256u * 1024)
 #define ORDER 18
 
 struct ng_sock *g_ng;
@@ -32,7 +31,6 @@ static int g_tap = -1, g_control = -1;
 static unsigned g_mtu, g_vnet;
 static pid_t g_pid;
 static struct fake_channel g_fc;
-static uint32_t g_next_handle = 1, g_next_granted = 35000;
 static const uint8_t g_id[16] = "0123456789abcdef";
 
 pid_t ng_pid(void)
@@ -189,7 +187,7 @@ static int guest_add(void)
 
 /* ---- events ---- */
 
-static void take_addr(const Net__Addr *a, uint8_t ip[16], uint8_t *len, uint16_t *port)
+void ng_take_addr(const Net__Addr *a, uint8_t ip[16], uint8_t *len, uint16_t *port)
 {
 	if (!a || a->ip.len > 16)
 		return;
@@ -203,15 +201,15 @@ static struct ng_sock *sock_at(uint32_t handle)
 	return handle < NG_SOCKS && g_ng[handle].used ? &g_ng[handle] : NULL;
 }
 
-static void sock_init(uint32_t handle, bool stream)
+void ng_sock_init(uint32_t handle, bool stream)
 {
 	struct ng_sock *s = &g_ng[handle];
 
 	memset(s, 0, sizeof(*s));
 	s->used = true;
 	s->handle = handle;
-	s->window = s->rx_limit = WINDOW;
-	s->rx = stream ? malloc(WINDOW) : NULL;
+	s->window = s->rx_limit = NG_WINDOW;
+	s->rx = stream ? malloc(NG_WINDOW) : NULL;
 	s->dq_end = &s->dq;
 }
 
@@ -227,8 +225,8 @@ static void ev_data(struct rpc_event *ev)
 		abort();
 	}
 	while (s && left > 0) {
-		const uint64_t at = s->rx_got % WINDOW;
-		const uint32_t n = left < WINDOW - at ? left : (uint32_t)(WINDOW - at);
+		const uint64_t at = s->rx_got % NG_WINDOW;
+		const uint32_t n = left < NG_WINDOW - at ? left : (uint32_t)(NG_WINDOW - at);
 
 		rpc_event_take(ev, s->rx + at, n);
 		s->rx_got += n;
@@ -248,8 +246,8 @@ static void ev_dgram(struct rpc_event *ev)
 
 	d->len = ev->payload_len;
 	d->ttl = m->ttl;
-	take_addr(m->peer, d->ip, &d->ip_len, &d->port);
-	take_addr(m->local, d->lip, &d->lip_len, &unused);
+	ng_take_addr(m->peer, d->ip, &d->ip_len, &d->port);
+	ng_take_addr(m->local, d->lip, &d->lip_len, &unused);
 	rpc_event_take(ev, d->data, d->len);
 	if (s) {
 		s->rx_got += m->credit;
@@ -267,12 +265,12 @@ static void ev_accepted(const struct rpc_event *ev)
 	struct ng_sock *l = sock_at(m->listener), *s;
 	uint16_t port = 0;
 
-	sock_init(m->handle, true);
+	ng_sock_init(m->handle, true);
 	s = &g_ng[m->handle];
 	s->connected = true;
 	s->tx_limit = m->tx_limit;
-	take_addr(m->peer, s->peer_ip, &s->peer_len, &s->peer_port);
-	take_addr(m->local, s->local_ip, &s->local_len, &port);
+	ng_take_addr(m->peer, s->peer_ip, &s->peer_len, &s->peer_port);
+	ng_take_addr(m->local, s->local_ip, &s->local_len, &port);
 	s->local_port = port;
 	if (l)
 		l->accepted[l->n_accepted++ % 4096] = (int)m->handle;
@@ -288,7 +286,7 @@ static void ev_connected(const struct rpc_event *ev)
 		s->connected = m->err == 0;
 		s->connect_err = (int)m->err;
 		s->tx_limit = m->tx_limit;
-		take_addr(m->local, s->local_ip, &s->local_len, &s->local_port);
+		ng_take_addr(m->local, s->local_ip, &s->local_len, &s->local_port);
 	}
 	net__connected_evt__free_unpacked(m, NULL);
 }
@@ -410,407 +408,4 @@ static bool never(void *arg)
 void ng_sleep(unsigned ms)
 {
 	(void)ng_until(never, NULL, ms);
-}
-
-/* ---- calls ---- */
-
-struct bytes {
-	const uint8_t *from;
-	uint8_t *to;
-};
-
-static int source(void *arg, void *ring, size_t n)
-{
-	struct bytes *b = arg;
-
-	memcpy(ring, b->from, n);
-	b->from += n;
-	return 0;
-}
-
-static int sink(void *arg, void *ring, size_t n)
-{
-	struct bytes *b = arg;
-
-	memcpy(b->to, ring, n);
-	b->to += n;
-	return 0;
-}
-
-static int call(unsigned index, const ProtobufCMessage *m, struct rpc_call *c)
-{
-	int r = rpc_call_start(&g_net_chan, index, m, c);
-
-	if (r < 0)
-		return r;
-	rpc_call_finish(&g_net_chan, index, c);
-	return c->err;
-}
-
-static int post(unsigned index, const ProtobufCMessage *m, const void *data, uint32_t len)
-{
-	struct bytes b = {.from = data};
-
-	return rpc_post(&g_net_chan, index, m, source, &b, len);
-}
-
-static void addr_make(Net__Addr *a, const char *ip, uint16_t port, uint8_t buf[16])
-{
-	net__addr__init(a);
-	a->port = port;
-	a->ip.data = buf;
-	if (ip && inet_pton(AF_INET, ip, buf) == 1)
-		a->ip.len = 4;
-	else if (ip && inet_pton(AF_INET6, ip, buf) == 1)
-		a->ip.len = 16;
-}
-
-int ng_socket(int domain, int type, int proto)
-{
-	Net__SocketReq m = NET__SOCKET_REQ__INIT;
-	struct rpc_call c;
-	int r;
-
-	rpc_call_init(&c);
-	m.handle = g_next_handle++;
-	m.domain = (uint32_t)domain;
-	m.type = (uint32_t)type;
-	m.protocol = (uint32_t)proto;
-	m.rx_limit = WINDOW;
-	sock_init(m.handle, type == SOCK_STREAM);
-	r = call(0, &m.base, &c);
-	if (r < 0)
-		g_ng[m.handle].used = false;
-	return r < 0 ? r : (int)m.handle;
-}
-
-static void take_names(int s, const struct rpc_call *c)
-{
-	const Net__AddrRep *rep = (const Net__AddrRep *)c->reply;
-
-	if (rep)
-		take_addr(rep->local, g_ng[s].local_ip, &g_ng[s].local_len, &g_ng[s].local_port);
-}
-
-int ng_bind(int s, const char *ip, uint16_t port)
-{
-	Net__BindReq m = NET__BIND_REQ__INIT;
-	Net__Addr a;
-	uint8_t buf[16];
-	struct rpc_call c;
-	int r;
-
-	rpc_call_init(&c);
-	addr_make(&a, ip, port, buf);
-	m.handle = (uint32_t)s;
-	m.addr = &a;
-	r = call(1, &m.base, &c);
-	if (r == 0)
-		take_names(s, &c);
-	return r;
-}
-
-int ng_listen(int s, unsigned backlog, unsigned n_ids)
-{
-	Net__ListenReq m = NET__LISTEN_REQ__INIT;
-	struct rpc_call c;
-	int r;
-
-	rpc_call_init(&c);
-	m.handle = (uint32_t)s;
-	m.backlog = backlog;
-	m.first_id = g_next_granted;
-	m.n_ids = n_ids;
-	m.rx_limit = WINDOW;
-	g_next_granted += n_ids;
-	r = call(2, &m.base, &c);
-	if (r == 0)
-		take_names(s, &c);
-	return r;
-}
-
-static bool has_accepted(void *arg)
-{
-	const struct ng_sock *l = arg;
-
-	return l->n_taken < l->n_accepted;
-}
-
-int ng_accept(int s, unsigned ms)
-{
-	struct ng_sock *l = &g_ng[s];
-	Net__GrantPost m = NET__GRANT_POST__INIT;
-
-	if (!ng_until(has_accepted, l, ms))
-		return -EAGAIN;
-	m.handle = (uint32_t)s;
-	m.first_id = g_next_granted++;
-	m.n_ids = 1;
-	(void)post(12, &m.base, NULL, 0);
-	if (g_next_granted >= NG_SOCKS)
-		g_next_granted = 35000;
-	return l->accepted[l->n_taken++ % 4096];
-}
-
-int ng_connect_start(int s, const char *ip, uint16_t port)
-{
-	Net__ConnectReq m = NET__CONNECT_REQ__INIT;
-	Net__Addr a;
-	uint8_t buf[16];
-	struct rpc_call c;
-	int r;
-
-	rpc_call_init(&c);
-	addr_make(&a, ip, port, buf);
-	m.handle = (uint32_t)s;
-	m.addr = &a;
-	g_ng[s].connected = false;
-	g_ng[s].connect_err = 0;
-	r = call(3, &m.base, &c);
-	if (r == 0)
-		take_names(s, &c);
-	return r;
-}
-
-static bool is_connected(void *arg)
-{
-	const struct ng_sock *s = arg;
-
-	return s->connected || s->connect_err;
-}
-
-int ng_connect(int s, const char *ip, uint16_t port)
-{
-	const int r = ng_connect_start(s, ip, port);
-
-	if (r < 0 || !g_ng[s].rx)
-		return r;
-	if (!ng_until(is_connected, &g_ng[s], NG_WAIT_MS))
-		return -ETIME;
-	return -g_ng[s].connect_err;
-}
-
-int ng_post_data(int s, uint64_t offset, const void *data, uint32_t len)
-{
-	Net__DataMsg m = NET__DATA_MSG__INIT;
-
-	m.handle = (uint32_t)s;
-	m.offset = offset;
-	m.push = 1;
-	return post(9, &m.base, data, len);
-}
-
-static bool has_room(void *arg)
-{
-	const struct ng_sock *s = arg;
-
-	return s->tx_sent < s->tx_limit || s->fatal || g_ng_lost;
-}
-
-int64_t ng_send(int s, const void *data, uint64_t len, bool more)
-{
-	struct ng_sock *k = &g_ng[s];
-	uint64_t done = 0;
-
-	while (done < len) {
-		Net__DataMsg m = NET__DATA_MSG__INIT;
-		uint64_t n = len - done;
-		int r;
-
-		if (!ng_until(has_room, k, 3 * NG_WAIT_MS))
-			return -EAGAIN;
-		if (k->fatal || g_ng_lost)
-			return -EPIPE;
-		if (n > k->tx_limit - k->tx_sent)
-			n = k->tx_limit - k->tx_sent;
-		if (n > RPC_BULK_PIECE)
-			n = RPC_BULK_PIECE;
-		m.handle = (uint32_t)s;
-		m.offset = k->tx_sent;
-		m.push = !more || done + n < len;
-		r = post(9, &m.base, (const uint8_t *)data + done, (uint32_t)n);
-		if (r < 0)
-			return r;
-		k->tx_sent += n;
-		done += n;
-	}
-	return (int64_t)done;
-}
-
-static bool has_data(void *arg)
-{
-	const struct ng_sock *s = arg;
-
-	return s->rx_got > s->rx_read || s->eof || s->fatal || g_ng_lost;
-}
-
-int ng_raise(int s, uint64_t rx_limit)
-{
-	Net__WindowPost m = NET__WINDOW_POST__INIT;
-
-	m.handle = (uint32_t)s;
-	m.rx_limit = rx_limit;
-	g_ng[s].rx_limit = rx_limit;
-	return post(11, &m.base, NULL, 0);
-}
-
-int64_t ng_recv(int s, void *to, uint64_t len)
-{
-	struct ng_sock *k = &g_ng[s];
-	uint64_t n, at;
-
-	if (!ng_until(has_data, k, 3 * NG_WAIT_MS))
-		return -EAGAIN;
-	n = k->rx_got - k->rx_read;
-	if (n == 0)
-		return k->fatal ? -k->err : 0;
-	at = k->rx_read % WINDOW;
-	if (n > len)
-		n = len;
-	if (n > WINDOW - at)
-		n = WINDOW - at;
-	memcpy(to, k->rx + at, n);
-	k->rx_read += n;
-	if (!k->hold && k->rx_limit - k->rx_read < WINDOW / 2)
-		(void)ng_raise(s, k->rx_read + WINDOW);
-	return (int64_t)n;
-}
-
-int64_t ng_recv_all(int s, void *to, uint64_t len)
-{
-	uint64_t done = 0;
-
-	while (done < len) {
-		const int64_t n = ng_recv(s, (uint8_t *)to + done, len - done);
-
-		if (n < 0)
-			return n;
-		if (n == 0)
-			break;
-		done += (uint64_t)n;
-	}
-	return (int64_t)done;
-}
-
-int ng_shutdown(int s, int how)
-{
-	Net__ShutdownPost m = NET__SHUTDOWN_POST__INIT;
-
-	m.handle = (uint32_t)s;
-	m.how = (uint32_t)how;
-	return post(4, &m.base, NULL, 0);
-}
-
-static void forget(int s)
-{
-	free(g_ng[s].rx);
-	g_ng[s].used = false;
-}
-
-int ng_close(int s, bool abort)
-{
-	Net__CloseReq m = NET__CLOSE_REQ__INIT;
-
-	m.handle = (uint32_t)s;
-	m.abort = abort;
-	forget(s);
-	return post(5, &m.base, NULL, 0);
-}
-
-int ng_close_linger(int s, unsigned ms)
-{
-	Net__CloseReq m = NET__CLOSE_REQ__INIT;
-	struct rpc_call c;
-
-	rpc_call_init(&c);
-	m.handle = (uint32_t)s;
-	m.linger_ms = ms;
-	forget(s);
-	return call(5, &m.base, &c);
-}
-
-int ng_setopt(int s, int level, int name, const void *val, uint32_t len)
-{
-	Net__OptReq m = NET__OPT_REQ__INIT;
-	struct bytes b = {.from = val};
-	struct rpc_call c;
-
-	rpc_call_init(&c);
-	c.source = source;
-	c.source_arg = &b;
-	c.source_len = len;
-	m.handle = (uint32_t)s;
-	m.level = (uint32_t)level;
-	m.name = (uint32_t)name;
-	m.len = len;
-	return call(6, &m.base, &c);
-}
-
-int ng_setint(int s, int level, int name, int val)
-{
-	return ng_setopt(s, level, name, &val, sizeof(val));
-}
-
-int ng_getopt(int s, int level, int name, void *val, uint32_t *len)
-{
-	Net__OptReq m = NET__OPT_REQ__INIT;
-	struct bytes b = {.to = val};
-	struct rpc_call c;
-	int r;
-
-	rpc_call_init(&c);
-	c.sink = sink;
-	c.sink_arg = &b;
-	c.sink_cap = *len;
-	m.handle = (uint32_t)s;
-	m.level = (uint32_t)level;
-	m.name = (uint32_t)name;
-	m.len = *len;
-	r = call(7, &m.base, &c);
-	*len = c.payload_len;
-	return r;
-}
-
-int ng_getint(int s, int level, int name)
-{
-	int v = -1;
-	uint32_t len = sizeof(v);
-	const int r = ng_getopt(s, level, name, &v, &len);
-
-	return r < 0 ? r : v;
-}
-
-int ng_sendto(int s, const char *ip, uint16_t port, const void *data, uint32_t len)
-{
-	Net__DgramMsg m = NET__DGRAM_MSG__INIT;
-	Net__Addr a;
-	uint8_t buf[16];
-
-	addr_make(&a, ip, port, buf);
-	m.handle = (uint32_t)s;
-	if (ip)
-		m.peer = &a;
-	return post(10, &m.base, data, len);
-}
-
-static bool has_dgram(void *arg)
-{
-	const struct ng_sock *s = arg;
-
-	return s->dq || s->err;
-}
-
-struct ng_dgram *ng_recvfrom(int s, unsigned ms)
-{
-	struct ng_sock *k = &g_ng[s];
-	struct ng_dgram *d;
-
-	if (!ng_until(has_dgram, k, ms) || !k->dq)
-		return NULL;
-	d = k->dq;
-	k->dq = d->next;
-	if (!k->dq)
-		k->dq_end = &k->dq;
-	(void)ng_raise(s, k->rx_got + WINDOW);
-	return d;
 }

@@ -19,6 +19,7 @@
 #define NG_KERNEL_IP "10.77.0.1"
 #define NG_GUEST_IP6 "fd77::2"
 #define NG_KERNEL_IP6 "fd77::1"
+#define NG_WINDOW (256u * 1024)
 #define NG_WAIT_MS 10000
 #define NG_SOCKS 70000
 
@@ -90,5 +91,9 @@ struct ng_dgram *ng_recvfrom(int s, unsigned ms);
 int ng_raise(int s, uint64_t rx_limit);
 /* Raw posts, for a guest that breaks rules. */
 int ng_post_data(int s, uint64_t offset, const void *data, uint32_t len);
+
+/* Shared by netd_guest.c (process, events) and netd_guest_calls.c. */
+void ng_take_addr(const Net__Addr *a, uint8_t ip[16], uint8_t *len, uint16_t *port);
+void ng_sock_init(uint32_t handle, bool stream);
 
 #endif /* TESTS_UNIT_NETD_GUEST_H */
