@@ -46,7 +46,7 @@ int keeper_send(int sock, const void *msg, size_t len, const int *fds, int n_fds
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(4 * sizeof(int))];
+		char buf[CMSG_SPACE(KEEPER_FDS_MAX * sizeof(int))];
 	} ctl;
 	union {
 		const void *in;

@@ -28,7 +28,10 @@ struct keeper_word_msg {
 	char text[200];
 };
 
-/* Send one packet with descriptors (borrowed).  0 or -1 with errno. */
+#define KEEPER_FDS_MAX 8
+
+/* Send one packet with at most KEEPER_FDS_MAX descriptors (borrowed).  0 or -1 with
+ * errno. */
 int keeper_send(int sock, const void *msg, size_t len, const int *fds, int n_fds);
 
 /* The body of the process inside; @netkeeper is a socket to it. */

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * join.c - an instance lends its services to guests of other strait processes.
+ *
+ *      WAITING --we are up--> ADDING --all GuestReady--> RUNNING --hung up--+
+ *                               |  hung up, or a service refused it         |
+ *                               +------------------------------------> LEAVING --all
+ *      Released, and we hang up--> FREE
+ *
+ * Who asks is started by the same user (the socket is looked at when it connects),
+ * so what it says of itself is believed; services are told a client id that they
+ * and this guest alone know.  A number of a guest is never used twice.
+ */
+#include "tools/strait/join.h"
+
+#include "rpc/limits.h"
+#include "tools/strait/keeper_priv.h"
+#include "tools/strait/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+_Static_assert(JOIN_SERVICES == N_SERVICES, "one pair of descriptors a service");
+_Static_assert(1 + 2 * JOIN_SERVICES <= KEEPER_FDS_MAX, "one packet takes them");
+
+enum { JOIN_DOORBELL, JOIN_FIRST_RING };
+
+static int *ring_of(struct join *j, int service)
+{
+	return &j->fds[JOIN_FIRST_RING + 2 * service];
+}
+
+static void close_fds(struct join *j)
+{
+	for (size_t i = 0; i < sizeof(j->fds) / sizeof(j->fds[0]); i++)
+		if (j->fds[i] >= 0) {
+			close(j->fds[i]);
+			j->fds[i] = -1;
+		}
+}
+
+static void over(struct join *j)
+{
+	close_fds(j);
+	close(j->sock); /* and with it, out of the epoll set */
+	*j = (struct join){ .state = JOIN_FREE };
+}
+
+static void refuse(int sock, const char *why)
+{
+	struct join_answer a = { .version = JOIN_VERSION };
+
+	strncpy(a.text, why, sizeof(a.text) - 1);
+	(void)keeper_send(sock, &a, sizeof(a), NULL, 0); /* else it reads end of file */
+}
+
+static struct join *find(struct run *r, uint32_t domid)
+{
+	for (size_t i = 0; i < JOINS_MAX; i++)
+		if (r->joins[i].state != JOIN_FREE && r->joins[i].domid == domid)
+			return &r->joins[i];
+	return NULL;
+}
+
+static bool all(const struct run *r, const bool said[N_SERVICES])
+{
+	for (int i = 0; i < N_SERVICES; i++)
+		if (r->service[i].used && !said[i])
+			return false;
+	return true;
+}
+
+static void over_when_released(struct run *r, struct join *j)
+{
+	if (j->state == JOIN_LEAVING && all(r, j->released))
+		over(j);
+}
+
+static void leave(struct run *r, struct join *j)
+{
+	bool added = j->state == JOIN_ADDING || j->state == JOIN_RUNNING;
+
+	j->state = JOIN_LEAVING;
+	/* Its end of file would be there for ever. */
+	(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, j->sock, NULL);
+	for (int i = 0; i < N_SERVICES; i++) {
+		struct service *s = &r->service[i];
+
+		if (!s->used || !added || s->sock < 0 || service_guest_gone(s, j->domid))
+			j->released[i] = true;
+	}
+	over_when_released(r, j);
+}
+
+static int make_channels(struct run *r, struct join *j)
+{
+	if (getrandom(j->client_id, sizeof(j->client_id), 0) != sizeof(j->client_id))
+		return -EIO;
+	j->fds[JOIN_DOORBELL] = hosted_doorbell_create();
+	if (j->fds[JOIN_DOORBELL] < 0)
+		return j->fds[JOIN_DOORBELL];
+	for (int i = 0; i < N_SERVICES; i++) {
+		int *fd = ring_of(j, i);
+
+		if (!r->service[i].used)
+			continue;
+		fd[0] = hosted_ring_create(RPC_RING_ORDER);
+		if (fd[0] < 0)
+			return fd[0];
+		fd[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (fd[1] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void add(struct run *r, struct join *j)
+{
+	int err = make_channels(r, j);
+
+	j->state = JOIN_ADDING;
+	for (int i = 0; i < N_SERVICES && !err; i++) {
+		const struct guest_desc d = {
+			.domid = j->domid, .uid = j->ask.uid, .gid = j->ask.gid,
+			.name = j->ask.name, .client_id = j->client_id,
+			.ring_fd = ring_of(j, i)[0], .event_fd = ring_of(j, i)[1],
+			.doorbell_fd = j->fds[JOIN_DOORBELL],
+		};
+
+		if (r->service[i].used)
+			err = service_guest_add(&r->service[i], &d);
+	}
+	if (err) {
+		char why[128];
+
+		snprintf(why, sizeof(why), "cannot make the channels: %s", strerror(-err));
+		refuse(j->sock, why);
+		leave(r, j);
+	}
+}
+
+void joins_take(struct run *r, int sock, const char *ask, size_t len)
+{
+	struct join_ask a;
+	struct join *j = r->joins;
+
+	while (j < r->joins + JOINS_MAX && j->state != JOIN_FREE)
+		j++;
+	if (len == sizeof(a))
+		memcpy(&a, ask, sizeof(a));
+	if (len != sizeof(a) || a.version != JOIN_VERSION ||
+	    a.name[sizeof(a.name) - 1]) {
+		refuse(sock, "it was started by another version of strait");
+		close(sock);
+		return;
+	}
+	if (r->phase > RUN_RUNNING || r->result >= 0 || j == r->joins + JOINS_MAX) {
+		refuse(sock, j == r->joins + JOINS_MAX
+		                     ? "it has as many guests as it can have (64)"
+		                     : "it is ending");
+		close(sock);
+		return;
+	}
+	*j = (struct join){ .state = JOIN_WAITING, .domid = ++r->last_domid, .sock = sock,
+		            .ask = a };
+	memset(j->fds, -1, sizeof(j->fds));
+	run_watch(r, sock, SRC_JOIN + (uint32_t)(j - r->joins));
+	if (r->phase == RUN_RUNNING)
+		add(r, j);
+}
+
+void joins_resume(struct run *r)
+{
+	for (size_t i = 0; i < JOINS_MAX; i++)
+		if (r->joins[i].state == JOIN_WAITING)
+			add(r, &r->joins[i]);
+}
+
+void joins_readable(struct run *r, uint32_t index)
+{
+	struct join *j = &r->joins[index];
+	char buf[64];
+
+	if (index >= JOINS_MAX || j->state == JOIN_FREE || j->state == JOIN_LEAVING)
+		return;
+	ssize_t n = recv(j->sock, buf, sizeof(buf), MSG_DONTWAIT);
+
+	/* Nothing more is to be said: it hung up, or it is out of step. */
+	if (n >= 0 || errno != EAGAIN)
+		leave(r, j);
+}
+
+/* Hand the channels over: from here on they are the guest's and the services'. */
+static void answer(struct run *r, struct join *j)
+{
+	struct join_answer a = {
+		.version = JOIN_VERSION,
+		.domid = j->domid,
+		.net = r->o.net,
+		.stamps = r->stamps,
+	};
+	int n = r->service[SERVICE_NETD].used ? 5 : 3;
+
+	for (int i = 0; i < N_SERVICES; i++)
+		a.epoch[i] = r->service[i].epoch;
+	memcpy(a.client_id, j->client_id, sizeof(a.client_id));
+	j->state = JOIN_RUNNING;
+	int failed = keeper_send(j->sock, &a, sizeof(a), j->fds, n);
+
+	close_fds(j);
+	if (failed)
+		leave(r, j);
+}
+
+void joins_ready(struct run *r, const struct service *s, uint32_t domid)
+{
+	struct join *j = find(r, domid);
+
+	if (!j || j->state != JOIN_ADDING)
+		return;
+	j->ready[s - r->service] = true;
+	if (all(r, j->ready))
+		answer(r, j);
+}
+
+/* The service's own words were on stderr: ours, not the asker's. */
+void joins_failed(struct run *r, const struct service *s, uint32_t domid)
+{
+	struct join *j = find(r, domid);
+	char why[128];
+
+	if (!j || j->state != JOIN_ADDING)
+		return;
+	snprintf(why, sizeof(why), "its %s does not take another guest", s->name);
+	refuse(j->sock, why);
+	leave(r, j);
+}
+
+void joins_released(struct run *r, const struct service *s, uint32_t domid)
+{
+	struct join *j = find(r, domid);
+
+	/* A guest that said good-bye is released before its process has ended. */
+	if (!j)
+		return;
+	j->released[s - r->service] = true;
+	over_when_released(r, j);
+}
+
+void joins_end(struct run *r)
+{
+	for (size_t i = 0; i < JOINS_MAX; i++) {
+		struct join *j = &r->joins[i];
+
+		if (j->state == JOIN_FREE)
+			continue;
+		if (j->state == JOIN_WAITING || j->state == JOIN_ADDING)
+			refuse(j->sock, "it is ending");
+		if (j->state != JOIN_LEAVING)
+			leave(r, j);
+		if (j->state != JOIN_FREE)
+			over(j); /* hang up now: nobody waits for what becomes of it */
+	}
+}
