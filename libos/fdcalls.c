@@ -227,7 +227,7 @@ static long fcntl_io(struct ofd *o, int cmd, long arg)
 	case F_GETLEASE:
 		return F_UNLCK;
 	case F_SETLEASE:
-		return arg == F_UNLCK ? -EAGAIN : -EINVAL;
+		return o->ops->kind == OFD_FILE ? -EAGAIN : -EINVAL;
 	default:
 		return -EINVAL;
 	}
