@@ -337,6 +337,7 @@ static int pump_one(struct rpc_conn *c)
 		conn_break(c, "ring: the guest's index is out of range");
 		return 0;
 	}
+	c->part = ready; /* if it is not a whole frame, wait for more than this */
 	if (ready < (int64_t)FRAME_HDR_LEN)
 		return 0;
 	vchan_peek(c->v, 0, &f, FRAME_HDR_LEN);
@@ -383,7 +384,7 @@ int rpc_conn_pump(struct rpc_conn *c, int max)
 	rpc_conn_flush(c);
 	if (served < max && !rpc_conn_broken(c)) {
 		vchan_arm(c->v);
-		if (vchan_readable(c->v) >= (int64_t)FRAME_HDR_LEN) {
+		if (vchan_readable(c->v) != c->part) {
 			/* written between the last look and the arming */
 			vchan_disarm(c->v);
 			return served ? served : 1;

@@ -48,6 +48,7 @@ struct rpc_conn {
 	bool told_broken;
 	uint32_t n_slots;
 	uint32_t post_seq;
+	int64_t part;           /* bytes of an incomplete frame at the last look */
 	uint32_t credit;        /* event bytes that may be sent */
 	uint32_t credit_max;
 	struct slot slots[RPC_SLOTS_MAX];

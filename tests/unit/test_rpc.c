@@ -551,6 +551,27 @@ static void a_guest_index_out_of_range_breaks_the_channel(void)
 	expect_broken("index");
 }
 
+static void half_a_frame_is_waited_for_not_spun_on(void)
+{
+	struct frame f = g_good;
+
+	start();
+	atomic_store(&g_stop, 1);
+	pthread_join(g_thread, NULL);
+	f.len = FRAME_HDR_LEN + 4096;
+	f.payload_len = 4096;
+	put_raw(&f, 48); /* the header alone */
+	CU_ASSERT_EQUAL(rpc_conn_pump(g_conn, 64), 0);
+	CU_ASSERT_EQUAL(rpc_conn_pump(g_conn, 64), 0);
+	put_raw(&f, 48);
+	CU_ASSERT_EQUAL(rpc_conn_pump(g_conn, 64), 0);
+	put_raw(&f, 4048); /* now it is whole */
+	CU_ASSERT_EQUAL(rpc_conn_pump(g_conn, 1), 1);
+	g_stop = 0;
+	pthread_create(&g_thread, NULL, server_main, NULL);
+	stop();
+}
+
 static void a_guest_that_does_not_say_hello_is_refused(void)
 {
 	struct frame f = g_good;
@@ -675,6 +696,7 @@ int main(void)
 	ADD(queued_calls_complete_by_event_or_are_cancelled);
 	ADD(a_broken_frame_breaks_its_channel_alone);
 	ADD(a_guest_index_out_of_range_breaks_the_channel);
+	ADD(half_a_frame_is_waited_for_not_spun_on);
 	ADD(a_guest_that_does_not_say_hello_is_refused);
 	ADD(a_guest_with_another_client_id_is_refused);
 	ADD(a_guest_survives_a_hostile_service);
