@@ -126,6 +126,7 @@ long net_socket_create(int domain, int type, int protocol, struct sock **out)
 
 	if (!g_present)
 		return -EAFNOSUPPORT;
+	net_close_strays();
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
 		return type == SOCK_RAW ? -EPERM : -ESOCKTNOSUPPORT;
 	ns = nsock_new(domain, type, protocol, net_handles(1));
@@ -181,6 +182,7 @@ static void nsock_destroy(struct nsock *ns)
 
 	table_remove(ns); /* from here no event finds it */
 	post_close(ns);
+	net_close_strays();
 	for (child = ns->aq_head; child; child = next) {
 		next = child->aq_next;
 		nsock_destroy(child);
@@ -259,16 +261,49 @@ static void on_eof(struct nsock *ns)
 	                   (atomic_load(&ns->flags) & NSF_SHUT_WR ? (uint32_t)EPOLLHUP : 0u));
 }
 
+/* Connections that netd gave and nobody can take (the listener closed meanwhile, no
+ * memory): to be closed by the next call that may wait for ring room. */
+static uint32_t g_strays[1024]; /* g_net_lock */
+static uint32_t g_n_strays;
+
+static void stray_locked(uint32_t handle)
+{
+	if (g_n_strays < sizeof(g_strays) / sizeof(g_strays[0]))
+		g_strays[g_n_strays++] = handle;
+	else
+		rpc_log("netd", "more connections than this guest can take");
+}
+
+void net_close_strays(void)
+{
+	for (;;) {
+		Net__CloseReq req = NET__CLOSE_REQ__INIT;
+
+		lock_take(&g_net_lock);
+		if (g_n_strays)
+			req.handle = g_strays[--g_n_strays];
+		lock_drop(&g_net_lock);
+		if (!req.handle)
+			return;
+		req.abort = 1;
+		(void)rpc_post(&g_net_chan, 5, &req.base, NULL, NULL, 0); /* gone: nothing to close */
+	}
+}
+
 /* netd named a connection with one of the ids that the listener granted. */
 static void on_accepted(struct nsock *l, const Net__AcceptedEvt *m)
 {
 	struct nsock *ns;
 
-	if (atomic_load(&l->state) != NS_LISTEN || table_find_locked(m->handle))
+	if (table_find_locked(m->handle))
+		return; /* a handle that is taken: netd's fault, and its own loss */
+	ns = l && atomic_load(&l->state) == NS_LISTEN
+	             ? nsock_new(l->s.domain, SOCK_STREAM, l->s.protocol, m->handle)
+	             : NULL;
+	if (!ns) {
+		stray_locked(m->handle);
 		return;
-	ns = nsock_new(l->s.domain, SOCK_STREAM, l->s.protocol, m->handle);
-	if (!ns)
-		return; /* no memory: the peer sees no answer; bounded by NET_SOCKS_MAX */
+	}
 	net_addr_unwire(m->peer, &ns->peer);
 	net_addr_unwire(m->local, &ns->local);
 	ns->tx_limit = m->tx_limit;
@@ -374,6 +409,8 @@ static void on_event(struct rpc_event *ev)
 	ns = event_sock(ev->index, msg);
 	if (ns)
 		event_locked(ns, msg, ev);
+	else if (ev->index == 14)
+		on_accepted(NULL, (const Net__AcceptedEvt *)msg);
 	lock_drop(&g_net_lock);
 }
 

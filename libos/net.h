@@ -135,6 +135,7 @@ uint32_t net_handles(uint32_t n);      /* @n fresh handles in a row */
 int nsock_take_err(struct nsock *ns);
 void nsock_fail(struct nsock *ns, int err, bool fatal); /* positive errno; wakes */
 void dgram_free(struct dgram *d);
+void net_close_strays(void);
 void blocks_free(struct block *b);
 
 /* ---- net_addr.c ---- */

@@ -103,8 +103,12 @@ void stream_event_data(struct nsock *ns, const Net__DataMsg *m, struct rpc_event
 		nsock_fail(ns, ECONNRESET, true);
 		return;
 	}
-	if (flags_of(ns) & NSF_SHUT_RD)
-		return; /* Linux takes and forgets it; close then need not reset */
+	if (flags_of(ns) & NSF_SHUT_RD) {
+		/* Linux takes and forgets it; close then need not reset */
+		atomic_fetch_add(&ns->rx_recv, left);
+		atomic_fetch_add(&ns->rx_read, left);
+		return;
+	}
 	while (left) {
 		struct block *b = tail_with_room(ns);
 		uint32_t fill, n;
@@ -452,6 +456,7 @@ long net_stream_accept(struct sock *s, struct sock **out, struct sock_name *peer
 	}
 	if (grant)
 		grant_ids(l, grant);
+	net_close_strays();
 	net_addr_out(ns, &ns->peer, peer);
 	*out = &ns->s;
 	return 0;
