@@ -62,6 +62,9 @@ files()
 	ends "... also the root's" 0 "^ENOSPC at [78]" --mem /:8m "$P" fill /x
 	ends "a working directory and a user" 0 "^7:8 /w/d box" -w /w/d -u 7:8 --hostname box "$P" who
 	ends "processors" 0 "^1$" --cpus 1 "$P" cpus
+	ends "all processors" 0 "^$(nproc)$" "$P" cpus
+	ends "memory within the limit" 0 "^taken" --memory 64m "$P" take 16
+	ends "memory beyond the limit" 0 "^refused" --memory 64m "$P" take 128
 	ln -s /etc/hostname "$W/shared/link"
 	echo box >"$W/want"
 	ends "a link resolves in the guest's root" 0 "^box" --hostname box -v "$W/shared:/data" "$P" read /data/link

@@ -74,6 +74,15 @@ static void fill_channel(struct boot_channel *c, const struct service *s, int ri
 	};
 }
 
+/* How many processors the guest will have: child.c takes the first of ours. */
+static uint32_t usable_cpus(uint32_t limit)
+{
+	cpu_set_t have;
+	uint32_t n = sched_getaffinity(0, sizeof(have), &have) ? 1 : (uint32_t)CPU_COUNT(&have);
+
+	return limit && limit < n ? limit : n;
+}
+
 /* The sealed boot block, opened for reading only. */
 static int boot_create(struct run *r)
 {
@@ -93,7 +102,7 @@ static int boot_create(struct run *r)
 	b.uid = r->o.uid;
 	b.gid = r->o.gid;
 	b.memory = r->o.memory;
-	b.n_cpus = r->o.cpus;
+	b.n_cpus = usable_cpus(r->o.cpus);
 	b.doorbell_fd = FD_DOORBELL;
 	b.control_fd = FD_CONTROL;
 	memcpy(b.client_id, r->client_id, sizeof(b.client_id));

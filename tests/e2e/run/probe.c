@@ -12,6 +12,7 @@
  *      ls DIR                       names, sorted
  *      who                          ids, directory, host name
  *      cpus                         how many processors
+ *      take N                       use N MiB of memory, print how it went
  */
 #include <dirent.h>
 #include <errno.h>
@@ -118,6 +119,16 @@ static int who(void)
 	return 0;
 }
 
+static int take(size_t mib)
+{
+	char *p = malloc(mib << 20);
+
+	if (!p)
+		return puts("refused") < 0;
+	memset(p, 1, mib << 20);
+	return puts("taken") < 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "", *arg = argc > 2 ? argv[2] : "";
@@ -142,6 +153,8 @@ int main(int argc, char **argv)
 		return ls(arg);
 	if (!strcmp(what, "who"))
 		return who();
+	if (!strcmp(what, "take"))
+		return take((size_t)atoi(arg));
 	if (!strcmp(what, "cpus"))
 		return printf("%ld\n", sysconf(_SC_NPROCESSORS_ONLN)) < 0;
 	for (char **v = environ; *v; v++)
