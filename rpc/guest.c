@@ -434,6 +434,7 @@ void chan_lose(struct rpc_chan *ch, const char *why)
 		}
 	}
 	slots_wake(ch);
+	tx_wake(ch, true);
 	atomic_store(&ch->ctl->cli_live, 0);
 	plat_channel_notify(ch->id);
 	if (ch->ops->on_lost)

@@ -20,6 +20,13 @@ struct slot_waiter {
 	void *thread;
 };
 
+/* A thread that waits for room in the left ring. */
+struct tx_waiter {
+	struct tx_waiter *next;
+	void *thread;
+	uint32_t at; /* the service's index at which there is room */
+};
+
 /*
  * Locking: tx guards tx_*; slots_lock guards the slot fields and waiters; rx_*
  * belong to the leading thread.  Order: none is held while another is taken.
@@ -47,6 +54,7 @@ struct rpc_chan {
 	uint64_t wake[RPC_SLOTS_MAX];
 	struct rpc_call *calls[RPC_SLOTS_MAX];
 	struct slot_waiter *waiters;
+	_Atomic(struct tx_waiter *) full; /* written under slots_lock */
 
 	uint32_t rx_cons;
 	uint32_t rx_event_seq;
@@ -72,6 +80,8 @@ struct tx_frame {
 int tx_send(struct rpc_chan *ch, struct tx_frame *t);
 /* Return event credit by a frame of its own if much is due and there is room. */
 void tx_credit(struct rpc_chan *ch);
+/* Wake those who wait for ring room that is there now, or all of them. */
+void tx_wake(struct rpc_chan *ch, bool all);
 
 /* ---- guest.c ---- */
 void slots_wake(struct rpc_chan *ch); /* somebody may find a slot or room now */

@@ -187,6 +187,7 @@ int chan_poll(struct rpc_chan *ch)
 		return 0; /* off or lost */
 	while (n < 256 && take_one(ch))
 		n++;
+	tx_wake(ch, false);
 	if (n)
 		tx_credit(ch);
 	else if (atomic_load_explicit(&ch->ctl->srv_live, memory_order_relaxed) == 0 &&

@@ -5,14 +5,15 @@
  * A message is packed straight into the ring when its room does not wrap, else
  * by way of the stack.  Nothing is visible to the service before the index
  * moves, once a frame, so a failed source (bad program pointer) leaves no trace.
- * Only a guest waits for ring room, and it keeps reading meanwhile.
+ * Only a guest waits for ring room, and it keeps reading meanwhile: the service's
+ * notification of reading wakes the thread that leads, which wakes whoever waits.
  */
 #include "rpc/guest_priv.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define LOOK_AGAIN_NS 1000000000ull
+#define LOOK_AGAIN_NS 10000000ull /* no wake-up is known to get lost */
 
 /* Room in the left ring, or -1 when the service's index is out of range. */
 static int64_t tx_room(struct rpc_chan *ch)
@@ -102,9 +103,83 @@ static int put_frame_locked(struct rpc_chan *ch, struct tx_frame *t)
 	return 0;
 }
 
+/* ---- a full ring ---- */
+
+static void waiter_link(struct rpc_chan *ch, struct tx_waiter *w)
+{
+	lock_take(&ch->slots_lock);
+	w->next = ch->full;
+	ch->full = w;
+	lock_drop(&ch->slots_lock);
+}
+
+static void waiter_unlink(struct rpc_chan *ch, struct tx_waiter *w)
+{
+	struct tx_waiter *x;
+
+	lock_take(&ch->slots_lock);
+	x = ch->full;
+	if (x == w) {
+		ch->full = w->next;
+	} else {
+		while (x->next != w)
+			x = x->next;
+		x->next = w->next;
+	}
+	lock_drop(&ch->slots_lock);
+}
+
+static bool has_read(const struct rpc_chan *ch, uint32_t at)
+{
+	const uint32_t cons = atomic_load_explicit(&ch->ctl->left_cons, memory_order_acquire);
+
+	return (int32_t)(cons - at) >= 0;
+}
+
+/* Ask to hear of reading.  The caller looks at the index again. */
+static void ask_for_reading(struct rpc_chan *ch)
+{
+	atomic_fetch_or(&ch->ctl->srv_notify, WIRE_NOTIFY_READ);
+}
+
+void tx_wake(struct rpc_chan *ch, bool all)
+{
+	const struct tx_waiter *w;
+	bool more, asked = false;
+
+	while (atomic_load_explicit(&ch->full, memory_order_relaxed)) {
+		more = false;
+		lock_take(&ch->slots_lock);
+		for (w = ch->full; w; w = w->next) {
+			if (all || has_read(ch, w->at))
+				rpc_wake(w->thread);
+			else
+				more = true;
+		}
+		lock_drop(&ch->slots_lock);
+		if (!more || asked)
+			return;
+		ask_for_reading(ch); /* a notification is spent once it came */
+		asked = true;
+	}
+}
+
+/* Wait until the service has read up to @at, or a while. */
+static void wait_room(struct rpc_chan *ch, uint32_t at)
+{
+	struct tx_waiter w = {NULL, rpc_current(), at};
+
+	waiter_link(ch, &w);
+	ask_for_reading(ch);
+	if (!has_read(ch, at) && atomic_load(&ch->state) != CHAN_LOST)
+		rpc_wait(plat_mono_ns() + LOOK_AGAIN_NS);
+	waiter_unlink(ch, &w);
+}
+
 int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 {
 	const size_t msg_len = t->msg ? protobuf_c_message_get_packed_size(t->msg) : 0;
+	uint32_t at;
 	int64_t room;
 	int r;
 
@@ -120,15 +195,13 @@ int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 		room = tx_room(ch);
 		if (room >= (int64_t)frame_ring_len(t->hdr.len))
 			break;
+		at = ch->tx_prod + frame_ring_len(t->hdr.len) - ch->size;
 		lock_drop(&ch->tx);
 		if (room < 0) {
 			chan_lose(ch, "ring: the service's read index is out of range");
 			return -EIO;
 		}
-		/* full: ask to hear of reading, look again, keep reading */
-		atomic_fetch_or(&ch->ctl->srv_notify, WIRE_NOTIFY_READ);
-		if (tx_room(ch) < (int64_t)frame_ring_len(t->hdr.len))
-			rpc_wait(plat_mono_ns() + LOOK_AGAIN_NS / 1000);
+		wait_room(ch, at);
 	}
 	r = put_frame_locked(ch, t);
 	lock_drop(&ch->tx);
