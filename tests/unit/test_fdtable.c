@@ -2,7 +2,7 @@
 /* The descriptor table against a model, at its limits, and among threads. */
 #include "libos/ofd.h"
 #include "libos/pool.h"
-#include "libos/testlib.h"
+#include "tests/testlib/testlib.h"
 
 #include <CUnit/Basic.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include "libos/file.h"
 #include "libos/filemap.h"
 #include "libos/path.h"
-#include "libos/testlib.h"
+#include "tests/testlib/testlib.h"
 #include "rpc/control.h"
 #include "vchan/hosted.h"
 

@@ -4,7 +4,7 @@
 #include "libos/ktimer.h"
 #include "libos/lock.h"
 #include "libos/syscall.h"
-#include "libos/testlib.h"
+#include "tests/testlib/testlib.h"
 #include "libos/user.h"
 #include "libos/vma.h"
 

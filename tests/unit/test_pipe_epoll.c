@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pipes, wait queues and epoll under the sanitizers: the same calls that the conformance
  * programs make, from threads of one process. */
-#include "libos/testlib.h"
+#include "tests/testlib/testlib.h"
 
 #include <CUnit/Basic.h>
 #include <errno.h>

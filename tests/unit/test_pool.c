@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pools: limits, reuse, zeroed objects, the second word of a free one. */
 #include "libos/pool.h"
-#include "libos/testlib.h"
+#include "tests/testlib/testlib.h"
 
 #include <CUnit/Basic.h>
 #include <string.h>

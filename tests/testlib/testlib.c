@@ -3,7 +3,7 @@
  * testlib.c - what stands in for the edge and the start when libos is a library of
  * a glibc program.  See testlib.h.
  */
-#include "libos/testlib.h"
+#include "tests/testlib/testlib.h"
 
 #include "libos/dispatch.h"
 #include "libos/entry.h"

@@ -10,8 +10,8 @@
  *
  * Layer:   libos.
  */
-#ifndef LIBOS_TESTLIB_H
-#define LIBOS_TESTLIB_H
+#ifndef TESTS_TESTLIB_H
+#define TESTS_TESTLIB_H
 
 #include "libos/thread.h"
 #include "platform/platform.h"
@@ -36,4 +36,4 @@ long strait_syscall(long n, long a, long b, long c, long d, long e, long f);
 #define TESTLIB_SYS_(n, a, b, c, d, e, f, ...)                                           \
 	strait_syscall((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
-#endif /* LIBOS_TESTLIB_H */
+#endif /* TESTS_TESTLIB_H */
