@@ -46,7 +46,7 @@ struct peer {
 	uint16_t port;
 	const char *ip;
 	uint64_t n;           /* bytes asked for; then done */
-	uint64_t done;
+	_Atomic uint64_t done;
 	bool ok;
 	int err;
 	bool half, rst;
