@@ -27,6 +27,8 @@ if(TARGET strait)
 	if(STRAIT_GUEST AND TARGET strait-cc AND TARGET fsd AND TARGET netd)
 		strait_script_test(e2e.run_guest
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_run_guest.sh" LABELS e2e TIMEOUT 240)
+		strait_script_test(e2e.join
+			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_join.sh" LABELS e2e TIMEOUT 240)
 		strait_script_test(e2e.run_network
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_run_network.sh" LABELS e2e TIMEOUT 180)
 	endif()

@@ -159,6 +159,15 @@ void joins_take(struct run *r, int sock, const char *ask, size_t len)
 		close(sock);
 		return;
 	}
+	if (r->o.join) {
+		char why[256];
+
+		snprintf(why, sizeof(why), "it uses the services of %s; join that one",
+		         r->o.join);
+		refuse(sock, why);
+		close(sock);
+		return;
+	}
 	if (r->phase > RUN_RUNNING || r->result >= 0 || j == r->joins + JOINS_MAX) {
 		refuse(sock, j == r->joins + JOINS_MAX
 		                     ? "it has as many guests as it can have (64)"

@@ -145,8 +145,9 @@ void joined_readable(struct run *r)
 
 void joined_leave(struct run *r)
 {
-	/* It hangs up when the services have let go; that is all there is to wait for. */
-	if (r->joined_sock < 0 || shutdown(r->joined_sock, SHUT_WR))
+	/* It hangs up when the services have let go; that is all there is to wait for.
+	 * Without an answer they know nothing of us. */
+	if (r->joined_sock < 0 || !r->doorbell || shutdown(r->joined_sock, SHUT_WR))
 		for (int i = 0; i < N_SERVICES; i++)
 			r->service[i].released = true;
 }

@@ -301,7 +301,7 @@ static void on_name(struct run *r)
 
 	if (n > 0) {
 		ask[n] = 0;
-		if (!strcmp(ask, JOIN_WORD) && !r->o.join) {
+		if (!strcmp(ask, JOIN_WORD)) {
 			joins_take(r, c, ask, (size_t)n);
 			return;
 		}
