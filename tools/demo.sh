@@ -50,7 +50,7 @@ say "1. A web server in a guest: files by fsd, sockets by netd"
 rm -f "$trace"
 cmd=("$S" run --no-squash --name "demo-$$" -v "$T/site:/site" -v "$T/etc:/conf:ro" -p "$port:80"
 	--trace "$trace" "$P/lighttpd/bin/lighttpd" -D -f /conf/lighttpd.conf)
-printf '  strait run -v SITE:/site -p %s:80 --trace %s lighttpd -D -f /conf/lighttpd.conf\n' "$port" "${trace#"$here"/}"
+printf '  strait run --name demo-%s -v SITE:/site -p %s:80 --trace %s lighttpd -D -f /conf/lighttpd.conf\n' $$ "$port" "${trace#"$here"/}"
 "${cmd[@]}" >"$T/server.log" 2>&1 </dev/null &
 server=$!
 for _ in $(seq 100); do
@@ -65,8 +65,9 @@ speed=$(curl -sS -f -m 60 -o "$T/got" -w '%{speed_download}' "http://127.0.0.1:$
 cmp -s "$T/got" "$T/site/big.bin" || bad "the large file differs"
 echo "  fetched 32 MiB: equal, $((${speed%.*} / 1000000)) MB/s"
 
-say "2. SQLite in a second guest, its database in the same folder"
-"$S" run --no-squash -v "$T/site:/data" -w /data --net none "$P/sqlite3/bin/sqlite3" demo.db >"$T/sql" 2>"$T/sql.err" <<'SQL'
+say "2. SQLite in a second guest on the same fsd, its database in the folder that is served"
+printf '  strait run --join demo-%s -w /site sqlite3 demo.db\n' $$
+"$S" run --join "demo-$$" -w /site "$P/sqlite3/bin/sqlite3" demo.db >"$T/sql" 2>"$T/sql.err" <<'SQL'
 CREATE TABLE t(id INTEGER PRIMARY KEY, word TEXT);
 WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<100000) INSERT INTO t SELECT i,'w'||(i*7919%100000) FROM c;
 CREATE INDEX t_word ON t(word);
