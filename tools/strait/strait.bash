@@ -5,7 +5,7 @@ _strait()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} i
 	local options="--volume --mem --workdir --env --env-file --user --no-squash --net
 		--publish --memory --cpus --trace --trace-payload --log --strace --name
-		--hostname --help"
+		--join --hostname --help"
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
 		COMPREPLY=($(compgen -W "run ps stop strace trace --version --help" -- "$cur"))
@@ -18,6 +18,7 @@ _strait()
 		--log) COMPREPLY=($(compgen -W "unsupported channel warn info debug" -- "$cur")); return ;;
 		-v|--volume|-w|--workdir) COMPREPLY=($(compgen -d -S : -- "$cur")); compopt -o nospace; return ;;
 		--env-file|--trace) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+		--join) COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 && $5 == "-" { print $1 }')" -- "$cur")); return ;;
 		--mem|-e|--env|-u|--user|-p|--publish|--memory|--cpus|--name|--hostname) return ;;
 		esac
 		for ((i = 2; i < COMP_CWORD; i++)); do
