@@ -242,12 +242,10 @@ ends()
 		CASE="$who: the instance ends by $how while guests run"
 		instance_up
 		start a --join inst --name a "$P" until-eio /data/x
-		start b --join inst --name b "$P" hang 127.0.0.1 7000
-		ended b 1
+		start b --join inst --name b "$P" serve 7001
+		until_says b ready
 		start s --join inst --name s "$P" serve 7000
 		until_says s ready
-		start b --join inst --name b "$P" hang 127.0.0.1 7000
-		until_says b connected
 		until_says a ready
 		sleep 0.1
 		if [ $how = stop ]; then
@@ -306,6 +304,47 @@ refused()
 	[ $rc = 125 ] || fail "$CASE: $*: status $rc"
 	grep -qF -- "$text" "$W/err" && [ "$(wc -l <"$W/err")" = 1 ] || fail "$CASE: $*: $(cat "$W/err")"
 	[ ! -s "$W/out" ] || fail "$CASE: $*: ran"
+}
+
+# A guest may come while the instance itself is starting.
+early()
+{
+	local i rc
+
+	CASE="$who: guests that come before the instance is up"
+	for i in 1 2 3 4 5; do
+		start inst --name inst "$P" hold /tmp/held
+		while :; do
+			$as "$STRAIT" run --join inst "$P" write /tmp/early x >"$W/out" 2>"$W/err" </dev/null
+			rc=$?
+			[ $rc = 125 ] && grep -q "no guest of that name" "$W/err" || break
+		done
+		[ $rc = 0 ] || fail "$CASE: status $rc: $(cat "$W/out" "$W/err")"
+		until_says inst ready
+		instance_down
+	done
+	passed
+}
+
+# Whatever network the instance has, joined guests have.
+other_networks()
+{
+	CASE="$who: join an instance without a network"
+	instance_up --net none
+	joins 1 "socket: $1" "$P" bind tcp 7000
+	joins 0 "" "$P" write /data/x x
+	instance_down
+	passed
+	CASE="$who: join an instance on the machine's network"
+	instance_up --net host
+	start a --join inst --name a "$P" serve 7000
+	until_says a ready
+	joins 0 "from guest to guest" "$P" talk 127.0.0.1 7000 "from guest to guest"
+	joins 1 "bind: Address in use" "$P" bind tcp 7000
+	joins 0 quit "$P" talk 127.0.0.1 7000 quit
+	ended a 0
+	instance_down
+	passed
 }
 
 refusals()
@@ -441,6 +480,8 @@ for who in root user; do
 	published
 	ends
 	options
+	early
+	other_networks "Address family not supported by protocol"
 	refusals
 done
 others
