@@ -55,7 +55,7 @@ static void refuse(int sock, const char *why)
 {
 	struct join_answer a = { .version = JOIN_VERSION };
 
-	strncpy(a.text, why, sizeof(a.text) - 1);
+	snprintf(a.text, sizeof(a.text), "%s", why);
 	(void)keeper_send(sock, &a, sizeof(a), NULL, 0); /* else it reads end of file */
 }
 

@@ -8,6 +8,7 @@
 #include "tools/strait/run.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ void joined_ask(struct run *r)
 	struct join_ask a = { .word = JOIN_WORD, .version = JOIN_VERSION, .uid = r->o.uid,
 		              .gid = r->o.gid };
 
-	strncpy(a.name, r->o.name, sizeof(a.name) - 1);
+	snprintf(a.name, sizeof(a.name), "%s", r->o.name);
 	run_watch(r, r->joined_sock, SRC_JOINED);
 	if (send(r->joined_sock, &a, sizeof(a), MSG_NOSIGNAL) != (ssize_t)sizeof(a))
 		run_fail(r, "--join %s: it does not listen: %s", r->o.join, strerror(errno));
