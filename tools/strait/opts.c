@@ -27,7 +27,7 @@ struct opt {
 	const char *help;
 };
 
-static void bad(const char *opt, const char *v, const char *want)
+static void __attribute__((noreturn)) bad(const char *opt, const char *v, const char *want)
 {
 	die(EXIT_STRAIT, "%s %s: %s", opt, v, want);
 }
