@@ -5,11 +5,12 @@
 usage: gen_syscalls.py {table|docs|tests|check} libos/syscalls.tbl [OPTION...]
     table           C source of the dispatch table (on stdout)
     docs            docs/SYSCALLS.md
-    tests           names of the tests that DONE rows must have, one a line
+    tests DIR       which programs in DIR make each served call, one call a line
     check [--objects nm.txt] [--tests DIR]
                     the table is well formed; with nm.txt (symbols that are defined)
                     DONE and part rows have an implementation and '-' rows have
                     none; with DIR a program there makes each DONE row's call
+                    (whether it tests what the text says is for a reader to judge)
 The output is deterministic.
 """
 import errno
@@ -118,7 +119,10 @@ def docs_md(table):
         "",
         "Every Linux/x86-64 call that a program can ask for, who answers it, and whether "
         "it does today. *yes*: as the text says, with a test that passes on Linux and on "
-        "Strait. *part*: served, but not all of the text, or not all of it tested. *no*: "
+        "Strait hosted, that is with a guest as a Linux process. (The Xen platform comes next; "
+        "a row is finished when its test passes there too. What the text says of a service "
+        "that restarts is not there yet for any row: see [LIMITATIONS](LIMITATIONS.md).) "
+        "*part*: served, but not all of the text, or not all of it tested. *no*: "
         "answers the errno in the column. A number without a row answers ENOSYS.",
         "",
         f"{sum(r.state == 'DONE' for r in calls)} calls yes, "
@@ -173,17 +177,24 @@ MADE_BY = {
 }
 
 
-def words_of(folder):
-    words = set()
+COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
+
+
+def calls_of(folder):
+    """For each program or header in the folder the names it calls, and its SYS_ names."""
+    made = {}
     for name in sorted(os.listdir(folder)):
         if name.endswith((".c", ".h")):
             with open(os.path.join(folder, name), encoding="utf-8") as f:
-                words.update(re.findall(r"\w+", f.read()))
-    return words
+                code = COMMENT_OR_STRING.sub(" ", f.read())
+            made[name] = set(re.findall(r"\b(\w+)\s*\(", code))
+            made[name].update(re.findall(r"\bSYS_\w+", code))
+    return made
 
 
-def tested(words, name):
-    return bool(words & {name, "SYS_" + name, *MADE_BY.get(name, "").split()})
+def tested_by(made, name):
+    ways = {name, "SYS_" + name, *MADE_BY.get(name, "").split()}
+    return [program for program, names in made.items() if names & ways]
 
 
 def check(table, options):
@@ -199,9 +210,9 @@ def check(table, options):
         for name in sorted(have - {r.name for r in calls}):
             bad.append(f"strait_sys_{name} is no call of the table")
     if "--tests" in options:
-        words = words_of(options[options.index("--tests") + 1])
+        made = calls_of(options[options.index("--tests") + 1])
         for r in calls:
-            if r.state == "DONE" and not tested(words, r.name):
+            if r.state == "DONE" and not tested_by(made, r.name):
                 bad.append(f"{r.at}: {r.name} is DONE but no test makes the call")
     for line in bad:
         print(line, file=sys.stderr)
@@ -218,9 +229,10 @@ def main():
     elif what == "docs":
         sys.stdout.write(docs_md(table))
     elif what == "tests":
+        made = calls_of(options[0]) if options else sys.exit(__doc__)
         for r in numbered(table):
-            if r.state == "DONE":
-                print(f"test_sys_{r.name}")
+            if r.state != "-":
+                print(r.name, r.state, *tested_by(made, r.name))
     elif what == "check":
         sys.exit(check(table, options))
     else:

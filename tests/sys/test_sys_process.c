@@ -160,6 +160,10 @@ static void scheduling_policies_have_their_ranges(void)
 	p.sched_priority = 0;
 	CHECK_EQ(syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &p), 0);
 	CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_BATCH);
+	CHECK_EQ(syscall(SYS_sched_setparam, 0, &p), 0);
+	CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_BATCH);
+	CHECK_ERR(syscall(SYS_sched_setparam, 0, BAD_PTR), EFAULT);
+	CHECK_ERR(syscall(SYS_sched_setparam, -1, &p), EINVAL);
 	CHECK_EQ(syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &p), 0);
 	CHECK_EQ(syscall(SYS_sched_rr_get_interval, 0, &ts), 0);
 	CHECK_EQ(sched_yield(), 0);
