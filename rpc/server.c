@@ -53,6 +53,7 @@ void rpc_conn_free(struct rpc_conn *c)
 
 	if (!c)
 		return;
+	free(c->spare);
 	for (b = c->free_reqs; b; b = next) {
 		next = b->next;
 		free(b);
@@ -109,8 +110,11 @@ void conn_break(struct rpc_conn *c, const char *why)
 
 static struct req_buf *req_take(struct rpc_conn *c)
 {
-	struct req_buf *b;
+	struct req_buf *b = c->spare;
 
+	c->spare = NULL;
+	if (b)
+		return b;
 	pthread_mutex_lock(&c->pool_lock);
 	b = c->free_reqs;
 	if (b)
@@ -123,6 +127,10 @@ static struct req_buf *req_take(struct rpc_conn *c)
 
 void req_free(struct rpc_conn *c, struct req_buf *b)
 {
+	if (pthread_equal(pthread_self(), atomic_load_explicit(&c->loop, memory_order_relaxed)) && !c->spare) {
+		c->spare = b;
+		return;
+	}
 	pthread_mutex_lock(&c->pool_lock);
 	b->next = c->free_reqs;
 	c->free_reqs = b;
@@ -321,7 +329,7 @@ static const char *take_frame(struct rpc_conn *c, const struct frame *f)
 	}
 	atomic_fetch_add(&c->busy, 1);
 	if (f->kind == FRAME_CALL)
-		atomic_store(&c->slots[f->slot].busy, true);
+		atomic_store_explicit(&c->slots[f->slot].busy, true, memory_order_release);
 	dispatch(c, b);
 	return NULL;
 }
@@ -375,12 +383,13 @@ int rpc_conn_pump(struct rpc_conn *c, int max)
 
 	if (c->told_broken)
 		return 0;
-	c->loop = pthread_self();
-	atomic_store(&c->in_pump, true);
+	c->idle = false;
+	atomic_store_explicit(&c->loop, pthread_self(), memory_order_relaxed);
+	atomic_store_explicit(&c->in_pump, true, memory_order_relaxed);
 	vchan_disarm(c->v);
 	while (served < max && !rpc_conn_broken(c) && pump_one(c))
 		served++;
-	atomic_store(&c->in_pump, false);
+	atomic_store_explicit(&c->in_pump, false, memory_order_relaxed);
 	rpc_conn_flush(c);
 	if (served < max && !rpc_conn_broken(c)) {
 		vchan_arm(c->v);
@@ -389,6 +398,7 @@ int rpc_conn_pump(struct rpc_conn *c, int max)
 			vchan_disarm(c->v);
 			return served ? served : 1;
 		}
+		c->idle = true;
 		if (!vchan_peer_open(c->v))
 			conn_break(c, "the guest left");
 		else if (g_trace_on)
@@ -401,12 +411,22 @@ int rpc_conn_pump(struct rpc_conn *c, int max)
 	return served;
 }
 
+bool rpc_conn_idle(const struct rpc_conn *c)
+{
+	return c->idle;
+}
+
+/* Once or twice a sleep: some milliseconds behind is as good. */
 void rpc_conn_beat(struct rpc_conn *c)
 {
 	struct vchan_strait *s = vchan_strait(c->v);
+	struct timespec ts;
 
-	atomic_fetch_add_explicit(&s->srv_beat, 1, memory_order_relaxed);
-	atomic_store_explicit(&s->srv_beat_ns, mono_ns(), memory_order_relaxed);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	atomic_store_explicit(&s->srv_beat, s->srv_beat + 1, memory_order_relaxed);
+	atomic_store_explicit(&s->srv_beat_ns,
+	                      (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec,
+	                      memory_order_relaxed);
 }
 
 bool rpc_conn_spin(struct rpc_conn *c)

@@ -70,6 +70,10 @@ int rpc_conn_fd(const struct rpc_conn *c);        /* poll for reading */
  * wake-up is armed (looked again after arming): wait on rpc_conn_fd(). */
 int rpc_conn_pump(struct rpc_conn *c, int max);
 
+/* True if the last rpc_conn_pump() served all there was, armed the wake-up and
+ * looked again: another pump before rpc_conn_fd() is ready would find nothing. */
+bool rpc_conn_idle(const struct rpc_conn *c);
+
 /* Breathe: guests tell a hung service from a slow one by it.  Call it for each
  * connection at least once a second while rpc_conn_busy(). */
 void rpc_conn_beat(struct rpc_conn *c);

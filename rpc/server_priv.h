@@ -46,6 +46,8 @@ struct rpc_conn {
 	bool up;                /* hello was answered */
 	bool stamps;
 	bool told_broken;
+	bool idle;              /* the last pump left the wake-up armed */
+	struct req_buf *spare;  /* the one that is used over and over */
 	uint32_t n_slots;
 	uint32_t post_seq;
 	int64_t part;           /* bytes of an incomplete frame at the last look */

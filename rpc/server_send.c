@@ -126,7 +126,8 @@ static void send_reply(struct rpc_req *req, struct frame *f, const ProtobufCMess
 	if (req->hdr.kind == FRAME_CALL) {
 		pthread_mutex_lock(&c->tx);
 		/* before the reply is visible: the guest may use the slot at once */
-		atomic_store(&c->slots[req->hdr.slot].busy, false);
+		atomic_store_explicit(&c->slots[req->hdr.slot].busy, false,
+		                      memory_order_release);
 		if (!rpc_conn_broken(c))
 			put_frame_locked(c, f, msg, payload, n_payload);
 		pthread_mutex_unlock(&c->tx);
@@ -172,7 +173,7 @@ void rpc_reply_commit(struct rpc_req *req, int err, uint32_t len)
 	f.len = FRAME_HDR_LEN + f.payload_len;
 	if (c->stamps)
 		f.stamp = mono_ns();
-	atomic_store(&c->slots[req->hdr.slot].busy, false);
+	atomic_store_explicit(&c->slots[req->hdr.slot].busy, false, memory_order_release);
 	vchan_put(c->v, 0, &f, FRAME_HDR_LEN);
 	vchan_put(c->v, f.len, zero, frame_ring_len(f.len) - f.len);
 	if (g_trace_on) {

@@ -158,7 +158,7 @@ void vchan_publish(struct vchan_end *v, uint32_t n)
 
 void vchan_arm(struct vchan_end *v)
 {
-	atomic_store(&v->strait->srv_running, 0);
+	atomic_store_explicit(&v->strait->srv_running, 0, memory_order_relaxed);
 	__atomic_or_fetch(&v->ctrl->ring->cli_notify, VCHAN_NOTIFY_WRITE, __ATOMIC_SEQ_CST);
 }
 

@@ -11,6 +11,7 @@
 
 #include "rpc/control.h"
 #include "rpc/server.h"
+#include "rpc/tick.h"
 #include "services/fsd/mounts.h"
 
 struct guest;
@@ -19,6 +20,7 @@ struct fsd {
 	int control; /* SEQPACKET, to the supervisor */
 	int epoll;
 	int wake; /* eventfd: a worker has something for the loop */
+	struct tick tick; /* the next heartbeat */
 	bool sandbox;
 	bool configured;
 	bool stop;

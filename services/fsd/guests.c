@@ -213,7 +213,8 @@ bool guests_serve(struct fsd *f)
 	bool any = false;
 
 	for (struct guest *g = f->guests; g; g = g->next)
-		if (!g->closed && rpc_conn_pump(g->conn, FRAMES_A_TURN) > 0)
+		if (!g->closed && rpc_conn_pump(g->conn, FRAMES_A_TURN) > 0 &&
+		    !rpc_conn_idle(g->conn))
 			any = true;
 	return any;
 }

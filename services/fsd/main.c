@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef STRAIT_VERSION
@@ -146,7 +147,8 @@ static int init(struct fsd *f)
 	f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->epoll < 0 || f->wake < 0 ||
 	    epoll_ctl(f->epoll, EPOLL_CTL_ADD, f->control, &control) < 0 ||
-	    epoll_ctl(f->epoll, EPOLL_CTL_ADD, f->wake, &wake) < 0) {
+	    epoll_ctl(f->epoll, EPOLL_CTL_ADD, f->wake, &wake) < 0 ||
+	    tick_open(&f->tick, f->epoll) < 0) {
 		fprintf(stderr, "fsd: cannot start: %s\n", strerror(errno));
 		return -1;
 	}
@@ -218,11 +220,18 @@ static int read_control(struct fsd *f)
 	return r;
 }
 
-static int wait_ms(const struct fsd *f)
+static int wait_ms(struct fsd *f)
 {
+	struct timespec now;
+
 	if (lock_poll_host())
 		return HOST_LOCK_MS;
-	return f->guests ? BEAT_MS : -1;
+	if (f->guests && f->tick.at_ms == UINT64_MAX) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		tick_need(&f->tick, (uint64_t)now.tv_sec * 1000 +
+		                            (uint64_t)now.tv_nsec / 1000000 + BEAT_MS);
+	}
+	return -1;
 }
 
 static int wait_events(struct fsd *f, int timeout)
@@ -235,6 +244,8 @@ static int wait_events(struct fsd *f, int timeout)
 	for (int i = 0; i < n; i++) {
 		if (ev[i].data.ptr == f)
 			r = read_control(f);
+		else if (ev[i].data.ptr == &f->tick)
+			tick_fired(&f->tick);
 		else if (ev[i].data.ptr == &f->wake)
 			(void)!read(f->wake, &count,
 			            sizeof count); /* just the wake-up */

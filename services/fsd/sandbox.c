@@ -151,6 +151,7 @@ static const int allowed[] = {
         SCMP_SYS(epoll_wait),
         SCMP_SYS(epoll_pwait),
         SCMP_SYS(epoll_ctl),
+        SCMP_SYS(timerfd_settime),
         SCMP_SYS(recvmsg),
         SCMP_SYS(sendmsg),
         SCMP_SYS(futex),

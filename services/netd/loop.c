@@ -14,6 +14,7 @@
 #include "services/netd/loop.h"
 
 #include "rpc/control.h"
+#include "rpc/tick.h"
 #include "services/netd/clock.h"
 #include "services/netd/stack.h"
 #include "vchan/hosted.h"
@@ -33,6 +34,7 @@
 
 static struct {
 	int control, epoll;
+	struct tick tick; /* the next timer or heartbeat */
 	const struct stack *stack;
 	struct rpc_server_ops ops;
 	struct guest *guests;
@@ -357,7 +359,8 @@ static bool serve_guests(void)
 	for (struct guest *g = g_loop.guests; g; g = g->next) {
 		if (!g->runnable || g->broken)
 			continue;
-		g->runnable = rpc_conn_pump(g->conn, FRAMES_A_TURN) > 0;
+		g->runnable = rpc_conn_pump(g->conn, FRAMES_A_TURN) > 0 &&
+		              !rpc_conn_idle(g->conn);
 		more |= g->runnable;
 	}
 	return more;
@@ -391,11 +394,12 @@ static int wait_ms(bool busy, uint64_t now_ms)
 	s = g_loop.stack->deadline();
 	if (s < d)
 		d = s;
-	if (g_loop.guests && now_ms + BEAT_MS < d)
+	if (g_loop.guests && now_ms + BEAT_MS < d) /* at each sleep; the first one is set */
 		d = now_ms + BEAT_MS;
-	if (d == UINT64_MAX)
-		return -1;
-	return d <= now_ms ? 0 : (int)(d - now_ms < 60000 ? d - now_ms : 60000);
+	if (d <= now_ms)
+		return 0;
+	tick_need(&g_loop.tick, d);
+	return -1;
 }
 
 /* Near each other: poll for a bounded while before sleeping. */
@@ -422,6 +426,10 @@ static void take_event(const struct epoll_event *ev)
 {
 	if (ev->data.ptr == &g_loop.control) {
 		control_read();
+		return;
+	}
+	if (ev->data.ptr == &g_loop.tick) {
+		tick_fired(&g_loop.tick);
 		return;
 	}
 	if (ev->data.ptr == &g_loop.link_more) {
@@ -472,7 +480,8 @@ int loop_run(int control_fd, bool sandboxed)
 	g_loop.control = control_fd;
 	g_loop.sandboxed = sandboxed;
 	g_loop.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (g_loop.epoll < 0 || epoll_ctl(g_loop.epoll, EPOLL_CTL_ADD, control_fd, &ev) < 0) {
+	if (g_loop.epoll < 0 || epoll_ctl(g_loop.epoll, EPOLL_CTL_ADD, control_fd, &ev) < 0 ||
+	    tick_open(&g_loop.tick, g_loop.epoll) < 0) {
 		fprintf(stderr, "netd: cannot watch the control socket: %s\n", strerror(errno));
 		return 125;
 	}
