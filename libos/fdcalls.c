@@ -4,6 +4,7 @@
  * fcntl, ioctl, fstat, ftruncate, fsync, fallocate, flock, getdents, close_range.
  */
 #include "libos/abi.h"
+#include "libos/fasync.h"
 #include "libos/io.h"
 #include "libos/pipe.h"
 #include "libos/shm.h"
@@ -95,22 +96,20 @@ SYSCALL(close_range, long first_arg, long last_arg, long flags)
 
 /* ---- fcntl ---- */
 
-static long set_flags(struct ofd *o, uint32_t want)
+static long set_flags(struct ofd *o, int fd, uint32_t want)
 {
 	uint32_t old = o->flags;
 	uint32_t flags = (old & ~FL_CHANGEABLE) | (want & FL_CHANGEABLE);
+	long r = 0;
 
-	if (want & FL_ASYNC & ~old) {
-		unsupported("fcntl(F_SETFL, O_ASYNC)");
-		return -EINVAL;
-	}
-	if (o->ops->set_flags) {
-		long r = o->ops->set_flags(o, flags);
-
-		if (r < 0)
-			return r;
-	}
-	o->flags = flags;
+	if (o->ops->set_flags)
+		r = o->ops->set_flags(o, flags);
+	/* Kinds without it keep silent, as in Linux. */
+	if (r == 0 && ((want ^ old) & FL_ASYNC) && fasync_possible(o))
+		r = fasync_set(o, fd, (want & FL_ASYNC) != 0);
+	if (r < 0)
+		return r;
+	o->flags = flags | (o->flags & FL_ASYNC);
 	return 0;
 }
 
@@ -197,11 +196,11 @@ static long owner_call(struct ofd *o, int cmd, long arg)
 }
 
 /* What works on a description that can do I/O. */
-static long fcntl_io(struct ofd *o, int cmd, long arg)
+static long fcntl_io(struct ofd *o, int fd, int cmd, long arg)
 {
 	switch (cmd) {
 	case F_SETFL:
-		return set_flags(o, (uint32_t)arg);
+		return set_flags(o, fd, (uint32_t)arg);
 	case F_GETLK:
 	case F_SETLK:
 	case F_SETLKW:
@@ -258,33 +257,32 @@ SYSCALL(fcntl, long fd, long cmd, long arg)
 	else if (o->flags & (uint32_t)O_PATH)
 		r = -EBADF;
 	else
-		r = fcntl_io(o, (int)cmd, arg);
+		r = fcntl_io(o, (int)fd, (int)cmd, arg);
 	ofd_put(o);
 	return r;
 }
 
 /* ---- ioctl ---- */
 
-static long ioctl_nonblock(struct ofd *o, const void *user_on)
+static long ioctl_nonblock(struct ofd *o, int fd, const void *user_on)
 {
 	int on;
 
 	if (user_copy_in(&on, user_on, sizeof(on)) != 0)
 		return -EFAULT;
-	return set_flags(o,
+	return set_flags(o, fd,
 	                 on ? o->flags | O_NONBLOCK : o->flags & ~(uint32_t)O_NONBLOCK);
 }
 
-static long ioctl_async(struct ofd *o, const void *user_on)
+static long ioctl_async(struct ofd *o, int fd, const void *user_on)
 {
 	int on;
 
-	(void)o;
 	if (user_copy_in(&on, user_on, sizeof(on)) != 0)
 		return -EFAULT;
-	if (on)
-		unsupported("ioctl(FIOASYNC)");
-	return on ? -ENOTTY : 0; /* it never was on */
+	if (!fasync_possible(o))
+		return on ? -ENOTTY : 0;
+	return fasync_set(o, fd, on != 0);
 }
 
 SYSCALL(ioctl, long fd, long req_arg, void *arg)
@@ -301,10 +299,10 @@ SYSCALL(ioctl, long fd, long req_arg, void *arg)
 		r = fd_set_cloexec((int)fd, req == FIOCLEX);
 		break;
 	case FIONBIO:
-		r = ioctl_nonblock(o, arg);
+		r = ioctl_nonblock(o, (int)fd, arg);
 		break;
 	case FIOASYNC:
-		r = ioctl_async(o, arg);
+		r = ioctl_async(o, (int)fd, arg);
 		break;
 	default:
 		r = o->ops->ioctl ? o->ops->ioctl(o, req, arg) : -ENOTTY;

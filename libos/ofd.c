@@ -9,6 +9,7 @@
 #include "libos/ofd.h"
 
 #include "libos/epoll.h"
+#include "libos/fasync.h"
 
 #include <sys/epoll.h>
 
@@ -20,6 +21,7 @@ void ofd_init(struct ofd *o, const struct ofd_ops *ops, uint32_t flags)
 	o->pos = 0;
 	o->owner = 0;
 	o->owner_sig = 0;
+	o->async = NULL;
 	/* Last: from here on ofd_get() of a stale table entry may count it. */
 	atomic_store_explicit(&o->refs, 1, memory_order_release);
 }
@@ -47,6 +49,7 @@ void ofd_put(struct ofd *o)
 {
 	if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	fasync_drop(o);
 	epoll_forget(o);
 	if (o->ops->release)
 		o->ops->release(o);

@@ -82,6 +82,7 @@ struct ofd {
 	uint64_t pos;           /* file position, under the position lock */
 	uint32_t owner;         /* F_SETOWN */
 	int32_t owner_sig;
+	struct fasync *async;   /* O_ASYNC is on: fasync.c */
 };
 
 void ofd_init(struct ofd *o, const struct ofd_ops *ops, uint32_t flags); /* refs = 1 */

@@ -6,7 +6,8 @@
  * A socket owns the queue it reads (`in`) and holds the one it sends to (`out`).  Two
  * connected sockets know each other only by their queues, so either may end first.
  * A name belongs to a socket; connecting finds the socket by name, under g_names_lock,
- * and takes a reference if it still lives.
+ * and holds its memory: not its description, which must end with its last descriptor,
+ * also while others wait to be accepted.
  *
  * Locks: s->lock guards a socket's state; g_names_lock the names.  Neither is held
  * while taking the other, nor while waiting; q->lock may be taken under either.
@@ -60,6 +61,7 @@ static struct unix_sock *unix_new(int type)
 		pool_put(&g_unix, s);
 		return NULL;
 	}
+	s->holds = 1;
 	s->limit = UQ_LIMIT_DEFAULT;
 	s->uid = c->euid;
 	s->gid = c->egid;
@@ -160,6 +162,14 @@ static void pending_drop(struct unix_sock *s)
 	}
 }
 
+static void unix_let_go(struct unix_sock *s)
+{
+	if (atomic_fetch_sub(&s->holds, 1) != 1)
+		return;
+	uq_unref(s->in);
+	pool_put(&g_unix, s);
+}
+
 static void op_release(struct ofd *o)
 {
 	struct unix_sock *s = (struct unix_sock *)o;
@@ -175,8 +185,7 @@ static void op_release(struct ofd *o)
 		uq_unref(s->out);
 	}
 	uq_close(s->in, true);
-	uq_unref(s->in);
-	pool_put(&g_unix, s);
+	unix_let_go(s);
 }
 
 /* ---- names ---- */
@@ -230,7 +239,7 @@ static struct unix_sock *find_locked(const struct target *t)
 	return s;
 }
 
-/* The socket of that name with a reference: -ECONNREFUSED, and what finding the
+/* The socket of that name, held: -ECONNREFUSED, and what finding the
  * path gives. */
 static long find_named(struct target *t, struct unix_sock **out)
 {
@@ -244,8 +253,9 @@ static long find_named(struct target *t, struct unix_sock **out)
 	}
 	lock_take(&g_names_lock);
 	s = find_locked(t);
-	if (s && !ofd_ref_if_live(&s->sock.ofd))
-		s = NULL;
+	if (s)
+		atomic_fetch_add(&s->holds,
+		                 1); /* its release takes the name away first */
 	lock_drop(&g_names_lock);
 	if (!s)
 		return t->path && !file_find_socket ? -ENOENT : -ECONNREFUSED;
@@ -530,7 +540,7 @@ static long connect_to(struct unix_sock *s, const struct sock_name *name)
 		return r;
 	s->to_log = false;
 	r = dgram ? connect_dgram(s, other) : connect_stream(s, other);
-	ofd_put(&other->sock.ofd);
+	unix_let_go(other);
 	return r;
 }
 
@@ -571,7 +581,7 @@ long unix_find_queue(const struct sock_name *name, struct unix_sock *from,
 		r = -EPERM;
 	else
 		*out = uq_ref(other->in);
-	ofd_put(&other->sock.ofd);
+	unix_let_go(other);
 	return r;
 }
 

@@ -14,6 +14,7 @@
 
 struct unix_sock {
 	struct sock sock;       /* first */
+	_Atomic uint32_t holds; /* the description's, and of who found it by name */
 	struct unix_queue *in;  /* constant */
 	struct lock lock;       /* guards: */
 	struct unix_queue *out; /* where messages go, or NULL */

@@ -159,25 +159,21 @@ static bool half_free_locked(const struct unix_queue *q, uint32_t limit)
 
 /* ---- waking ---- */
 
-/* The reader, to be woken after the lock was dropped, with a reference. */
-static struct ofd *hold_reader_locked(struct unix_queue *q)
+/* No reference is taken to who is woken: it would outlast the last close.  The reader
+ * and the senders leave the queue, under its lock, before they end. */
+static void wake_reader_locked(struct unix_queue *q, uint32_t events,
+                               struct wake_list *l)
 {
-	return q->reader && ofd_ref_if_live(q->reader) ? q->reader : NULL;
+	if (q->reader)
+		waitq_collect(&q->reader->wait, events, l);
 }
 
-static void wake_held(struct ofd *o, uint32_t events)
-{
-	if (!o)
-		return;
-	waitq_wake(&o->wait, events);
-	ofd_put(o);
-}
-
-static void wake_senders_locked(struct unix_queue *q, uint32_t events)
+static void wake_senders_locked(struct unix_queue *q, uint32_t events,
+                                struct wake_list *l)
 {
 	q->want_space = false;
 	for (struct uq_sender *s = q->senders; s; s = s->next)
-		waitq_wake(&s->ofd->wait, events);
+		waitq_collect(&s->ofd->wait, events, l);
 }
 
 void uq_add_sender(struct unix_queue *q, struct uq_sender *s)
@@ -287,15 +283,15 @@ static long put_locked(struct unix_queue *q, struct uio *u, struct uq_put *put)
 
 long uq_put(struct unix_queue *q, struct uio *u, struct uq_put *put)
 {
-	struct ofd *reader = NULL;
+	struct wake_list wakes = {.n = 0};
 	long r;
 
 	lock_take(&q->lock);
 	r = q->closed || q->eof ? -EPIPE : put_locked(q, u, put);
 	if (r >= 0)
-		reader = hold_reader_locked(q);
+		wake_reader_locked(q, EPOLLIN, &wakes);
 	lock_drop(&q->lock);
-	wake_held(reader, EPOLLIN);
+	wake_list_unpark(&wakes);
 	return r;
 }
 
@@ -403,6 +399,7 @@ static void copy_fds(struct uq_take *t)
 
 long uq_take(struct unix_queue *q, struct uio *u, struct uq_take *t, bool *end)
 {
+	struct wake_list wakes = {.n = 0};
 	long r = -EAGAIN;
 
 	*end = false;
@@ -413,7 +410,7 @@ long uq_take(struct unix_queue *q, struct uio *u, struct uq_take *t, bool *end)
 		if (r >= 0 && t->peek && t->fds)
 			copy_fds(t);
 		if (q->want_space && half_free_locked(q, UQ_LIMIT_DEFAULT))
-			wake_senders_locked(q, EPOLLOUT);
+			wake_senders_locked(q, EPOLLOUT, &wakes);
 	} else if (q->err) {
 		r = -q->err;
 		q->err = 0;
@@ -422,6 +419,7 @@ long uq_take(struct unix_queue *q, struct uio *u, struct uq_take *t, bool *end)
 		*end = true;
 	}
 	lock_drop(&q->lock);
+	wake_list_unpark(&wakes);
 	return r;
 }
 
@@ -500,16 +498,16 @@ uint32_t uq_waiting(struct unix_queue *q, bool stream)
 
 void uq_end(struct unix_queue *q, int err)
 {
-	struct ofd *reader;
+	struct wake_list wakes = {.n = 0};
 
 	lock_take(&q->lock);
 	q->eof = true;
 	if (err)
 		q->err = err;
-	reader = hold_reader_locked(q);
-	wake_senders_locked(q, EPOLLOUT | EPOLLHUP);
+	wake_reader_locked(q, EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR, &wakes);
+	wake_senders_locked(q, EPOLLOUT | EPOLLHUP, &wakes);
 	lock_drop(&q->lock);
-	wake_held(reader, EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	wake_list_unpark(&wakes);
 }
 
 /* Take every record out; the descriptors in them as a list. */
@@ -532,7 +530,7 @@ static struct uq_fds *drop_all_locked(struct unix_queue *q)
 void uq_close(struct unix_queue *q, bool reader_gone)
 {
 	struct uq_fds *list = NULL, *next;
-	struct ofd *reader = NULL;
+	struct wake_list wakes = {.n = 0};
 
 	lock_take(&q->lock);
 	q->closed = true;
@@ -540,11 +538,11 @@ void uq_close(struct unix_queue *q, bool reader_gone)
 		q->reader = NULL;
 		list = drop_all_locked(q);
 	} else {
-		reader = hold_reader_locked(q);
+		wake_reader_locked(q, EPOLLIN | EPOLLRDHUP, &wakes);
 	}
-	wake_senders_locked(q, EPOLLOUT | EPOLLIN | EPOLLHUP | EPOLLERR);
+	wake_senders_locked(q, EPOLLOUT | EPOLLIN | EPOLLHUP | EPOLLERR, &wakes);
 	lock_drop(&q->lock);
-	wake_held(reader, EPOLLIN | EPOLLRDHUP);
+	wake_list_unpark(&wakes);
 	for (; list; list = next) {
 		next = list->next;
 		uq_fds_free(list);

@@ -8,8 +8,8 @@
  *
  * Layer:     libos.
  * Ownership: counted; a socket holds its own queue and the one it sends to.
- * Locking:   q->lock guards all below it; a leaf but for wait queues of senders.
- *            The reader is woken without it.
+ * Locking:   q->lock guards all below it; a leaf but for the wait queues of reader and
+ *            senders, whose threads are unparked without it.
  * Memory:    rings come from a pool, when the first record is put.
  * Errors:    0 or a value >= 0 on success, a negative errno on failure.
  */

@@ -12,15 +12,6 @@
 
 #include <errno.h>
 
-#define WAKES_MAX 16u
-
-/* Threads to unpark.  They may end before that: a thread's memory is kept for others,
- * and an unpark too many does no harm. */
-struct wake_list {
-	struct thread *at[WAKES_MAX];
-	unsigned n;
-};
-
 bool wait_unpark(struct wait_entry *e, uint32_t events)
 {
 	(void)e;
@@ -90,6 +81,18 @@ static bool anybody(struct waitq *q)
 	return __atomic_load_n(&q->head, __ATOMIC_RELAXED) != NULL;
 }
 
+void waitq_collect(struct waitq *q, uint32_t events, struct wake_list *l)
+{
+	if (anybody(q))
+		wake_entries(q, events, l);
+}
+
+void wake_list_unpark(struct wake_list *l)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		thread_unpark(l->at[i]);
+}
+
 void waitq_wake(struct waitq *q, uint32_t events)
 {
 	struct wake_list l;
@@ -98,14 +101,12 @@ void waitq_wake(struct waitq *q, uint32_t events)
 		return;
 	l.n = 0;
 	wake_entries(q, events, &l);
-	for (unsigned i = 0; i < l.n; i++)
-		thread_unpark(l.at[i]);
+	wake_list_unpark(&l);
 }
 
 void waitq_wake_for(struct waitq *q, uint32_t events, const struct wait_entry *e)
 {
-	if (anybody(q))
-		wake_entries(q, events, e->q->wakes);
+	waitq_collect(q, events, e->q->wakes);
 }
 
 long wait_until(struct waitq *q, uint32_t events, long (*ready)(void *arg), void *arg,

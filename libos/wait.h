@@ -24,8 +24,8 @@
 struct wait_entry {
 	struct wait_entry *next, **pprev; /* under q->lock; NULL pprev: not linked */
 	struct waitq *q;
-	uint32_t events;                  /* EPOLL* bits of interest, ~0u: all */
-	bool exclusive;                   /* wake one of these (EPOLLEXCLUSIVE, accept) */
+	uint32_t events; /* EPOLL* bits of interest, ~0u: all */
+	bool exclusive;  /* wake one of these (EPOLLEXCLUSIVE, accept) */
 	/* Returns true if it took the wake (counts for `exclusive`); then @thread, if
 	 * there is one, is unparked after the queue's lock was dropped: a woken thread
 	 * unlinks itself first of all, and must not find that lock held. */
@@ -33,7 +33,14 @@ struct wait_entry {
 	struct thread *thread;
 };
 
-struct wake_list;
+#define WAKES_MAX 16u
+
+/* Threads to unpark.  They may end before that: a thread's memory is kept for others,
+ * and an unpark too many does no harm. */
+struct wake_list {
+	unsigned n; /* set it to 0 first */
+	struct thread *at[WAKES_MAX];
+};
 
 struct waitq {
 	struct lock lock;
@@ -48,6 +55,11 @@ void waitq_add(struct waitq *q, struct wait_entry *e);
 void waitq_remove(struct wait_entry *e); /* also when not linked */
 /* Tell all entries whose interest meets @events. */
 void waitq_wake(struct waitq *q, uint32_t events);
+/* The same in two steps, for an object that may only be touched under a lock of its
+ * own: collect under it, unpark after it was dropped.  (Holding a reference to a
+ * description instead would keep it in epoll's lists beyond its last close.) */
+void waitq_collect(struct waitq *q, uint32_t events, struct wake_list *l);
+void wake_list_unpark(struct wake_list *l);
 /* The same from an entry function that runs for @e: threads are unparked when the
  * outermost wake dropped its lock. */
 void waitq_wake_for(struct waitq *q, uint32_t events, const struct wait_entry *e);

@@ -136,6 +136,53 @@ static void owners_are_kept(void)
 	close(p[1]);
 }
 
+static volatile int g_io_signals, g_io_fd;
+
+static void on_io(int sig, siginfo_t *info, void *context)
+{
+	(void)sig;
+	(void)context;
+	g_io_signals++;
+	g_io_fd = info->si_fd;
+}
+
+static void o_async_sends_a_signal(void)
+{
+	struct sigaction sa = {.sa_sigaction = on_io, .sa_flags = SA_SIGINFO};
+	int p[2], on = 1, off = 0, ev = eventfd(0, 0);
+	char c;
+
+	sigaction(SIGIO, &sa, NULL);
+	sigaction(SIGRTMIN, &sa, NULL);
+	CHECK(pipe(p) == 0);
+	CHECK(fcntl(p[0], F_SETOWN, getpid()) == 0);
+	CHECK(fcntl(p[0], F_SETFL, O_ASYNC) == 0);
+	CHECK(fcntl(p[0], F_GETFL) & O_ASYNC);
+	g_io_signals = 0;
+	CHECK_EQ(write(p[1], "x", 1), 1);
+	sleep_ms(1); /* to the process: any thread may take it */
+	CHECK_EQ(g_io_signals, 1);
+	CHECK_EQ(read(p[0], &c, 1), 1);
+	CHECK(fcntl(p[0], F_SETSIG, SIGRTMIN) == 0);
+	CHECK_EQ(write(p[1], "x", 1), 1);
+	sleep_ms(1);
+	CHECK_EQ(g_io_signals, 2);
+	CHECK_EQ(g_io_fd, p[0]);
+	CHECK(ioctl(p[0], FIOASYNC, &off) == 0);
+	CHECK(!(fcntl(p[0], F_GETFL) & O_ASYNC));
+	CHECK_EQ(read(p[0], &c, 1), 1);
+	CHECK_EQ(write(p[1], "x", 1), 1);
+	CHECK_EQ(g_io_signals, 2);
+	CHECK(ioctl(p[0], FIOASYNC, &on) == 0);
+	CHECK_ERR(ioctl(ev, FIOASYNC, &on), ENOTTY);
+	close(p[0]); /* switched on: nothing stays behind */
+	signal(SIGPIPE, SIG_IGN);
+	CHECK_ERR(write(p[1], "x", 1), EPIPE);
+	CHECK_EQ(g_io_signals, 2);
+	close(p[1]);
+	close(ev);
+}
+
 static void close_range_closes(void)
 {
 	for (int fd = 60; fd < 70; fd++)
@@ -234,6 +281,7 @@ int main(void)
 	CASE(flags_belong_to_the_description);
 	CASE(ioctls_of_every_kind);
 	CASE(owners_are_kept);
+	CASE(o_async_sends_a_signal);
 	CASE(close_range_closes);
 	CASE(the_limit_holds);
 	CASE(a_high_number_works);

@@ -318,6 +318,32 @@ static void a_full_backlog(void)
 		close(c[i]);
 }
 
+static void *close_later(void *arg)
+{
+	sleep_ms(30);
+	close(*(int *)arg);
+	return NULL;
+}
+
+static void a_listener_that_ends_refuses_who_waits(void)
+{
+	struct sockaddr_un a;
+	socklen_t len = abstract(&a, "strait-ends");
+	int l = socket(AF_UNIX, SOCK_STREAM, 0), c[3];
+	pthread_t t;
+
+	CHECK(bind(l, (void *)&a, len) == 0 && listen(l, 1) == 0);
+	for (int i = 0; i < 3; i++)
+		c[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+	CHECK(connect(c[0], (void *)&a, len) == 0);
+	CHECK(connect(c[1], (void *)&a, len) == 0);
+	CHECK(pthread_create(&t, NULL, close_later, &l) == 0);
+	CHECK_ERR(connect(c[2], (void *)&a, len), ECONNREFUSED);
+	pthread_join(t, NULL);
+	for (int i = 0; i < 3; i++)
+		close(c[i]);
+}
+
 static void types_must_agree(void)
 {
 	struct sockaddr_un a;
@@ -797,6 +823,7 @@ int main(void)
 	CASE(names_are_taken_once);
 	CASE(autobind_gives_a_name);
 	CASE(a_full_backlog);
+	CASE(a_listener_that_ends_refuses_who_waits);
 	CASE(types_must_agree);
 	CASE(datagrams_by_name);
 	CASE(path_names);
