@@ -142,7 +142,6 @@ static void the_map_agrees_with_a_model(void)
 		const unsigned r = (unsigned)rand_r(&seed);
 		const uint64_t at = r % PAGES, n = 1 + (r >> 8) % (PAGES - at);
 		const uint32_t prot = (r >> 16) % 3;
-		uint64_t mapped = 0;
 		bool full = true;
 
 		switch ((r >> 20) % 3) {
@@ -163,7 +162,6 @@ static void the_map_agrees_with_a_model(void)
 		for (uint64_t i = 0; i < PAGES; i++) {
 			const struct vma *v = vma_find(BASE + i * 4096);
 
-			mapped += model[i] != 0;
 			full &= model[i] != 0 || i < at || i >= at + n;
 			if ((v ? v->prot + 1 : 0) != model[i])
 				CU_FAIL("page differs from the model");

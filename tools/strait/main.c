@@ -16,6 +16,7 @@
 #define STRAIT_VERSION "0.1.0"
 #endif
 
+__attribute__((format(printf, 1, 0)))
 static void vsay(const char *fmt, va_list ap)
 {
 	char text[2048];

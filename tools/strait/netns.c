@@ -239,9 +239,9 @@ static void watch_routes(struct inside *in)
 	}
 }
 
-static bool is_default_route(const void *buf, size_t n)
+static bool is_default_route(void *buf, size_t n)
 {
-	const struct nlmsghdr *h = buf;
+	struct nlmsghdr *h = buf;
 
 	for (; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
 		const struct rtmsg *m = NLMSG_DATA(h);

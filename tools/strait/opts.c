@@ -267,7 +267,7 @@ static void set_port(struct run_opts *o, const char *v)
 	static const char want[] = "want [ADDR:]HOSTPORT:GUESTPORT[/udp], as 8080:80";
 	char *s = xprintf("%s", v), *host = NULL;
 	const char *port_text = s;
-	uint64_t host_port, guest_port;
+	uint64_t host_port = 0, guest_port = 0;
 
 	if (o->n_ports == PORTS_MAX)
 		bad("-p", v, "too many published ports (64 at most)");
