@@ -8,8 +8,8 @@
  * the bytes.
  *
  * Locking: p->lock guards all of a pipe but its ends' ofd; it is a leaf but for the
- * wait queues of FIFO ends.  The two ends of pipe() are woken after it was dropped,
- * so that the woken thread finds it free.
+ * wait queues of FIFO ends.  Threads are unparked after it was dropped, so that they
+ * find it free.
  *
  * 1. `head` and `tail` only grow; head - tail bytes are in the ring.
  * 2. A write of at most PIPE_BUF bytes goes in whole or not at all.
@@ -113,12 +113,16 @@ static void packet_header_locked(struct pipe *p, size_t len)
 
 static void wake_fifo(struct pipe *p, bool readers, uint32_t events)
 {
+	struct wake_list wakes;
+
+	wakes.n = 0;
 	lock_take(&p->lock);
 	for (struct pipe_end *e = p->fifo_ends; e; e = e->next) {
 		if (readers ? pipe_may_read(&e->ofd) : pipe_may_write(&e->ofd))
-			waitq_wake(&e->ofd.wait, events);
+			waitq_collect(&e->ofd.wait, events, &wakes);
 	}
 	lock_drop(&p->lock);
+	wake_list_unpark(&wakes);
 }
 
 static void wake_readers(struct pipe *p, uint32_t events)
