@@ -2,7 +2,7 @@
 /*
  * pump.c - the helper thread.
  *
- *              timers due | sleeps until
+ *              timers due | sleeps until (with channels, a second at most: nudge())
  *   no channels           | the next timer
  *   busy: the program     | a tick, or the next timer: reads the rings if nobody
  *   uses its rings        | leads
@@ -17,11 +17,16 @@
 #include "libos/lock.h"
 #include "libos/thread.h"
 #include "platform/platform.h"
+#include "rpc/guest.h"
 
 #include <errno.h>
 
 #define TICK_NS UINT64_C(10000000)
 #define QUIET_TICKS 6u
+#define NUDGE_NS UINT64_C(1000000000)
+
+/* Absent from small test libraries. */
+#pragma weak rpc_guest_nudge
 
 static struct lock g_start_lock = LOCK_INIT;
 static struct thread *_Atomic g_pump;
@@ -53,6 +58,24 @@ static void sleep_long(uint32_t word, uint64_t deadline)
 	atomic_store(&g_asleep, 0);
 }
 
+/* Once a second waiters look whether their service hangs; when next. */
+static uint64_t nudge(uint64_t now)
+{
+	static uint64_t last;
+
+	if (now - last >= NUDGE_NS) {
+		last = now;
+		if (rpc_guest_nudge)
+			rpc_guest_nudge();
+	}
+	return last + NUDGE_NS;
+}
+
+bool rpc_watched(void)
+{
+	return g_pump != NULL;
+}
+
 static void pump_main(void *unused)
 {
 	uint32_t quiet = 0, seen = 0;
@@ -60,9 +83,11 @@ static void pump_main(void *unused)
 	(void)unused;
 	for (;;) {
 		const uint32_t word = g_word;
-		const uint64_t next = ktimer_run(plat_mono_ns());
+		uint64_t next = ktimer_run(plat_mono_ns());
 		const uint32_t now = rings_activity();
 
+		if (have_channels())
+			next = min_u64(next, nudge(plat_mono_ns()));
 		if (have_channels() && rings_poll_once() > 0)
 			quiet = 0;
 		quiet = now == seen ? quiet + 1 : 0;

@@ -14,6 +14,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Absent where nobody nudges. */
+#pragma weak rpc_watched
+
 #define HUNG_NS 5000000000ull  /* no heartbeat for so long: say so */
 #define CHECK_NS 1000000000ull
 #define DONE_ROOM 128u         /* ring bytes of one Done event */
@@ -166,7 +169,25 @@ static void wait_done(struct rpc_chan *ch, struct rpc_call *call)
 			since = now;
 		else
 			check_hung(ch, since, &said);
-		rpc_wait(now + CHECK_NS);
+		/* A deadline is a kernel timer set and cancelled: not where somebody
+		 * nudges. */
+		rpc_wait(rpc_watched && rpc_watched() ? PLAT_NO_DEADLINE : now + CHECK_NS);
+	}
+}
+
+void rpc_guest_nudge(void)
+{
+	for (unsigned i = 0; i < N_CHANS; i++) {
+		struct rpc_chan *ch = g_chans[i];
+
+		if (atomic_load(&ch->state) == CHAN_OFF)
+			continue;
+		lock_take(&ch->slots_lock);
+		for (unsigned k = 0; k < RPC_SLOTS_MAX; k++)
+			if (ch->calls[k])
+				rpc_wake(ch->calls[k]->waiter);
+		lock_drop(&ch->slots_lock);
+		slots_wake(ch);
 	}
 }
 

@@ -128,11 +128,17 @@ void rpc_guest_disarm(void);
 /* True if some service that is attached runs on another CPU now (worth spinning). */
 bool rpc_guest_peer_runs(void);
 
+/* Wake every thread that waits for a reply: each looks whether its service hangs. */
+void rpc_guest_nudge(void);
+
 /* ---- libos provides ---- */
 void *rpc_current(void);      /* the calling thread */
 void rpc_wait(uint64_t deadline); /* sleep until rpc_wake() or the deadline (plat_mono_ns);
                                      may return early; leads the rings; not interruptible */
 void rpc_wake(void *thread);
+/* True: another thread calls rpc_guest_nudge() about once a second, from now on.
+ * May be absent. */
+bool rpc_watched(void);
 void rpc_log(const char *channel, const char *why); /* a channel broke: loud */
 
 #endif /* RPC_GUEST_H */
