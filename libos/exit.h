@@ -11,4 +11,7 @@
  * that ends the guest.  The first caller does it; later ones wait for the end. */
 _Noreturn void guest_exit(int code, int sig);
 
+/* The signal that guest_exit() is ending the guest for, or 0. */
+int guest_exit_signal(void);
+
 #endif /* LIBOS_EXIT_H */

@@ -5,11 +5,14 @@
  * Order of initialisation: what needs nothing first (process, signals, console),
  * then the services (a hello to each), then the program's stack.
  */
+#include "libos/console.h"
 #include "libos/dispatch.h"
 #include "libos/entry.h"
 #include "libos/exit.h"
+#include "libos/file.h"
 #include "libos/lock.h"
 #include "libos/mm.h"
+#include "libos/net.h"
 #include "libos/process.h"
 #include "libos/thread.h"
 #include "libos/time.h"
@@ -18,27 +21,15 @@
 #include <elf.h>
 #include <errno.h>
 
-/* Parts that a small test library may leave out. */
-void process_init(void) __attribute__((weak));
-int file_init(void) __attribute__((weak));
-void file_exit(void) __attribute__((weak));
-void net_init(void) __attribute__((weak));
-void console_init(void) __attribute__((weak));
-
-#pragma weak rpc_detach
-#pragma weak g_file_chan
-#pragma weak g_net_chan
-
 /* musl's, or the program's own with -nostartfiles. */
 extern const char _start[];
 extern const char __ehdr_start[] __attribute__((weak));
 
 static struct lock g_exit_lock = LOCK_INIT;
+static _Atomic int g_exit_signal;
 
 static void leave_services(void)
 {
-	if (!rpc_detach)
-		return;
 	if (g_config.file.ctl)
 		rpc_detach(&g_file_chan);
 	if (g_config.net.ctl)
@@ -49,13 +40,17 @@ _Noreturn void guest_exit(int code, int sig)
 {
 	/* Never dropped: one thread ends the guest, the others stay here. */
 	lock_take(&g_exit_lock);
+	g_exit_signal = sig;
 	/* Stores to shared mappings of files outlive a signal, too. */
-	if (file_exit)
-		file_exit();
-	if (sig == 0) {
+	file_exit();
+	if (sig == 0)
 		leave_services();
-	}
 	plat_exit(code, sig);
+}
+
+int guest_exit_signal(void)
+{
+	return g_exit_signal;
 }
 
 /* ---- the program's stack ---- */
@@ -175,10 +170,9 @@ static const Elf64_auxv_t *find_auxv(const uint64_t *sp)
 
 static void start_services(void)
 {
-	if (file_init && file_init() != 0)
+	if (file_init() != 0)
 		plat_exit(125, 0);
-	if (net_init)
-		net_init(); /* without netd socket() says so */
+	net_init(); /* without netd socket() says so */
 }
 
 _Noreturn void libos_main(void *host_sp)
@@ -191,11 +185,9 @@ _Noreturn void libos_main(void *host_sp)
 	dispatch_init();
 	time_init();
 	mm_init();
-	if (process_init)
-		process_init();
+	process_init();
 	signal_init();
-	if (console_init)
-		console_init();
+	console_init();
 	start_services();
 	sp = build_stack(find_auxv(host_sp));
 	if (!sp)

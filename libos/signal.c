@@ -15,11 +15,13 @@
 #include "libos/signal.h"
 
 #include "libos/entry.h"
+#include "libos/exit.h"
 #include "libos/limits.h"
 #include "libos/process.h"
 #include "libos/sigstate.h"
 #include "libos/syscall.h"
 #include "libos/user.h"
+#include "rpc/guest.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -492,6 +494,39 @@ bool thread_interrupted(void)
 	sig_drain_outside();
 	set = signal_pending_in(~__atomic_load_n(&t->sigmask, __ATOMIC_SEQ_CST));
 	return (set & ~g_ignored) != 0;
+}
+
+/* A signal whose default action ends the guest, unblocked in this thread.  0: none. */
+static int fatal_pending(void)
+{
+	uint64_t set;
+	int sig = 0;
+
+	sig_drain_outside();
+	set = signal_pending_in(~self()->sigmask);
+	lock_take(&g_sig_lock);
+	for (; set && !sig; set &= set - 1) {
+		const int s = __builtin_ctzll(set) + 1;
+
+		if (sig_disposition_locked(s) == SIG_DO_END)
+			sig = s;
+	}
+	lock_drop(&g_sig_lock);
+	return sig;
+}
+
+/* As in Linux's killable waits.  Another thread may be ending the guest and wait for
+ * what this one holds; nothing of the end that needs the service can be done. */
+void rpc_silent(const char *channel)
+{
+	int sig = guest_exit_signal();
+
+	if (!sig && self()->sig)
+		sig = fatal_pending();
+	if (!sig)
+		return;
+	rpc_log(channel, "does not answer: a signal ends the program without it");
+	plat_exit(128 + sig, sig);
 }
 
 /* ---- actions and masks ---- */

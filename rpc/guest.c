@@ -17,7 +17,8 @@
 /* Absent where nobody nudges. */
 #pragma weak rpc_watched
 
-#define HUNG_NS 5000000000ull  /* no heartbeat for so long: say so */
+#define HUNG_NS 5000000000ull   /* no heartbeat for so long: say so */
+#define SILENT_NS 3000000000ull /* and for so long: a fatal signal is not kept waiting */
 #define CHECK_NS 1000000000ull
 #define DONE_ROOM 128u         /* ring bytes of one Done event */
 
@@ -58,6 +59,56 @@ void rpc_call_init(struct rpc_call *c)
 	arena_init(&c->arena, c->arena_buf, sizeof(c->arena_buf));
 }
 
+/* ---- waiting ---- */
+
+/* No heartbeat for @ns; a service beats at least once a second. */
+static bool silent_for(const struct rpc_chan *ch, uint64_t now, uint64_t ns)
+{
+	const uint64_t beat = atomic_load(&wire_strait(ch->ctl)->srv_beat_ns);
+
+	return beat >= now || now - beat >= ns; /* a beat of the future is a lie */
+}
+
+/* Has the service stopped to breathe?  Loud once a silence. */
+static void look_for_life(struct rpc_chan *ch, struct patience *p, uint64_t now)
+{
+	if (now - p->since < SILENT_NS || !silent_for(ch, now, SILENT_NS))
+		return;
+	rpc_silent(chan_name(ch));
+	if (p->said || now - p->since < HUNG_NS || !silent_for(ch, now, HUNG_NS))
+		return;
+	p->said = true;
+	rpc_log(chan_name(ch), "does not answer and shows no heartbeat: it hangs");
+}
+
+void wait_turn(struct rpc_chan *ch, struct patience *p, uint64_t ns)
+{
+	const uint64_t now = plat_mono_ns();
+
+	if (!p->since)
+		p->since = now;
+	else
+		look_for_life(ch, p, now);
+	/* A deadline is a kernel timer set and cancelled: not where somebody nudges. */
+	rpc_wait(ns >= CHECK_NS && rpc_watched && rpc_watched() ? PLAT_NO_DEADLINE : now + ns);
+}
+
+void rpc_guest_nudge(void)
+{
+	for (unsigned i = 0; i < N_CHANS; i++) {
+		struct rpc_chan *ch = g_chans[i];
+
+		if (atomic_load(&ch->state) == CHAN_OFF)
+			continue;
+		lock_take(&ch->slots_lock);
+		for (unsigned k = 0; k < RPC_SLOTS_MAX; k++)
+			if (ch->calls[k])
+				rpc_wake(ch->calls[k]->waiter);
+		lock_drop(&ch->slots_lock);
+		slots_wake(ch);
+	}
+}
+
 /* ---- slots ---- */
 
 static uint64_t slots_for(const struct rpc_chan *ch, const struct rpc_call *call)
@@ -96,6 +147,7 @@ static void waiter_unlink_locked(struct rpc_chan *ch, struct slot_waiter *w)
 static int slot_take(struct rpc_chan *ch, struct rpc_call *call)
 {
 	struct slot_waiter w = {NULL, rpc_current()};
+	struct patience p = {0};
 	bool got;
 
 	for (;;) {
@@ -115,7 +167,7 @@ static int slot_take(struct rpc_chan *ch, struct rpc_call *call)
 			lock_drop(&ch->slots_lock);
 			return -EIO;
 		}
-		rpc_wait(plat_mono_ns() + CHECK_NS);
+		wait_turn(ch, &p, CHECK_NS);
 	}
 }
 
@@ -145,50 +197,12 @@ static void slot_give(struct rpc_chan *ch, struct rpc_call *call)
 
 /* ---- calls ---- */
 
-/* Has the service stopped to breathe?  Loud once a silence. */
-static void check_hung(struct rpc_chan *ch, uint64_t since, bool *said)
-{
-	const uint64_t beat = atomic_load(&wire_strait(ch->ctl)->srv_beat_ns);
-	const uint64_t now = plat_mono_ns();
-
-	if (*said || now - since < HUNG_NS || (beat < now && now - beat < HUNG_NS))
-		return;
-	*said = true;
-	rpc_log(chan_name(ch), "does not answer and shows no heartbeat: it hangs");
-}
-
 static void wait_done(struct rpc_chan *ch, struct rpc_call *call)
 {
-	uint64_t since = 0;
-	bool said = false;
+	struct patience p = {0};
 
-	while (!atomic_load_explicit(&call->done, memory_order_acquire)) {
-		const uint64_t now = plat_mono_ns();
-
-		if (!since)
-			since = now;
-		else
-			check_hung(ch, since, &said);
-		/* A deadline is a kernel timer set and cancelled: not where somebody
-		 * nudges. */
-		rpc_wait(rpc_watched && rpc_watched() ? PLAT_NO_DEADLINE : now + CHECK_NS);
-	}
-}
-
-void rpc_guest_nudge(void)
-{
-	for (unsigned i = 0; i < N_CHANS; i++) {
-		struct rpc_chan *ch = g_chans[i];
-
-		if (atomic_load(&ch->state) == CHAN_OFF)
-			continue;
-		lock_take(&ch->slots_lock);
-		for (unsigned k = 0; k < RPC_SLOTS_MAX; k++)
-			if (ch->calls[k])
-				rpc_wake(ch->calls[k]->waiter);
-		lock_drop(&ch->slots_lock);
-		slots_wake(ch);
-	}
+	while (!atomic_load_explicit(&call->done, memory_order_acquire))
+		wait_turn(ch, &p, CHECK_NS);
 }
 
 static int call_send(struct rpc_chan *ch, uint16_t method, const ProtobufCMessage *msg,

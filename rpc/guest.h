@@ -140,5 +140,9 @@ void rpc_wake(void *thread);
  * May be absent. */
 bool rpc_watched(void);
 void rpc_log(const char *channel, const char *why); /* a channel broke: loud */
+/* The calling thread waits for a service that shows no sign of life for seconds.
+ * Called again and again meanwhile; does not return when a signal ends the guest.
+ * The thread may hold the position lock of an ofd or the lock of the mapped files. */
+void rpc_silent(const char *channel);
 
 #endif /* RPC_GUEST_H */

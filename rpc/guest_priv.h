@@ -84,6 +84,15 @@ void tx_credit(struct rpc_chan *ch);
 void tx_wake(struct rpc_chan *ch, bool all);
 
 /* ---- guest.c ---- */
+/* How long somebody waits for a service; starts as zeroes. */
+struct patience {
+	uint64_t since;
+	bool said; /* that the service hangs */
+};
+/* Sleep once in a wait for the service, @ns at most; may return early.  Looks for
+ * the service's heartbeat from the second turn on.  Does not return when a signal
+ * ends the guest and the service is silent. */
+void wait_turn(struct rpc_chan *ch, struct patience *p, uint64_t ns);
 void slots_wake(struct rpc_chan *ch); /* somebody may find a slot or room now */
 /* The channel is unusable: say why once, end all calls with -EIO. */
 void chan_lose(struct rpc_chan *ch, const char *why);

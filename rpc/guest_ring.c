@@ -165,20 +165,21 @@ void tx_wake(struct rpc_chan *ch, bool all)
 }
 
 /* Wait until the service has read up to @at, or a while. */
-static void wait_room(struct rpc_chan *ch, uint32_t at)
+static void wait_room(struct rpc_chan *ch, uint32_t at, struct patience *p)
 {
 	struct tx_waiter w = {NULL, rpc_current(), at};
 
 	waiter_link(ch, &w);
 	ask_for_reading(ch);
 	if (!has_read(ch, at) && atomic_load(&ch->state) != CHAN_LOST)
-		rpc_wait(plat_mono_ns() + LOOK_AGAIN_NS);
+		wait_turn(ch, p, LOOK_AGAIN_NS);
 	waiter_unlink(ch, &w);
 }
 
 int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 {
 	const size_t msg_len = t->msg ? protobuf_c_message_get_packed_size(t->msg) : 0;
+	struct patience p = {0};
 	uint32_t at;
 	int64_t room;
 	int r;
@@ -201,7 +202,7 @@ int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 			chan_lose(ch, "ring: the service's read index is out of range");
 			return -EIO;
 		}
-		wait_room(ch, at);
+		wait_room(ch, at, &p);
 	}
 	r = put_frame_locked(ch, t);
 	lock_drop(&ch->tx);

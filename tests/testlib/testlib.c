@@ -5,11 +5,14 @@
  */
 #include "tests/testlib/testlib.h"
 
+#include "libos/console.h"
 #include "libos/dispatch.h"
 #include "libos/entry.h"
 #include "libos/exit.h"
+#include "libos/file.h"
 #include "libos/lock.h"
 #include "libos/mm.h"
+#include "libos/net.h"
 #include "libos/process.h"
 #include "libos/syscall.h"
 #include "libos/time.h"
@@ -20,12 +23,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#pragma weak process_init
-#pragma weak signal_init
-int file_init(void) __attribute__((weak));
-void net_init(void) __attribute__((weak));
-void console_init(void) __attribute__((weak));
 
 __thread struct thread *g_self;
 struct plat_config g_config;
@@ -61,6 +58,11 @@ void testlib_on_notify(unsigned id, void (*fn)(void *arg), void *arg)
 _Noreturn void guest_exit(int code, int sig)
 {
 	plat_exit(code, sig);
+}
+
+int guest_exit_signal(void)
+{
+	return 0;
 }
 
 /* ---- the edge's ---- */
@@ -203,15 +205,11 @@ void testlib_start(const struct plat_config *config)
 	host_signals_init();
 	dispatch_init();
 	time_init();
-	if (process_init)
-		process_init();
-	if (signal_init)
-		signal_init();
-	if (console_init)
-		console_init();
-	if (file_init && g_config.file.ctl && file_init() != 0)
+	process_init();
+	signal_init();
+	console_init();
+	if (g_config.file.ctl && file_init() != 0)
 		impossible("file_init");
-	if (net_init)
-		net_init();
+	net_init();
 	g_self->in_libos = 0;
 }
