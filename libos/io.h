@@ -38,8 +38,8 @@ long io_read(struct ofd *o, struct uio *u, const uint64_t *pos);
 long io_write(struct ofd *o, struct uio *u, const uint64_t *pos);
 
 /* The file client provides: copy inside fsd.  Both are OFD_FILE; the offsets are
- * given.  -EXDEV, -EOPNOTSUPP: copy by reading and writing.  NULL: not linked. */
+ * given.  -EXDEV, -EOPNOTSUPP: copy by reading and writing. */
 long file_copy_range(struct ofd *in, uint64_t in_off, struct ofd *out, uint64_t out_off,
-                     size_t len) __attribute__((weak));
+                     size_t len);
 
 #endif /* LIBOS_IO_H */

@@ -76,7 +76,7 @@ static long link_target(const struct local_node *n, char *to, size_t size)
 	}
 	last = strrchr(n->row->path, '/') + 1;
 	if (strcmp(last, "cwd") == 0)
-		return file_cwd_path ? file_cwd_path(to, size) : -ENOENT;
+		return file_cwd_path(to, size);
 	if (strcmp(last, "exe") == 0)
 		return exe_path(to, size);
 	if (strcmp(last, "root") == 0)
@@ -122,7 +122,7 @@ long local_fd_name(struct ofd *o, char *to, size_t size)
 
 	switch (o->ops->kind) {
 	case OFD_FILE:
-		return file_ofd_path ? file_ofd_path(o, to, size) : -ENOENT;
+		return file_ofd_path(o, to, size);
 	case OFD_SHM:
 		return shm_fd_name(o, to, size);
 	case OFD_CONSOLE:

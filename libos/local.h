@@ -96,17 +96,15 @@ long local_fd_name(struct ofd *o, char *to, size_t size);
  * does (O_RDWR never; O_NONBLOCK: -ENXIO for a lone writer).  -ERESTARTSYS. */
 long fifo_open(uint64_t dev, uint64_t ino, int flags, struct ofd **out);
 
-/* ---- the file client provides; NULL where it is not linked ---- */
+/* ---- the file client provides ---- */
 
 /* The current directory as an absolute path: length. */
-long file_cwd_path(char *to, size_t size) __attribute__((weak));
+long file_cwd_path(char *to, size_t size);
 /* The path an OFD_FILE was opened by (" (deleted)" if known): length. */
-long file_ofd_path(struct ofd *o, char *to, size_t size) __attribute__((weak));
+long file_ofd_path(struct ofd *o, char *to, size_t size);
 /* AF_UNIX names.  Make a socket node (-EADDRINUSE if @path exists) and tell its
  * identity; find one by path, following links (-ECONNREFUSED if it is no socket). */
-long file_make_socket(const char *path, uint64_t *dev, uint64_t *ino)
-	__attribute__((weak));
-long file_find_socket(const char *path, uint64_t *dev, uint64_t *ino)
-	__attribute__((weak));
+long file_make_socket(const char *path, uint64_t *dev, uint64_t *ino);
+long file_find_socket(const char *path, uint64_t *dev, uint64_t *ino);
 
 #endif /* LIBOS_LOCAL_H */

@@ -30,13 +30,7 @@
 	(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE | MAP_GROWSDOWN | MAP_STACK |   \
 	 MAP_POPULATE)
 
-/* Absent where the file client is not linked. */
-#pragma weak filemap_unmap
-#pragma weak filemap_may_write
-#pragma weak filemap_mremap
-#pragma weak filemap_msync
-#pragma weak limits_get
-
+/* The linker's; a script of the program's own may leave them out. */
 extern const char __ehdr_start[] __attribute__((weak));
 extern const char _end[] __attribute__((weak));
 
@@ -69,7 +63,7 @@ uint64_t mm_charged(void)
 
 static uint64_t limit(enum limit which)
 {
-	return limits_get ? limits_get(which) : LIMIT_INFINITY;
+	return limits_get(which);
 }
 
 /* May @more bytes be mapped, of which @charge count as memory?  Under the lock. */
@@ -188,7 +182,7 @@ SYSCALL(mmap, unsigned long addr, unsigned long len, int prot, int flags, int fd
 	prot &= PROT_KNOWN;
 	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
 		addr &= ~(PAGE - 1);
-	else if ((flags & MAP_FIXED) && filemap_unmap)
+	else if (flags & MAP_FIXED)
 		filemap_unmap((void *)addr, len);
 	if (flags & MAP_ANONYMOUS)
 		return map_anonymous(addr, len, prot, flags);
@@ -202,8 +196,7 @@ SYSCALL(munmap, unsigned long addr, unsigned long len)
 	if (addr & (PAGE - 1) || !len || bad_range(addr, len))
 		return -EINVAL;
 	len = up(len);
-	if (filemap_unmap)
-		filemap_unmap((void *)addr, len);
+	filemap_unmap((void *)addr, len);
 	vma_lock();
 	r = plat_munmap((void *)addr, len);
 	if (r == 0)
@@ -280,7 +273,7 @@ SYSCALL(mprotect, unsigned long addr, unsigned long len, int prot)
 		return -ENOMEM;
 	len = up(len);
 	prot &= PROT_KNOWN;
-	if ((prot & PROT_WRITE) && filemap_may_write) {
+	if (prot & PROT_WRITE) {
 		r = filemap_may_write((void *)addr, len);
 		if (r != 0)
 			return r;
@@ -361,8 +354,7 @@ SYSCALL(mremap, unsigned long addr, unsigned long old_len, unsigned long new_len
 		return r;
 	old_len = up(old_len);
 	new_len = up(new_len);
-	if (filemap_mremap &&
-	    filemap_mremap((void *)addr, old_len, new_len, flags, (void *)to, &r)) {
+	if (filemap_mremap((void *)addr, old_len, new_len, flags, (void *)to, &r)) {
 		if (!failed(r)) {
 			const uint32_t prot = PROT_READ | PROT_WRITE;
 			const struct vma *v;
@@ -377,7 +369,7 @@ SYSCALL(mremap, unsigned long addr, unsigned long old_len, unsigned long new_len
 		}
 		return r;
 	}
-	if ((flags & MREMAP_FIXED) && filemap_unmap)
+	if (flags & MREMAP_FIXED)
 		filemap_unmap((void *)to, new_len);
 	vma_lock();
 	r = mremap_locked(addr, old_len, new_len, flags, to);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mmadvise.c - madvise, mincore, mlock, msync, membarrier: memory that stays put. */
 #include "libos/filemap.h"
+#include "libos/identity.h"
 #include "libos/limits.h"
 #include "libos/syscall.h"
 #include "libos/user.h"
@@ -11,10 +12,6 @@
 
 #define PAGE 4096ul
 #define ADDRESS_END 0x7ffffffff000ul
-
-#pragma weak filemap_msync
-#pragma weak limits_get
-bool cred_privileged(void) __attribute__((weak));
 
 static unsigned long up(unsigned long n)
 {
@@ -138,9 +135,9 @@ SYSCALL(mincore, unsigned long addr, unsigned long len, unsigned char *user_vec)
 
 static bool lock_allowed(uint64_t more)
 {
-	const uint64_t max = limits_get ? limits_get(LIMIT_MEMLOCK) : LIMIT_INFINITY;
+	const uint64_t max = limits_get(LIMIT_MEMLOCK);
 
-	return (cred_privileged && cred_privileged()) || vma_locked_bytes() + more <= max;
+	return cred_privileged() || vma_locked_bytes() + more <= max;
 }
 
 static long mlock_range(unsigned long addr, unsigned long len)
@@ -224,7 +221,7 @@ SYSCALL(msync, unsigned long addr, unsigned long len, int flags)
 		return r;
 	if (!covers(addr, len))
 		return -ENOMEM;
-	return filemap_msync ? filemap_msync((void *)addr, len, flags) : 0;
+	return filemap_msync((void *)addr, len, flags);
 }
 
 /* ---- membarrier ---- */

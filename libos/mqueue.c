@@ -10,6 +10,7 @@
  * Lock order: g_names_lock, then q->lock.
  */
 #include "libos/abi.h"
+#include "libos/file.h"
 #include "libos/identity.h"
 #include "libos/limits.h"
 #include "libos/lock.h"
@@ -473,8 +474,6 @@ static long take_name(char *name, const char *user_name)
 	return 0;
 }
 
-uint32_t file_umask(void) __attribute__((weak));
-
 SYSCALL(mq_open, const char *user_name, long flags_arg, unsigned long mode_arg,
         const void *user_attr)
 {
@@ -496,8 +495,7 @@ SYSCALL(mq_open, const char *user_name, long flags_arg, unsigned long mode_arg,
 	d = pool_get(&g_descriptors);
 	if (!d)
 		return -ENFILE;
-	if (file_umask)
-		mode &= ~file_umask();
+	mode &= ~file_umask();
 	ofd_init(&d->ofd, &g_mq_ops, (uint32_t)flags & (ABI_ACCMODE | O_NONBLOCK));
 	lock_take(&g_names_lock);
 	err = open_locked(name, flags, mode, &attr, &d->q);

@@ -120,7 +120,7 @@ static long answer(const struct net_if *nif, unsigned req, struct kifreq *rq)
 static long get_info(struct net_info *info)
 {
 	memset(info, 0, sizeof(*info));
-	return net_info ? net_info(info) : 0;
+	return net_info(info);
 }
 
 static long list_all(void *user_arg)

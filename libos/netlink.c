@@ -327,15 +327,14 @@ static long op_sendmsg(struct sock *s, struct sock_msg *m)
 	struct net_info info;
 	uint8_t req[NL_REQ_MAX];
 	size_t n = uio_left(m->u);
-	long r = 0;
+	long r;
 
 	if (n > sizeof(req))
 		return -EMSGSIZE;
 	if (uio_in(m->u, req, n) != n)
 		return -EFAULT;
 	memset(&info, 0, sizeof(info));
-	if (net_info)
-		r = net_info(&info);
+	r = net_info(&info);
 	if (r < 0)
 		return r;
 	requests(nl, req, n, &info);

@@ -29,13 +29,6 @@
 
 #include <errno.h>
 
-#pragma weak rpc_guest_poll
-#pragma weak rpc_guest_arm
-#pragma weak rpc_guest_disarm
-#pragma weak rpc_guest_peer_runs
-/* console.c; absent from small test libraries. */
-#pragma weak console_fired
-
 #define SPIN_MAX 2000u
 #define SPIN_MIN 16u
 #define PLAIN_SPIN_MAX 256u
@@ -69,11 +62,10 @@ static bool lead_try(void)
 
 static int poll_led(void)
 {
-	int n = rpc_guest_poll ? rpc_guest_poll() : 0;
+	int n = rpc_guest_poll();
 
 	if (plat_console_fired()) {
-		if (console_fired)
-			console_fired();
+		console_fired();
 		n++;
 	}
 	return n;
@@ -85,8 +77,7 @@ static void arm_led(void)
 		return;
 	g_armed = true;
 	plat_doorbell_sleeping(true);
-	if (rpc_guest_arm)
-		rpc_guest_arm();
+	rpc_guest_arm();
 }
 
 static void disarm_led(void)
@@ -95,8 +86,7 @@ static void disarm_led(void)
 		return;
 	g_armed = false;
 	plat_doorbell_sleeping(false);
-	if (rpc_guest_disarm)
-		rpc_guest_disarm();
+	rpc_guest_disarm();
 }
 
 /* Rings asked for and nothing left to read: those who sleep will be woken. */
@@ -143,10 +133,9 @@ bool rings_arm_for_pump(uint32_t *door)
 	if (!lead_try())
 		return false;
 	*door = *g_config.doorbell;
-	if (rpc_guest_arm)
-		rpc_guest_arm();
+	rpc_guest_arm();
 	quiet = poll_led() == 0;
-	if (!quiet && rpc_guest_disarm)
+	if (!quiet)
 		rpc_guest_disarm();
 	lead_drop();
 	return quiet;
@@ -156,7 +145,7 @@ void rings_disarm_for_pump(void)
 {
 	if (!lead_try())
 		return;
-	if (!g_armed && rpc_guest_disarm)
+	if (!g_armed)
 		rpc_guest_disarm();
 	lead_drop();
 }
@@ -230,7 +219,7 @@ static int spin_led(struct thread *t, unsigned flags)
 	uint32_t budget = 1;
 	int r;
 
-	if (rpc_guest_peer_runs && rpc_guest_peer_runs())
+	if (rpc_guest_peer_runs())
 		budget = g_spin;
 	for (uint32_t i = 0; i < budget; i++) {
 		const int n = poll_led();
@@ -325,11 +314,6 @@ void thread_kick(struct thread *t)
 		thread_unpark(t);
 	else
 		plat_thread_kick(t->host_id);
-}
-
-__attribute__((weak)) bool thread_interrupted(void)
-{
-	return self()->kicked != 0;
 }
 
 /* ---- what rpc/ needs ---- */

@@ -25,9 +25,6 @@
 #define QUIET_TICKS 6u
 #define NUDGE_NS UINT64_C(1000000000)
 
-/* Absent from small test libraries. */
-#pragma weak rpc_guest_nudge
-
 static struct lock g_start_lock = LOCK_INIT;
 static struct thread *_Atomic g_pump;
 static _Atomic uint32_t g_word;  /* counts pump_wake() */
@@ -65,8 +62,7 @@ static uint64_t nudge(uint64_t now)
 
 	if (now - last >= NUDGE_NS) {
 		last = now;
-		if (rpc_guest_nudge)
-			rpc_guest_nudge();
+		rpc_guest_nudge();
 	}
 	return last + NUDGE_NS;
 }

@@ -13,6 +13,7 @@
 #include <signal.h>
 
 extern const char entry_exit_begin[], entry_exit_end[], resume_begin[], resume_end[];
+/* musl's, where the program can cancel threads. */
 extern const char __cp_begin[] __attribute__((weak)), __cp_end[] __attribute__((weak));
 
 _Noreturn void resume_context(struct ucontext_x86 *uc, void *fp, uint64_t features);

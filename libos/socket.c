@@ -115,9 +115,7 @@ static long sock_make(int domain, int type, int protocol, struct sock **out)
 		return netlink_socket(type, protocol, out);
 	case AF_INET:
 	case AF_INET6:
-		if (net_socket_create)
-			return net_socket_create(domain, type, protocol, out);
-		return -EAFNOSUPPORT;
+		return net_socket_create(domain, type, protocol, out);
 	case AF_PACKET:
 		return -EPERM;
 	default:

@@ -144,10 +144,8 @@ long netlink_socket(int type, int protocol, struct sock **out);
  * waits there, -EINVAL if @o is none. */
 long netlink_post(struct ofd *o, const void *data, size_t len);
 
-/* The net client provides these two; where it is not linked they are NULL and
- * AF_INET, AF_INET6 answer EAFNOSUPPORT. */
-long net_socket_create(int domain, int type, int protocol, struct sock **out)
-        __attribute__((weak));
+/* The net client provides these two. */
+long net_socket_create(int domain, int type, int protocol, struct sock **out);
 
 #define NET_IF_MAX 8
 #define NET_IF_ADDR6_MAX 4
@@ -169,6 +167,6 @@ struct net_info {
 	uint32_t gateway_if; /* index of the interface the default routes leave by */
 };
 /* What netd has: for netlink dumps and SIOCGIF*. */
-long net_info(struct net_info *info) __attribute__((weak));
+long net_info(struct net_info *info);
 
 #endif /* LIBOS_SOCKET_H */

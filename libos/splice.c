@@ -180,8 +180,7 @@ static long copy_range(struct place *in, struct place *out, size_t n)
 
 	if (same_file(in->o, out->o) && in->at < out->at + n && out->at < in->at + n)
 		return -EINVAL;
-	if (in->o->ops->kind == OFD_FILE && out->o->ops->kind == OFD_FILE &&
-	    file_copy_range)
+	if (in->o->ops->kind == OFD_FILE && out->o->ops->kind == OFD_FILE)
 		r = file_copy_range(in->o, in->at, out->o, out->at, n);
 	if (r > 0) {
 		in->at += (uint64_t)r;

@@ -3,6 +3,8 @@
 #include "libos/time.h"
 
 #include "libos/clock.h"
+#include "libos/identity.h"
+#include "libos/itimer.h"
 #include "libos/lock.h"
 #include "libos/process.h"
 #include "libos/syscall.h"
@@ -13,8 +15,6 @@
 
 #define NS UINT64_C(1000000000)
 #define TICK_NS 4000000 /* resolution of the coarse clocks, as Linux with HZ=250 */
-
-bool cred_privileged(void) __attribute__((weak));
 
 static _Atomic int64_t g_offset; /* CLOCK_REALTIME - the platform's */
 static _Atomic uint32_t g_sets;
@@ -170,8 +170,7 @@ static void wake_realtime_waiters(void)
 	for (struct thread *t = g_threads; t; t = t->next)
 		thread_unpark(t);
 	lock_drop(&g_thread_lock);
-	if (timers_clock_was_set)
-		timers_clock_was_set();
+	timers_clock_was_set();
 }
 
 void time_shift_real(int64_t ns)
@@ -186,7 +185,7 @@ static long set_real(const struct timespec *ts)
 	if (ts->tv_sec < 0 || (uint64_t)ts->tv_nsec >= NS ||
 	    (uint64_t)ts->tv_sec > INT64_MAX / NS - 1)
 		return -EINVAL;
-	if (cred_privileged && !cred_privileged())
+	if (!cred_privileged())
 		return -EPERM;
 	time_shift_real((int64_t)((uint64_t)ts->tv_sec * NS + (uint64_t)ts->tv_nsec -
 	                          time_real_ns()));

@@ -25,8 +25,6 @@ void time_shift_real(int64_t ns);
 int time_read(long clock, uint64_t *ns);
 /* Counts the changes of CLOCK_REALTIME (TFD_TIMER_CANCEL_ON_SET). */
 uint32_t time_set_count(void);
-/* Called after a change; defined by the timers. */
-void timers_clock_was_set(void) __attribute__((weak));
 
 /* When a wait ends: on the clock it was given for. */
 struct abs_time {

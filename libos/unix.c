@@ -223,7 +223,7 @@ static bool same_name(const struct unix_sock *s, const struct target *t)
 {
 	if (s->by_path != t->path)
 		return false;
-	if (t->path && file_find_socket)
+	if (t->path)
 		return s->dev == t->dev && s->ino == t->ino;
 	/* As in Linux, the type is part of an abstract name. */
 	return s->sock.type == t->type && s->name.len == t->name.len &&
@@ -246,7 +246,7 @@ static long find_named(struct target *t, struct unix_sock **out)
 	struct unix_sock *s;
 	long r;
 
-	if (t->path && file_find_socket) {
+	if (t->path) {
 		r = file_find_socket(path_of(&t->name), &t->dev, &t->ino);
 		if (r < 0)
 			return r;
@@ -254,11 +254,10 @@ static long find_named(struct target *t, struct unix_sock **out)
 	lock_take(&g_names_lock);
 	s = find_locked(t);
 	if (s)
-		atomic_fetch_add(&s->holds,
-		                 1); /* its release takes the name away first */
+		atomic_fetch_add(&s->holds, 1); /* its release takes the name away first */
 	lock_drop(&g_names_lock);
 	if (!s)
-		return t->path && !file_find_socket ? -ENOENT : -ECONNREFUSED;
+		return -ECONNREFUSED;
 	*out = s;
 	return 0;
 }
@@ -319,7 +318,7 @@ static long op_bind(struct sock *sock, const struct sock_name *name)
 		return r;
 	if (s->name.len > 0)
 		return -EINVAL;
-	if (t.path && file_make_socket) {
+	if (t.path) {
 		r = file_make_socket(path_of(&t.name), &t.dev, &t.ino);
 		if (r < 0)
 			return r;
