@@ -339,11 +339,6 @@ long console_open(int stream, int flags, struct ofd **out)
 	return 0;
 }
 
-long console_reopen(const struct ofd *o, int flags, struct ofd **out)
-{
-	return console_open(console_of(o)->out, flags, out);
-}
-
 const char *console_name(const struct ofd *o)
 {
 	return console_is_tty(stream_of(o)) ? "/dev/tty" : "pipe:[console]";

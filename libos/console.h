@@ -22,8 +22,6 @@ void console_fired(void);
 /* A new description of the terminal.  @stream: where writes go, PLAT_CONSOLE_OUT or
  * PLAT_CONSOLE_ERR. */
 long console_open(int stream, int flags, struct ofd **out);
-/* Another description of what the console description @o stands for. */
-long console_reopen(const struct ofd *o, int flags, struct ofd **out);
 
 /* Is this stream a terminal? */
 bool console_is_tty(int stream);

@@ -266,9 +266,3 @@ void fd_set_limit(unsigned n)
 	atomic_store_explicit(&g_limit, n < FDTABLE_MAX ? n : FDTABLE_MAX,
 	                      memory_order_relaxed);
 }
-
-void fd_close_all(void)
-{
-	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
-		(void)fd_close(fd);
-}

@@ -117,18 +117,6 @@ int ktimer_set(struct ktimer *t, uint64_t deadline)
 	return 0;
 }
 
-bool ktimer_disarm(struct ktimer *t)
-{
-	bool was;
-
-	lock_take(&g_lock);
-	was = t->queued;
-	if (was)
-		heap_remove(t);
-	lock_drop(&g_lock);
-	return was;
-}
-
 bool ktimer_cancel(struct ktimer *t)
 {
 	bool was = false;

@@ -37,9 +37,6 @@ int ktimer_set(struct ktimer *t, uint64_t deadline);
  * either, unless the caller is @fn itself; so do not hold a lock that @fn takes. */
 bool ktimer_cancel(struct ktimer *t);
 
-/* As ktimer_cancel(), but does not wait for a running @fn. */
-bool ktimer_disarm(struct ktimer *t);
-
 /* For the pump: run what is due; the deadline of the next, or PLAT_NO_DEADLINE. */
 uint64_t ktimer_run(uint64_t now);
 

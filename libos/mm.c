@@ -49,16 +49,6 @@ static bool failed(long r)
 	return r < 0 && r > -4096;
 }
 
-uint64_t mm_mapped(void)
-{
-	return vma_total();
-}
-
-uint64_t mm_charged(void)
-{
-	return vma_charged();
-}
-
 /* ---- the limit ---- */
 
 static uint64_t limit(enum limit which)

@@ -16,8 +16,4 @@ void mm_init(void);
  * will be used at once. */
 void *mm_main_stack(size_t need);
 
-/* For sysinfo and /proc: bytes the program has mapped, and those it may write. */
-uint64_t mm_mapped(void);
-uint64_t mm_charged(void);
-
 #endif /* LIBOS_MM_H */

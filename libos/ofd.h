@@ -111,7 +111,6 @@ int fd_install(struct ofd *o, int min, bool cloexec) __attribute__((warn_unused_
 /* Put at exactly @fd (dup2): closes what was there.  Takes the reference. */
 int fd_install_at(struct ofd *o, int fd, bool cloexec) __attribute__((warn_unused_result));
 long fd_close(int fd);
-void fd_close_all(void); /* the guest ends */
 int fd_get_cloexec(int fd); /* 0, 1, -EBADF */
 int fd_set_cloexec(int fd, bool on);
 bool fd_room(void); /* fd_install() at 0 would find a number now */

@@ -496,6 +496,19 @@ bool thread_interrupted(void)
 	return (set & ~g_ignored) != 0;
 }
 
+enum sig_disposition { SIG_DO_IGNORE, SIG_DO_END, SIG_DO_HANDLE };
+
+static enum sig_disposition sig_disposition_locked(int sig)
+{
+	uint64_t handler = g_actions[sig].handler;
+
+	if (handler == (uint64_t)SIG_IGN)
+		return SIG_DO_IGNORE;
+	if (handler != (uint64_t)SIG_DFL)
+		return SIG_DO_HANDLE;
+	return BIT(sig) & (DEFAULT_IGNORED | DEFAULT_STOP) ? SIG_DO_IGNORE : SIG_DO_END;
+}
+
 /* A signal whose default action ends the guest, unblocked in this thread.  0: none. */
 static int fatal_pending(void)
 {
@@ -530,17 +543,6 @@ void rpc_silent(const char *channel)
 }
 
 /* ---- actions and masks ---- */
-
-enum sig_disposition sig_disposition_locked(int sig)
-{
-	uint64_t handler = g_actions[sig].handler;
-
-	if (handler == (uint64_t)SIG_IGN)
-		return SIG_DO_IGNORE;
-	if (handler != (uint64_t)SIG_DFL)
-		return SIG_DO_HANDLE;
-	return BIT(sig) & (DEFAULT_IGNORED | DEFAULT_STOP) ? SIG_DO_IGNORE : SIG_DO_END;
-}
 
 static void note_ignored_locked(int sig)
 {

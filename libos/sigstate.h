@@ -39,9 +39,6 @@ extern struct lock g_sig_lock;
 extern struct sigqueue g_sig_process;
 extern struct ksigaction g_actions[ABI_NSIG + 1];
 
-enum sig_disposition { SIG_DO_IGNORE, SIG_DO_END, SIG_DO_HANDLE };
-enum sig_disposition sig_disposition_locked(int sig);
-
 /* Replace an action: drops what is pending if it is ignored now. */
 void sig_set_action(int sig, const struct ksigaction *act, struct ksigaction *old);
 

@@ -2,7 +2,6 @@
 /* time.c - clocks and sleeps. */
 #include "libos/time.h"
 
-#include "libos/clock.h"
 #include "libos/identity.h"
 #include "libos/itimer.h"
 #include "libos/lock.h"
@@ -17,7 +16,6 @@
 #define TICK_NS 4000000 /* resolution of the coarse clocks, as Linux with HZ=250 */
 
 static _Atomic int64_t g_offset; /* CLOCK_REALTIME - the platform's */
-static _Atomic uint32_t g_sets;
 
 void time_init(void)
 {
@@ -26,16 +24,6 @@ void time_init(void)
 uint64_t time_real_ns(void)
 {
 	return plat_real_ns() + (uint64_t)g_offset;
-}
-
-uint64_t clock_real_ns(void)
-{
-	return time_real_ns();
-}
-
-uint32_t time_set_count(void)
-{
-	return g_sets;
 }
 
 /* ---- reading ---- */
@@ -176,7 +164,6 @@ static void wake_realtime_waiters(void)
 void time_shift_real(int64_t ns)
 {
 	atomic_fetch_add(&g_offset, ns);
-	atomic_fetch_add(&g_sets, 1);
 	wake_realtime_waiters();
 }
 

@@ -23,8 +23,6 @@ uint64_t time_real_ns(void);
 void time_shift_real(int64_t ns);
 /* A clock's value: 0 or -EINVAL.  Takes CPU clocks of threads too. */
 int time_read(long clock, uint64_t *ns);
-/* Counts the changes of CLOCK_REALTIME (TFD_TIMER_CANCEL_ON_SET). */
-uint32_t time_set_count(void);
 
 /* When a wait ends: on the clock it was given for. */
 struct abs_time {

@@ -30,21 +30,6 @@ int user_copy_out(void *user_to, const void *from, size_t n)
 	return 0;
 }
 
-int user_zero(void *user_to, size_t n)
-{
-	char *p = user_to;
-
-	while (n) {
-		const size_t part = n < PAGE ? n : PAGE;
-
-		if (user_copy_out(p, g_zeros, part) != 0)
-			return -EFAULT;
-		p += part;
-		n -= part;
-	}
-	return 0;
-}
-
 long user_copy_str(char *to, const char *user_from, size_t cap)
 {
 	size_t n = 0;

@@ -25,7 +25,6 @@ int user_copy_in(void *to, const void *user_from, size_t n)
 	__attribute__((warn_unused_result));
 int user_copy_out(void *user_to, const void *from, size_t n)
 	__attribute__((warn_unused_result));
-int user_zero(void *user_to, size_t n) __attribute__((warn_unused_result));
 
 /* Copy a NUL-terminated string of at most @cap bytes with its NUL.  Returns its
  * length, -ENAMETOOLONG, or -EFAULT. */

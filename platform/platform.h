@@ -59,9 +59,7 @@ int plat_futex_wake(_Atomic uint32_t *word, int n);
 
 /* ---- the doorbell: one word for all channels and console input ---- */
 
-/* Sleep until *doorbell != @seen, a kick (-EINTR), or @deadline (-ETIMEDOUT). */
-int plat_doorbell_wait(uint32_t seen, uint64_t deadline);
-/* Ring our own doorbell: end another thread's plat_doorbell_wait(). */
+/* Ring our own doorbell: end other threads' sleep on it. */
 void plat_doorbell_ring(void);
 /* Wake the service behind a channel (its notify bit was set). */
 void plat_channel_notify(unsigned id);
@@ -91,7 +89,7 @@ int plat_thread_create(struct thread *th, void *stack, void (*fn)(void *), void 
 _Noreturn void plat_thread_exit(void);
 /* The calling thread's host_id, for the first one. */
 uint32_t plat_thread_self(void);
-/* Interrupt a thread: out of plat_futex_wait()/plat_doorbell_wait()/console I/O
+/* Interrupt a thread: out of plat_park()/console I/O
  * with -EINTR, or, when it computes program code, into libos_interrupt(). */
 void plat_thread_kick(uint32_t host_id);
 void plat_yield(void);

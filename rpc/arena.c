@@ -21,7 +21,7 @@ static void *arena_alloc(void *ctx, size_t size)
 static void arena_free(void *ctx, void *p)
 {
 	(void)ctx;
-	(void)p; /* freed together, by arena_reset() */
+	(void)p; /* all goes at once, with the buffer */
 }
 
 void arena_init(struct arena *a, void *buf, size_t cap)
@@ -29,10 +29,5 @@ void arena_init(struct arena *a, void *buf, size_t cap)
 	a->pb = (ProtobufCAllocator){arena_alloc, arena_free, a};
 	a->buf = buf;
 	a->cap = cap;
-	a->used = 0;
-}
-
-void arena_reset(struct arena *a)
-{
 	a->used = 0;
 }

@@ -266,12 +266,6 @@ void plat_doorbell_sleeping(bool yes)
 	atomic_store(&g_doorbell->sleeping, yes ? DOORBELL_LEADER : DOORBELL_AWAKE);
 }
 
-int plat_doorbell_wait(uint32_t seen, uint64_t deadline)
-{
-	return wait_result(futex_wait(&g_doorbell->word, seen, deadline, true,
-	                              libos_kick_flag()));
-}
-
 void plat_doorbell_ring(void)
 {
 	atomic_fetch_add(&g_doorbell->word, 1);
