@@ -24,11 +24,6 @@ static struct nsock *g_table[N_BUCKETS]; /* g_net_lock */
 static _Atomic uint32_t g_next_handle = 1;
 static bool g_present;
 
-bool net_present(void)
-{
-	return g_present;
-}
-
 uint32_t net_handles(uint32_t n)
 {
 	return atomic_fetch_add(&g_next_handle, n);
@@ -68,7 +63,7 @@ static void table_remove(struct nsock *ns)
 
 /* ---- life ---- */
 
-struct nsock *nsock_new(int domain, int type, int protocol, uint32_t handle)
+static struct nsock *nsock_new(int domain, int type, int protocol, uint32_t handle)
 {
 	struct nsock *ns = pool_get(&g_socks);
 

@@ -125,11 +125,8 @@ extern const struct sock_ops g_net_stream_ops, g_net_dgram_ops;
 
 /* Attach to netd, if there is one.  Called once at start. */
 void net_init(void);
-/* netd was attached at start (it may have been lost since). */
-bool net_present(void);
 
 /* ---- net.c ---- */
-struct nsock *nsock_new(int domain, int type, int protocol, uint32_t handle);
 uint32_t net_handles(uint32_t n);      /* @n fresh handles in a row */
 /* The first asynchronous error, once: 0 or negative errno. */
 int nsock_take_err(struct nsock *ns);
