@@ -184,6 +184,7 @@ void file_release(struct ofd *o)
 
 	if (f->node)
 		file_node_put(f->node);
+	file_dir_close(f);
 	req.handle = f->handle;
 	/* A channel that is gone has released it already. */
 	(void)rpc_post(&g_file_chan, FILE_POST_RELEASE, &req.base, NULL, NULL, 0);

@@ -31,6 +31,7 @@
 #define FILE_ID_MAX 64
 #define FILE_PATH_KEPT 256
 
+struct dirbuf; /* file_dir.c */
 struct fmap;  /* fmap.h */
 struct fpath; /* path.h */
 
@@ -51,6 +52,7 @@ struct file {
 	uint8_t id_len;
 	uint8_t id[FILE_ID_MAX]; /* persistent identity, as fsd gave it */
 	uint64_t dev, ino;
+	struct dirbuf *dir;        /* directories: records read ahead; under the position's lock */
 	struct fnode *node;        /* regular files and directories; NULL: O_PATH */
 	struct file *next;         /* free list */
 	char path[FILE_PATH_KEPT]; /* normal form of what it was opened by; "": long */
@@ -161,5 +163,7 @@ uint32_t file_umask(void);
 
 long file_getdents(struct ofd *o, void *user_buf, size_t len, bool old_layout);
 long file_dir_seek(struct ofd *o, int64_t off, int whence);
+/* The last descriptor is closed. */
+void file_dir_close(struct file *f);
 
 #endif /* LIBOS_FILE_H */

@@ -64,12 +64,14 @@ static long chmod_at(struct fpath *p, uint32_t mode, int flags)
 	mode &= 07777;
 	req.what = FILE_SET_MODE;
 	req.mode = mode;
-	if (p->where == PATH_FSD)
-		r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
-	else if (p->where == PATH_LOCAL)
-		r = p->link ? -EOPNOTSUPP : local_chmod(p->text, mode);
-	else
-		r = local_fchmod(p->ofd, mode);
+	do {
+		if (p->where == PATH_FSD)
+			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
+		else if (p->where == PATH_LOCAL)
+			r = p->link ? -EOPNOTSUPP : local_chmod(p->text, mode);
+		else
+			r = local_fchmod(p->ofd, mode);
+	} while (path_again(p, path_flags(flags), &r));
 	path_put(p);
 	return r;
 }
@@ -119,12 +121,14 @@ static long chown_at(struct fpath *p, uint32_t uid, uint32_t gid, int flags)
 	           (gid != ID_KEEP ? FILE_SET_GID : 0);
 	req.uid = uid;
 	req.gid = gid;
-	if (p->where == PATH_FSD)
-		r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
-	else if (p->where == PATH_LOCAL)
-		r = local_chown(p->text, uid, gid);
-	else
-		r = local_fchown(p->ofd, uid, gid);
+	do {
+		if (p->where == PATH_FSD)
+			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
+		else if (p->where == PATH_LOCAL)
+			r = local_chown(p->text, uid, gid);
+		else
+			r = local_fchown(p->ofd, uid, gid);
+	} while (path_again(p, path_flags(flags), &r));
 	path_put(p);
 	return r;
 }
@@ -182,12 +186,14 @@ static long utimens_at(struct fpath *p, const struct timespec t[2], int flags)
 	req.atime_ns = (uint32_t)t[0].tv_nsec;
 	req.mtime = t[1].tv_sec;
 	req.mtime_ns = (uint32_t)t[1].tv_nsec;
-	if (p->where == PATH_FSD)
-		r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
-	else if (p->where == PATH_LOCAL)
-		r = local_utimens(p->text, t);
-	else
-		r = local_futimens(p->ofd, t);
+	do {
+		if (p->where == PATH_FSD)
+			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
+		else if (p->where == PATH_LOCAL)
+			r = local_utimens(p->text, t);
+		else
+			r = local_futimens(p->ofd, t);
+	} while (path_again(p, path_flags(flags), &r));
 	path_put(p);
 	return r;
 }
@@ -301,13 +307,16 @@ SYSCALL(truncate, const char *user_path, int64_t size)
 	r = path_get(&p, AT_FDCWD, user_path, 0);
 	if (r < 0)
 		return r;
-	if (p.where == PATH_FSD)
-		r = truncate_fsd(&p, (uint64_t)size);
-	else if (p.where == PATH_LOCAL)
-		r = local_truncate(p.text, (uint64_t)size);
-	else
-		r = p.ofd->ops->truncate ? p.ofd->ops->truncate(p.ofd, (uint64_t)size)
-		                         : -EINVAL;
+	do {
+		if (p.where == PATH_FSD)
+			r = truncate_fsd(&p, (uint64_t)size);
+		else if (p.where == PATH_LOCAL)
+			r = local_truncate(p.text, (uint64_t)size);
+		else
+			r = p.ofd->ops->truncate
+			            ? p.ofd->ops->truncate(p.ofd, (uint64_t)size)
+			            : -EINVAL;
+	} while (path_again(&p, 0, &r));
 	path_put(&p);
 	return r;
 }

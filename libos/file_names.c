@@ -44,10 +44,12 @@ static long do_mkdir(int dirfd, const char *user_path, uint32_t mode)
 	if (r < 0)
 		return r;
 	mode = mode & 01777 & ~file_umask();
-	if (p.where == PATH_FSD)
-		r = p.len ? fsd_mkdir(&p, mode) : -EEXIST;
-	else
-		r = p.where == PATH_LOCAL ? local_mkdir(p.text, mode) : -EEXIST;
+	do {
+		if (p.where == PATH_FSD)
+			r = p.len ? fsd_mkdir(&p, mode) : -EEXIST;
+		else
+			r = p.where == PATH_LOCAL ? local_mkdir(p.text, mode) : -EEXIST;
+	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	path_put(&p);
 	return r;
 }
@@ -99,10 +101,12 @@ static long do_mknod(int dirfd, const char *user_path, uint32_t mode)
 	if (r < 0)
 		return r;
 	mode &= (uint32_t)S_IFMT | (07777 & ~file_umask());
-	if (p.where == PATH_FSD)
-		r = p.len ? fsd_mknod(&p, mode) : -EEXIST;
-	else
-		r = p.where == PATH_LOCAL ? local_mknod(p.text, mode) : -EEXIST;
+	do {
+		if (p.where == PATH_FSD)
+			r = p.len ? fsd_mknod(&p, mode) : -EEXIST;
+		else
+			r = p.where == PATH_LOCAL ? local_mknod(p.text, mode) : -EEXIST;
+	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	path_put(&p);
 	return r;
 }
@@ -143,10 +147,12 @@ static long do_symlink(const char *user_target, int dirfd, const char *user_path
 	r = path_get(&p, dirfd, user_path, PATH_NOFOLLOW);
 	if (r < 0)
 		return r;
-	if (p.where == PATH_FSD)
-		r = p.len ? fsd_symlink(&p, target, (size_t)n) : -EEXIST;
-	else
-		r = p.where == PATH_LOCAL ? local_symlink(target, p.text) : -EEXIST;
+	do {
+		if (p.where == PATH_FSD)
+			r = p.len ? fsd_symlink(&p, target, (size_t)n) : -EEXIST;
+		else
+			r = p.where == PATH_LOCAL ? local_symlink(target, p.text) : -EEXIST;
+	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	path_put(&p);
 	return r;
 }
@@ -187,12 +193,14 @@ static long do_unlink(int dirfd, const char *user_path, int flags)
 	r = path_get(&p, dirfd, user_path, PATH_NOFOLLOW);
 	if (r < 0)
 		return r;
-	if (p.where == PATH_FSD)
-		r = p.len ? fsd_unlink(&p, (uint32_t)flags) : -EPERM;
-	else if (p.where != PATH_LOCAL)
-		r = -EPERM;
-	else
-		r = flags & AT_REMOVEDIR ? local_rmdir(p.text) : local_unlink(p.text);
+	do {
+		if (p.where == PATH_FSD)
+			r = p.len ? fsd_unlink(&p, (uint32_t)flags) : -EPERM;
+		else if (p.where != PATH_LOCAL)
+			r = -EPERM;
+		else
+			r = flags & AT_REMOVEDIR ? local_rmdir(p.text) : local_unlink(p.text);
+	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	path_put(&p);
 	return r;
 }
@@ -383,10 +391,12 @@ long file_make_socket(const char *path, uint64_t *dev, uint64_t *ino)
 
 	if (r < 0)
 		return r;
-	if (p.where == PATH_FSD)
-		r = fsd_mknod(&p, mode);
-	else
-		r = p.where == PATH_LOCAL ? local_mknod(p.text, mode) : -EEXIST;
+	do {
+		if (p.where == PATH_FSD)
+			r = fsd_mknod(&p, mode);
+		else
+			r = p.where == PATH_LOCAL ? local_mknod(p.text, mode) : -EEXIST;
+	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	if (r == 0)
 		r = identity_of(&p, dev, ino);
 	path_put(&p);
@@ -400,7 +410,9 @@ long file_find_socket(const char *path, uint64_t *dev, uint64_t *ino)
 
 	if (r < 0)
 		return r;
-	r = identity_of(&p, dev, ino);
+	do
+		r = identity_of(&p, dev, ino);
+	while (path_again(&p, 0, &r));
 	path_put(&p);
 	return r;
 }

@@ -226,14 +226,16 @@ static long do_open(int dirfd, const char *user_path, uint32_t flags, uint32_t m
 	r = path_get(&p, dirfd, user_path, pflags);
 	if (r < 0)
 		return r;
-	if (!fd_room()) /* before anything is made or truncated */
-		r = -EMFILE;
-	else if (p.where == PATH_FSD)
-		r = file_open_at(&p, flags, mode, resolve, &o);
-	else if (p.where == PATH_LOCAL)
-		r = open_local(&p, flags, mode, &o);
-	else
-		r = reopen_local(&p, flags, mode, &o);
+	do {
+		if (!fd_room()) /* before anything is made or truncated */
+			r = -EMFILE;
+		else if (p.where == PATH_FSD)
+			r = file_open_at(&p, flags, mode, resolve, &o);
+		else if (p.where == PATH_LOCAL)
+			r = open_local(&p, flags, mode, &o);
+		else
+			r = reopen_local(&p, flags, mode, &o);
+	} while (path_again(&p, pflags, &r));
 	path_put(&p);
 	if (r < 0)
 		return r;

@@ -120,12 +120,14 @@ static long do_stat(int dirfd, const char *user_path, struct kstat *user_st, int
 	r = path_get(&p, dirfd, user_path, path_flags(flags));
 	if (r < 0)
 		return r;
-	if (p.where == PATH_FSD)
-		r = file_stat_path(&p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &st);
-	else if (p.where == PATH_LOCAL)
-		r = local_stat(p.text, &st);
-	else
-		r = stat_ofd(p.ofd, &st);
+	do {
+		if (p.where == PATH_FSD)
+			r = file_stat_path(&p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &st);
+		else if (p.where == PATH_LOCAL)
+			r = local_stat(p.text, &st);
+		else
+			r = stat_ofd(p.ofd, &st);
+	} while (path_again(&p, path_flags(flags), &r));
 	path_put(&p);
 	if (r == 0 && user_copy_out(user_st, &st, sizeof(st)))
 		r = -EFAULT;
@@ -219,14 +221,16 @@ SYSCALL(statx, int dirfd, const char *user_path, int flags, uint32_t mask,
 	r = path_get(&p, dirfd, user_path, path_flags(flags));
 	if (r < 0)
 		return r;
-	if (p.where == PATH_FSD) {
-		r = fsd_statx(&p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &x);
-	} else {
-		r = p.where == PATH_LOCAL ? local_stat(p.text, &st)
-		                          : stat_ofd(p.ofd, &st);
-		if (r == 0)
-			kstat_to_statx(&st, &x);
-	}
+	do {
+		if (p.where == PATH_FSD) {
+			r = fsd_statx(&p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &x);
+		} else {
+			r = p.where == PATH_LOCAL ? local_stat(p.text, &st)
+			                          : stat_ofd(p.ofd, &st);
+			if (r == 0)
+				kstat_to_statx(&st, &x);
+		}
+	} while (path_again(&p, path_flags(flags), &r));
 	path_put(&p);
 	if (r == 0 && user_copy_out(user_statx, &x, sizeof(x)))
 		r = -EFAULT;
@@ -279,12 +283,14 @@ static long do_access(int dirfd, const char *user_path, int mode, int flags)
 	r = path_get(&p, dirfd, user_path, path_flags(flags));
 	if (r < 0)
 		return r;
-	if (p.where == PATH_FSD)
-		r = fsd_access(&p, mode, flags & (AT_EACCESS | AT_SYMLINK_NOFOLLOW));
-	else if (p.where == PATH_LOCAL)
-		r = local_access(p.text, mode);
-	else
-		r = ofd_access(p.ofd, mode);
+	do {
+		if (p.where == PATH_FSD)
+			r = fsd_access(&p, mode, flags & (AT_EACCESS | AT_SYMLINK_NOFOLLOW));
+		else if (p.where == PATH_LOCAL)
+			r = local_access(p.text, mode);
+		else
+			r = ofd_access(p.ofd, mode);
+	} while (path_again(&p, path_flags(flags), &r));
 	path_put(&p);
 	return r;
 }
@@ -339,14 +345,16 @@ static long do_readlink(int dirfd, const char *user_path, char *user_buf, int si
 	if (r < 0)
 		return r;
 	empty = p.len == 0;
-	if (empty && dirfd == AT_FDCWD)
-		r = -ENOENT;
-	else if (p.where == PATH_FSD)
-		r = fsd_readlink(&p, target, sizeof(target));
-	else if (p.where == PATH_LOCAL)
-		r = local_readlink(p.text, target, sizeof(target));
-	else
-		r = -EINVAL;
+	do {
+		if (empty && dirfd == AT_FDCWD)
+			r = -ENOENT;
+		else if (p.where == PATH_FSD)
+			r = fsd_readlink(&p, target, sizeof(target));
+		else if (p.where == PATH_LOCAL)
+			r = local_readlink(p.text, target, sizeof(target));
+		else
+			r = -EINVAL;
+	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	path_put(&p);
 	if (empty && r == -EINVAL)
 		r = -ENOENT;
@@ -406,12 +414,14 @@ static long finish_statfs(struct fpath *p, struct statfs *user_sf)
 	struct statfs sf;
 	long r;
 
-	if (p->where == PATH_FSD)
-		r = fsd_statfs(p, &sf);
-	else if (p->where == PATH_LOCAL)
-		r = local_statfs(p->text, &sf);
-	else
-		r = local_fstatfs(p->ofd, &sf);
+	do {
+		if (p->where == PATH_FSD)
+			r = fsd_statfs(p, &sf);
+		else if (p->where == PATH_LOCAL)
+			r = local_statfs(p->text, &sf);
+		else
+			r = local_fstatfs(p->ofd, &sf);
+	} while (path_again(p, 0, &r));
 	path_put(p);
 	if (r == 0 && user_copy_out(user_sf, &sf, sizeof(sf)))
 		r = -EFAULT;

@@ -74,41 +74,48 @@ static long refuse(const struct xattr_op *x, int err)
 
 /* ---- get and list: the value comes as payload ---- */
 
-/* Run with x->p taken; puts it. */
-static long fetch(struct xattr_op *x, bool nofollow, bool list, void *user_buf,
-                  size_t size)
+static long fetch_once(struct xattr_op *x, bool nofollow, bool list, void *user_buf,
+                       size_t size)
 {
 	struct rpc_call call;
 	struct uio u;
 	uint32_t need;
 	long r;
 
-	if (size > VALUE_LEN_MAX)
-		size = VALUE_LEN_MAX;
-	if (x->p.where != PATH_FSD) {
-		r = list ? 0 : refuse(x, ENODATA);
-		path_put(&x->p);
-		return r;
-	}
+	if (x->p.where != PATH_FSD)
+		return list ? 0 : refuse(x, ENODATA);
 	r = begin(x, nofollow);
-	if (r == 0) {
-		uio_init(&u, user_buf, size);
-		rpc_call_init(&call);
-		x->req.size = (uint32_t)size;
-		call.sink = file_sink_uio;
-		call.sink_arg = &u;
-		call.sink_cap = (uint32_t)size;
-		if (list)
-			FILE_CALL(list_xattr, XattrRep, &x->req, &call);
-		else
-			FILE_CALL(get_xattr, XattrRep, &x->req, &call);
-		r = call.err;
-	}
-	path_put(&x->p);
 	if (r < 0)
 		return r;
+	uio_init(&u, user_buf, size);
+	rpc_call_init(&call);
+	x->req.size = (uint32_t)size;
+	call.sink = file_sink_uio;
+	call.sink_arg = &u;
+	call.sink_cap = (uint32_t)size;
+	if (list)
+		FILE_CALL(list_xattr, XattrRep, &x->req, &call);
+	else
+		FILE_CALL(get_xattr, XattrRep, &x->req, &call);
+	if (call.err)
+		return call.err;
 	need = ((const File__XattrRep *)call.reply)->size;
 	return size == 0 ? (long)need : (long)call.payload_len;
+}
+
+/* Run with x->p taken; puts it. */
+static long fetch(struct xattr_op *x, bool nofollow, bool list, void *user_buf,
+                  size_t size)
+{
+	long r;
+
+	if (size > VALUE_LEN_MAX)
+		size = VALUE_LEN_MAX;
+	do
+		r = fetch_once(x, nofollow, list, user_buf, size);
+	while (path_again(&x->p, nofollow ? PATH_NOFOLLOW : 0, &r));
+	path_put(&x->p);
+	return r;
 }
 
 static long do_get(const char *user_path, const char *user_name, void *buf, size_t size,
@@ -186,33 +193,40 @@ struct xattr_value {
 	int flags;
 };
 
-/* Run with x->p taken; puts it.  @value NULL: remove. */
-static long change(struct xattr_op *x, bool nofollow, const struct xattr_value *value)
+static long change_once(struct xattr_op *x, bool nofollow,
+                        const struct xattr_value *value)
 {
 	struct rpc_call call;
 	struct uio u;
 	long r;
 
-	if (x->p.where != PATH_FSD) {
-		r = refuse(x, EPERM);
-		path_put(&x->p);
-		return r;
-	}
+	if (x->p.where != PATH_FSD)
+		return refuse(x, EPERM);
 	r = begin(x, nofollow);
-	if (r == 0) {
-		rpc_call_init(&call);
-		if (value) {
-			uio_init(&u, (void *)(uintptr_t)value->user, value->size);
-			x->req.xflags = (uint32_t)value->flags;
-			call.source = file_source_uio;
-			call.source_arg = &u;
-			call.source_len = (uint32_t)value->size;
-			FILE_CALL(set_xattr, XattrRep, &x->req, &call);
-		} else {
-			FILE_CALL(remove_xattr, XattrRep, &x->req, &call);
-		}
-		r = call.err;
+	if (r < 0)
+		return r;
+	rpc_call_init(&call);
+	if (value) {
+		uio_init(&u, (void *)(uintptr_t)value->user, value->size);
+		x->req.xflags = (uint32_t)value->flags;
+		call.source = file_source_uio;
+		call.source_arg = &u;
+		call.source_len = (uint32_t)value->size;
+		FILE_CALL(set_xattr, XattrRep, &x->req, &call);
+	} else {
+		FILE_CALL(remove_xattr, XattrRep, &x->req, &call);
 	}
+	return call.err;
+}
+
+/* Run with x->p taken; puts it.  @value NULL: remove. */
+static long change(struct xattr_op *x, bool nofollow, const struct xattr_value *value)
+{
+	long r;
+
+	do
+		r = change_once(x, nofollow, value);
+	while (path_again(&x->p, nofollow ? PATH_NOFOLLOW : 0, &r));
 	path_put(&x->p);
 	return r;
 }

@@ -110,12 +110,14 @@ static long check_path(const char *user_path, uint32_t mask)
 
 	if (r < 0)
 		return r;
-	if (p.where == PATH_FSD)
-		r = file_stat_path(&p, at, &st);
-	else if (p.where == PATH_LOCAL)
-		r = local_stat(p.text, &st);
-	else
-		memset(&st, 0, sizeof(st));
+	do {
+		if (p.where == PATH_FSD)
+			r = file_stat_path(&p, at, &st);
+		else if (p.where == PATH_LOCAL)
+			r = local_stat(p.text, &st);
+		else
+			memset(&st, 0, sizeof(st));
+	} while (path_again(&p, at ? PATH_NOFOLLOW : 0, &r));
 	path_put(&p);
 	if (r == 0 && (mask & IN_ONLYDIR) && !S_ISDIR(st.st_mode))
 		r = -ENOTDIR;

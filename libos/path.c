@@ -6,6 +6,7 @@
  * it, dots and links included.  Only to tell libos's own names (/dev, /proc) a
  * path is made absolute and normal as text, and only when it could lead there:
  * when it is absolute, has "..", or starts from the root or from such a place.
+ * A path that comes there by fsd's links comes back (path_again).
  */
 #include "libos/path.h"
 
@@ -327,6 +328,7 @@ static void clear(struct fpath *p)
 	p->ofd = NULL;
 	p->base = 0;
 	p->slash = false;
+	p->hops = 0;
 	p->link = false;
 	p->at_cwd = false;
 }
@@ -406,6 +408,58 @@ void path_put(struct fpath *p)
 	if (p->ofd)
 		ofd_put(p->ofd);
 	p->ofd = NULL;
+}
+
+/* Where fsd's walk of @p left its tree, to p->buf: the length, 0 if it does not. */
+static long ask_left(const struct fpath *p, unsigned flags, char *to, size_t size)
+{
+	File__PathReq req = FILE__PATH_REQ__INIT;
+	struct file_buf b = {.p = (uint8_t *)to, .cap = size - 1};
+	struct rpc_call call;
+	int r = file_cred(&req.cred);
+
+	if (r < 0)
+		return r;
+	rpc_call_init(&call);
+	req.at = p->base;
+	req.path = file_bytes(p->text, p->len);
+	req.flags = flags & PATH_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+	call.sink = file_sink_buf;
+	call.sink_arg = &b;
+	call.sink_cap = (uint32_t)b.cap;
+	FILE_CALL(leaves, Empty, &req, &call);
+	if (call.err)
+		return call.err;
+	to[b.len] = '\0';
+	if (b.len && (to[0] != '/' || strlen(to) != b.len))
+		return -EIO;
+	return (long)b.len;
+}
+
+bool path_again(struct fpath *p, unsigned flags, long *r)
+{
+	char left[ABI_PATH_MAX];
+	long n;
+
+	if (*r != -EREMOTE || p->where != PATH_FSD)
+		return false;
+	if (p->hops++ >= LINKS_MAX) {
+		*r = -ELOOP;
+		return false;
+	}
+	n = ask_left(p, flags, left, sizeof(left));
+	if (n > 0) {
+		p->at_cwd = false;
+		path_put(p);
+		memcpy(p->buf, left, (size_t)n + 1);
+		n = get(p, AT_FDCWD, p->buf, (size_t)n,
+		        flags & PATH_SCOPED ? PATH_NOFOLLOW | PATH_NO_MAGIC
+		                            : flags & ~PATH_EMPTY);
+	} else if (n == 0) {
+		return true; /* a link was changed meanwhile */
+	}
+	*r = n;
+	return n >= 0;
 }
 
 /* ---- the current directory ---- */
@@ -501,7 +555,9 @@ int path_init(const char *text)
 		text = "/";
 	r = path_get_text(&p, text, 0);
 	if (r == 0) {
-		r = enter(&p);
+		do
+			r = enter(&p);
+		while (path_again(&p, 0, &r));
 		path_put(&p);
 	}
 	if (r == 0 || !file_present())
@@ -517,7 +573,9 @@ SYSCALL(chdir, const char *user_path)
 
 	if (r < 0)
 		return r;
-	r = enter(&p);
+	do
+		r = enter(&p);
+	while (path_again(&p, 0, &r));
 	path_put(&p);
 	return r;
 }

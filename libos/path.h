@@ -5,12 +5,15 @@
  *     struct fpath p;
  *     long r = path_get(&p, dirfd, user_path, PATH_NOFOLLOW);
  *     if (r < 0) return r;
- *     ... p.where says what p.text and p.base mean ...
+ *     do {
+ *             ... p.where says what p.text and p.base mean; ask, and set r ...
+ *     } while (path_again(&p, PATH_NOFOLLOW, &r));
  *     path_put(&p);
  *
- * Names below /dev and /proc are libos's own (local.h); the test is on the path
- * made absolute and normal as text, so a symbolic link kept in fsd that points
- * there does not lead there.
+ * Names below /dev and /proc are libos's own (local.h).  The first test is on the
+ * path made absolute and normal as text; where only fsd's walk comes there (by a
+ * symbolic link that it keeps, or by ".."), fsd answers EREMOTE and path_again()
+ * goes on with what is left.  A path of two does not (link, rename: EXDEV).
  *
  * Layer:     libos.
  * Ownership: a struct fpath holds a reference on the directory that it starts
@@ -47,6 +50,7 @@ struct fpath {
 	uint32_t len;
 	bool slash;  /* PATH_LOCAL: the path ended in a slash (a directory is meant) */
 	bool at_cwd; /* p->ofd is the current directory */
+	uint8_t hops; /* how often fsd sent us on */
 	bool link;   /* PATH_LOCAL: a link or /proc/self/fd/N not to be followed */
 	struct ofd *ofd;         /* reference, or NULL */
 	char norm[ABI_PATH_MAX]; /* normal form, when it had to be made */
@@ -61,6 +65,9 @@ long path_get_text(struct fpath *p, const char *text, unsigned flags)
         __attribute__((warn_unused_result));
 /* What descriptor @fd refers to, as an empty path does. */
 long path_get_fd(struct fpath *p, int fd) __attribute__((warn_unused_result));
+/* fsd answered *@r for @p.  True: not its path, @p now says whose; ask again.
+ * @flags as in path_get(). */
+bool path_again(struct fpath *p, unsigned flags, long *r) __attribute__((warn_unused_result));
 void path_put(struct fpath *p);
 
 /* Put the normal form of @dir + "/" + @path into @out (room for ABI_PATH_MAX): one

@@ -5,7 +5,8 @@
  * A node is a back end's reference to one file, opaque to everybody else (the
  * `dir` back end keeps a descriptor in it, one that reads an image may keep an
  * inode number).  A node that open() or create() gave can also do I/O.  The
- * back end checks permissions for the thread's credentials (cred.h).
+ * back end checks permissions for the thread's credentials, as they count on the
+ * node's mount (cred_enter() of cred.h, before what the kernel checks).
  *
  * Layer:     services/fsd.
  * Ownership: who gets a node puts it back with put().  Mounts live as long as
@@ -67,6 +68,13 @@ struct backend_ops {
 	 * (-EXDEV, -ELOOP when it would); the last component may be a link itself. */
 	int (*lookup)(const struct node *dir, const char *path, unsigned flags,
 	              struct node *out);
+	/* lookup() and open() at once, O_ACCMODE, O_DIRECTORY, O_NOATIME: what was opened
+	 * may be of any type.  Errors other than -ENOENT and -EAGAIN say only that it takes
+	 * two steps.  Only of mounts that say open_at_once. */
+	int (*open_path)(const struct node *dir, const char *path, int open_flags,
+	                 unsigned flags, struct node *out);
+	/* Of the name itself, in @dir. */
+	int (*attr_at)(const struct node *dir, const char *name, struct statx *out);
 	int (*dup)(const struct node *node, struct node *out);
 	void (*put)(struct node *node);
 	/* Path from the mount's root ("": the root); -ENOENT when removed. */
@@ -82,7 +90,7 @@ struct backend_ops {
 	int (*unlink)(const struct node *dir, const char *name, bool directory);
 
 	/* Files.  open() takes O_ACCMODE, O_TRUNC, O_DIRECTORY, O_NOATIME; create()
-	 * is exclusive. */
+	 * is exclusive, and takes a path as lookup() does. */
 	int (*open)(const struct node *node, int flags, struct node *out);
 	int (*create)(const struct node *dir, const char *name, int flags, mode_t mode,
 	              struct node *out);
@@ -132,7 +140,9 @@ struct mount {
 	char *source; /* for messages */
 	unsigned number;
 	bool read_only, exclusive, allow_setid;
+	bool keep_root;         /* a guest's root is root here */
 	bool memory;            /* never waits for a disk */
+	bool open_at_once;      /* no device and no host's FIFO can be met: open_path() */
 	_Atomic bool no_nowait; /* the file system cannot read without waiting */
 	uint64_t dev;           /* st_dev in the guest, stable over a restart */
 	struct node root;

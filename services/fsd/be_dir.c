@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@ int g_dir_proc = -1;
 static const struct backend_ops dir_ops = {
         .kind = "dir",
         .lookup = dir_lookup,
+        .open_path = dir_open_path,
+        .attr_at = dir_attr_at,
         .dup = dir_dup,
         .put = dir_put,
         .path = dir_path,
@@ -109,6 +112,8 @@ static int measure_root(struct mount *m, struct dir_mount *d)
 	m->root_ino = stx.stx_ino;
 	m->memory = sf.f_type == TMPFS_MAGIC || sf.f_type == RAMFS_MAGIC;
 	m->no_nowait = m->memory;
+	/* A mem was made empty, and guests make no devices. */
+	m->open_at_once = m->exclusive && (m->memory || (sf.f_flags & ST_NODEV));
 	return 0;
 }
 

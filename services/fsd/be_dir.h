@@ -15,6 +15,7 @@
 #define FSD_BE_DIR_H
 
 #include "services/fsd/backend.h"
+#include "services/fsd/cred.h"
 
 struct dir_mount {
 	int fd; /* the root, O_RDONLY | O_DIRECTORY */
@@ -32,6 +33,13 @@ extern int g_dir_proc; /* /proc/self/fd */
 
 #define NODE_FD(n) ((int)(n)->ref)
 
+/* The same for a call in which the kernel looks at the caller's rights. */
+static inline int node_fd_as(const struct node *n)
+{
+	cred_enter(n->mount->keep_root);
+	return NODE_FD(n);
+}
+
 static inline struct dir_mount *dir_mount(const struct node *n)
 {
 	return n->mount->priv;
@@ -46,6 +54,9 @@ struct dir_fdname dir_fdname(int fd);
 /* be_dir_names.c */
 int dir_lookup(const struct node *dir, const char *path, unsigned flags,
                struct node *out);
+int dir_open_path(const struct node *dir, const char *path, int open_flags,
+                  unsigned flags, struct node *out);
+int dir_attr_at(const struct node *dir, const char *name, struct statx *out);
 int dir_dup(const struct node *node, struct node *out);
 void dir_put(struct node *node);
 int dir_path(const struct node *dir, char *buf, size_t size);

@@ -20,7 +20,7 @@
 
 int dir_open(const struct node *node, int flags, struct node *out)
 {
-	const int fd = openat(g_dir_proc, dir_fdname(NODE_FD(node)).s,
+	const int fd = openat(g_dir_proc, dir_fdname(node_fd_as(node)).s,
 	                      flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
@@ -39,7 +39,7 @@ int dir_create(const struct node *dir, const char *name, int flags, mode_t mode,
 	        .resolve =
 	                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
-	const long fd = syscall(SYS_openat2, NODE_FD(dir), name, &how, sizeof how);
+	const long fd = syscall(SYS_openat2, node_fd_as(dir), name, &how, sizeof how);
 
 	if (fd < 0)
 		return -errno;
@@ -50,7 +50,7 @@ int dir_create(const struct node *dir, const char *name, int flags, mode_t mode,
 int dir_access(const struct node *node, int mode)
 {
 	/* AT_EACCESS: the thread's file system ids, which cred.c has set. */
-	if (syscall(SYS_faccessat2, NODE_FD(node), "", mode,
+	if (syscall(SYS_faccessat2, node_fd_as(node), "", mode,
 	            AT_EMPTY_PATH | AT_EACCESS) < 0)
 		return -errno;
 	return 0;
@@ -64,7 +64,7 @@ static int set_size(const struct node *node, bool opened, uint64_t size)
 	if (size > INT64_MAX)
 		return -EINVAL;
 	if (opened)
-		return ftruncate(NODE_FD(node), (off_t)size) < 0 ? -errno : 0;
+		return ftruncate(node_fd_as(node), (off_t)size) < 0 ? -errno : 0;
 	r = dir_open(node, O_WRONLY, &w);
 	if (r < 0)
 		return r;
@@ -75,7 +75,7 @@ static int set_size(const struct node *node, bool opened, uint64_t size)
 
 int dir_setattr(const struct node *node, bool opened, const struct setattr *set)
 {
-	const int fd = NODE_FD(node);
+	const int fd = node_fd_as(node);
 	int r = 0;
 
 	if (set->what & FILE_SET_SIZE)
@@ -107,8 +107,9 @@ static void put_le(uint8_t *to, uint64_t v, int n)
 		to[i] = (uint8_t)(v >> (8 * i));
 }
 
-/* version, kind, export (4), ino (8), then the kernel's handle (type 4, bytes) or
- * device and birth time. */
+/* version, kind, export (4), ino (8), then device and birth time or, where the file
+ * system has none, the kernel's handle (type 4, bytes).  The former is known already:
+ * an open makes no call for it. */
 int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
 {
 	union {
@@ -122,7 +123,7 @@ int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
 	put_le(id + 2, node->mount->number, 4);
 	put_le(id + 6, stx->stx_ino, 8);
 	u.h.handle_bytes = MAX_HANDLE_SZ;
-	if (dir_mount(node)->kernel_ids &&
+	if (!(stx->stx_mask & STATX_BTIME) && dir_mount(node)->kernel_ids &&
 	    name_to_handle_at(NODE_FD(node), "", &u.h, &mount_id, AT_EMPTY_PATH) == 0 &&
 	    u.h.handle_bytes <= FILE_ID_MAX - 18) {
 		put_le(id + 14, (uint32_t)u.h.handle_type, 4);
@@ -139,7 +140,7 @@ int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
 /* The working directory is /proc/self/fd: a number is a path. */
 ssize_t dir_getxattr(const struct node *node, const char *name, void *to, size_t size)
 {
-	const ssize_t n = getxattr(dir_fdname(NODE_FD(node)).s, name, to, size);
+	const ssize_t n = getxattr(dir_fdname(node_fd_as(node)).s, name, to, size);
 
 	return n < 0 ? -errno : n;
 }
@@ -147,21 +148,21 @@ ssize_t dir_getxattr(const struct node *node, const char *name, void *to, size_t
 int dir_setxattr(const struct node *node, const char *name, const void *from,
                  size_t size, int flags)
 {
-	return setxattr(dir_fdname(NODE_FD(node)).s, name, from, size, flags) < 0
+	return setxattr(dir_fdname(node_fd_as(node)).s, name, from, size, flags) < 0
 	               ? -errno
 	               : 0;
 }
 
 ssize_t dir_listxattr(const struct node *node, char *to, size_t size)
 {
-	const ssize_t n = listxattr(dir_fdname(NODE_FD(node)).s, to, size);
+	const ssize_t n = listxattr(dir_fdname(node_fd_as(node)).s, to, size);
 
 	return n < 0 ? -errno : n;
 }
 
 int dir_removexattr(const struct node *node, const char *name)
 {
-	return removexattr(dir_fdname(NODE_FD(node)).s, name) < 0 ? -errno : 0;
+	return removexattr(dir_fdname(node_fd_as(node)).s, name) < 0 ? -errno : 0;
 }
 
 ssize_t dir_read(const struct node *node, const struct iovec *iov, int n, uint64_t off,
@@ -202,6 +203,7 @@ ssize_t dir_write(const struct node *node, const void *from, size_t n, uint64_t 
 	                                       : 0;
 	ssize_t r;
 
+	cred_enter(node->mount->keep_root); /* who may keep set-id bits */
 	if (flags & NODE_APPEND)
 		return append(node, &iov, off, rwf);
 	r = rwf ? pwritev2(NODE_FD(node), &iov, 1, (off_t)*off, rwf)
@@ -245,7 +247,7 @@ int dir_sync(const struct node *node, unsigned what, uint64_t off, uint64_t len,
 
 int dir_fallocate(const struct node *node, int mode, uint64_t off, uint64_t len)
 {
-	return fallocate(NODE_FD(node), mode, (off_t)off, (off_t)len) < 0 ? -errno : 0;
+	return fallocate(node_fd_as(node), mode, (off_t)off, (off_t)len) < 0 ? -errno : 0;
 }
 
 int64_t dir_seek(const struct node *node, uint64_t off, int whence)
@@ -265,7 +267,7 @@ ssize_t dir_copy(const struct node *in, uint64_t in_off, const struct node *out,
                  uint64_t out_off, size_t len)
 {
 	off_t a = (off_t)in_off, b = (off_t)out_off;
-	const ssize_t n = copy_file_range(NODE_FD(in), &a, NODE_FD(out), &b, len, 0);
+	const ssize_t n = copy_file_range(NODE_FD(in), &a, node_fd_as(out), &b, len, 0);
 
 	return n < 0 ? -errno : n;
 }

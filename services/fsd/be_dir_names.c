@@ -22,7 +22,7 @@ int dir_lookup(const struct node *dir, const char *path, unsigned flags,
 	if ((flags & NODE_CACHED) && !dir->mount->memory)
 		how.resolve |= RESOLVE_CACHED;
 	for (int i = 0; i < 8; i++) {
-		fd = syscall(SYS_openat2, NODE_FD(dir), path, &how, sizeof how);
+		fd = syscall(SYS_openat2, node_fd_as(dir), path, &how, sizeof how);
 		/* A rename somewhere made the kernel doubt a ".."; cached: report it. */
 		if (fd >= 0 || errno != EAGAIN || (how.resolve & RESOLVE_CACHED))
 			break;
@@ -31,6 +31,35 @@ int dir_lookup(const struct node *dir, const char *path, unsigned flags,
 		return errno == EAGAIN && !(how.resolve & RESOLVE_CACHED) ? -EXDEV
 		                                                          : -errno;
 	*out = (struct node){dir->mount, fd};
+	return 0;
+}
+
+int dir_open_path(const struct node *dir, const char *path, int open_flags,
+                  unsigned flags, struct node *out)
+{
+	struct open_how how = {
+	        .flags = (unsigned)(open_flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK |
+	                            O_NOCTTY),
+	        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+	                   RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+	long fd;
+
+	if ((flags & NODE_CACHED) && !dir->mount->memory)
+		how.resolve |= RESOLVE_CACHED;
+	fd = syscall(SYS_openat2, node_fd_as(dir), path, &how, sizeof how);
+	if (fd < 0) /* EAGAIN: in doubt about a rename, unless asked for */
+		return errno == EAGAIN && !(how.resolve & RESOLVE_CACHED) ? -EXDEV
+		                                                          : -errno;
+	*out = (struct node){dir->mount, fd};
+	return 0;
+}
+
+int dir_attr_at(const struct node *dir, const char *name, struct statx *out)
+{
+	if (statx(node_fd_as(dir), name, AT_SYMLINK_NOFOLLOW | AT_STATX_SYNC_AS_STAT,
+	          STATX_BASIC_STATS, out) < 0)
+		return -errno;
 	return 0;
 }
 
@@ -107,22 +136,22 @@ int dir_readlink(const struct node *node, char *buf, size_t size)
 
 int dir_mkdir(const struct node *dir, const char *name, mode_t mode)
 {
-	return mkdirat(NODE_FD(dir), name, mode) < 0 ? -errno : 0;
+	return mkdirat(node_fd_as(dir), name, mode) < 0 ? -errno : 0;
 }
 
 int dir_mknod(const struct node *dir, const char *name, mode_t mode)
 {
-	return mknodat(NODE_FD(dir), name, mode, 0) < 0 ? -errno : 0;
+	return mknodat(node_fd_as(dir), name, mode, 0) < 0 ? -errno : 0;
 }
 
 int dir_symlink(const struct node *dir, const char *name, const char *target)
 {
-	return symlinkat(target, NODE_FD(dir), name) < 0 ? -errno : 0;
+	return symlinkat(target, node_fd_as(dir), name) < 0 ? -errno : 0;
 }
 
 int dir_link(const struct node *node, const struct node *dir, const char *name)
 {
-	if (linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, NODE_FD(dir), name,
+	if (linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, node_fd_as(dir), name,
 	           AT_SYMLINK_FOLLOW) < 0)
 		return -errno;
 	return 0;
@@ -131,7 +160,7 @@ int dir_link(const struct node *node, const struct node *dir, const char *name)
 int dir_rename(const struct node *dir, const char *name, const struct node *to_dir,
                const char *to_name, unsigned flags)
 {
-	if (syscall(SYS_renameat2, NODE_FD(dir), name, NODE_FD(to_dir), to_name,
+	if (syscall(SYS_renameat2, node_fd_as(dir), name, NODE_FD(to_dir), to_name,
 	            flags) < 0)
 		return -errno;
 	return 0;
@@ -139,6 +168,6 @@ int dir_rename(const struct node *dir, const char *name, const struct node *to_d
 
 int dir_unlink(const struct node *dir, const char *name, bool directory)
 {
-	return unlinkat(NODE_FD(dir), name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno
+	return unlinkat(node_fd_as(dir), name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno
 	                                                                      : 0;
 }

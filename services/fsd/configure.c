@@ -48,6 +48,7 @@ static int add_mount(struct fsd *f, const Control__Mount *m, int *fds, int n_fds
 		spec.read_only = m->read_only;
 		spec.exclusive = m->exclusive;
 		spec.allow_setid = m->allow_setid;
+		spec.keep_root = m->keep_root;
 		r = mounts_add(&f->mounts, &spec, f->epoch, &why);
 	}
 	if (r < 0)
@@ -80,6 +81,11 @@ static int add_mounts(struct fsd *f, const Control__FileConfig *c, int *fds, int
 	for (size_t i = 0; i < c->n_mounts && r == 0; i++)
 		r = add_mount(f, sorted[i], fds, n_fds);
 	free(sorted);
+	for (size_t i = 0; i < c->n_own && r == 0; i++) {
+		r = mounts_own(&f->mounts, (const char *)c->own[i].data, c->own[i].len);
+		if (r < 0)
+			control_fail(f->control, 0, "fsd: an own name is no name");
+	}
 	return r;
 }
 
@@ -119,6 +125,22 @@ static uint64_t boot_verifier(void)
 	return h;
 }
 
+/* Can what guests will ask for be had?  Tried with both meanings of their root. */
+static int probe_ids(void)
+{
+	struct cred *root = cred_new(0, 0, NULL, 0);
+	int r = root ? cred_use(root) : -ENOMEM;
+
+	if (r == 0)
+		cred_enter(true);
+	if (r == 0)
+		cred_enter(false);
+	if (r == 0)
+		r = cred_use(NULL);
+	cred_put(root);
+	return r;
+}
+
 static int set_policy(struct fsd *f, const Control__FileConfig *c)
 {
 	const struct cred_policy p = {
@@ -126,17 +148,12 @@ static int set_policy(struct fsd *f, const Control__FileConfig *c)
 	        .squash = c->squash || !c->can_setcred,
 	        .squash_uid = c->can_setcred ? c->squash_uid : geteuid(),
 	        .squash_gid = c->can_setcred ? c->squash_gid : getegid()};
-	struct cred *probe;
 	int r;
 
 	cred_policy_set(&p);
 	if (!c->can_setcred)
 		return 0;
-	probe = cred_new(p.squash ? 0 : 65534, p.squash ? 0 : 65534, NULL, 0);
-	r = probe ? cred_use(probe) : -ENOMEM;
-	if (r == 0)
-		r = cred_use(NULL);
-	cred_put(probe);
+	r = probe_ids();
 	if (r < 0)
 		control_fail(
 		        f->control, 0,

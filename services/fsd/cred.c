@@ -11,20 +11,27 @@
 static struct cred_policy g_policy;
 /* What the thread acts as; it holds a reference.  NULL: the service itself. */
 static _Thread_local struct cred *t_cred;
+/* A guest's root is root: as the mount said that was entered last. */
+static _Thread_local bool t_keep_root;
 
 void cred_policy_set(const struct cred_policy *p)
 {
 	g_policy = *p;
 }
 
-uid_t cred_map_uid(uint32_t uid)
+static bool squashed(bool keep_root)
 {
-	return uid == 0 && g_policy.squash ? g_policy.squash_uid : uid;
+	return g_policy.squash && !(keep_root && g_policy.can_set);
 }
 
-gid_t cred_map_gid(uint32_t gid)
+uid_t cred_map_uid(uint32_t uid, bool keep_root)
 {
-	return gid == 0 && g_policy.squash ? g_policy.squash_gid : gid;
+	return uid == 0 && squashed(keep_root) ? g_policy.squash_uid : uid;
+}
+
+gid_t cred_map_gid(uint32_t gid, bool keep_root)
+{
+	return gid == 0 && squashed(keep_root) ? g_policy.squash_gid : gid;
 }
 
 struct cred *cred_new(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned n)
@@ -34,29 +41,20 @@ struct cred *cred_new(uint32_t uid, uint32_t gid, const uint32_t *groups, unsign
 	if (!c)
 		return NULL;
 	atomic_init(&c->refs, 1);
-	c->uid = cred_map_uid(uid);
-	c->gid = cred_map_gid(gid);
+	c->uid = uid;
+	c->gid = gid;
 	c->n_groups = n;
-	for (unsigned i = 0; i < n; i++)
-		c->groups[i] = cred_map_gid(groups[i]);
+	c->mapped = uid == 0 || gid == 0;
+	for (unsigned i = 0; i < n; i++) {
+		c->groups[i] = groups[i];
+		c->mapped |= groups[i] == 0;
+	}
 	return c;
 }
 
 struct cred *cred_real(const struct cred *c, uint32_t uid, uint32_t gid)
 {
-	struct cred *r = cred_new(uid, gid, NULL, 0);
-	struct cred *grown;
-
-	if (!r || c->n_groups == 0)
-		return r;
-	grown = realloc(r, sizeof *r + c->n_groups * sizeof r->groups[0]);
-	if (!grown) {
-		free(r);
-		return NULL;
-	}
-	memcpy(grown->groups, c->groups, c->n_groups * sizeof c->groups[0]);
-	grown->n_groups = c->n_groups;
-	return grown;
+	return cred_new(uid, gid, c->groups, c->n_groups);
 }
 
 struct cred *cred_get(struct cred *c)
@@ -73,14 +71,11 @@ void cred_put(struct cred *c)
 }
 
 /* Raw calls: glibc's setgroups() would change every thread. */
-static int set_groups(const struct cred *c)
+static int set_groups(const gid_t *groups, size_t n)
 {
 	static const gid_t none[1];
 
-	return syscall(SYS_setgroups, c ? (size_t)c->n_groups : 0,
-	               c ? c->groups : none) < 0
-	               ? -EPERM
-	               : 0;
+	return syscall(SYS_setgroups, n, n ? groups : none) < 0 ? -EPERM : 0;
 }
 
 static int set_ids(uid_t uid, gid_t gid)
@@ -92,6 +87,23 @@ static int set_ids(uid_t uid, gid_t gid)
 	    (uid_t)syscall(SYS_setfsuid, (uid_t)-1) != uid)
 		return -EPERM;
 	return 0;
+}
+
+static int act_as(const struct cred *c, bool keep_root)
+{
+	gid_t groups[RPC_GROUPS_MAX];
+	int r;
+
+	if (!c) {
+		r = set_groups(NULL, 0);
+		return r < 0 ? r : set_ids(geteuid(), getegid());
+	}
+	for (unsigned i = 0; i < c->n_groups; i++)
+		groups[i] = cred_map_gid(c->groups[i], keep_root);
+	r = set_groups(groups, c->n_groups);
+	return r < 0 ? r
+	             : set_ids(cred_map_uid(c->uid, keep_root),
+	                       cred_map_gid(c->gid, keep_root));
 }
 
 static bool same(const struct cred *a, const struct cred *b)
@@ -109,18 +121,34 @@ int cred_use(struct cred *c)
 
 	if (!g_policy.can_set || same(c, t_cred))
 		return 0;
-	r = set_groups(c);
-	if (r == 0)
-		r = set_ids(c ? c->uid : geteuid(), c ? c->gid : getegid());
+	r = act_as(c, t_keep_root);
 	if (r < 0) {
 		/* Half changed: back to ourselves; the caller must not go on. */
 		c = NULL;
-		(void)set_groups(c);
-		(void)set_ids(geteuid(), getegid());
+		(void)act_as(c, false);
 	}
 	cred_put(t_cred);
 	t_cred = cred_get(c);
 	return r;
+}
+
+static void cred_switch(bool keep_root)
+{
+	t_keep_root = keep_root;
+	if (t_cred && t_cred->mapped && g_policy.can_set && g_policy.squash &&
+	    act_as(t_cred, keep_root) < 0)
+		abort(); /* half changed: going on would give a guest others' rights */
+}
+
+void cred_enter(bool keep_root)
+{
+	if (keep_root != t_keep_root)
+		cred_switch(keep_root);
+}
+
+bool cred_is_root(bool keep_root)
+{
+	return g_policy.can_set && t_cred && t_cred->uid == 0 && !squashed(keep_root);
 }
 
 struct cred *cred_save(void)

@@ -12,6 +12,7 @@
 static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct inode *g_table[N_BUCKETS];
 static unsigned g_count;
+static _Atomic uint64_t g_deaths;
 static pthread_mutex_t g_stripes[N_STRIPES] = {
         [0 ... N_STRIPES - 1] = PTHREAD_MUTEX_INITIALIZER,
 };
@@ -124,4 +125,14 @@ unsigned inode_count(void)
 	n = g_count;
 	pthread_mutex_unlock(&g_lock);
 	return n;
+}
+
+void inode_dying(void)
+{
+	atomic_fetch_add(&g_deaths, 1);
+}
+
+uint64_t inode_deaths(void)
+{
+	return atomic_load(&g_deaths);
 }

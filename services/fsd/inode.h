@@ -47,5 +47,11 @@ void inode_put(struct inode *i);
 struct inode *inode_find(const struct statx *stx);
 pthread_mutex_t *inode_stripe(const struct statx *stx);
 unsigned inode_count(void);
+/* Changes when a file's name goes: inode_dying() comes with the stripe held, before
+ * inode_find() and again after the deed.  Who reads the same number before a look at
+ * the file and, with the stripe, after inode_get() knows that its name did not go
+ * between. */
+void inode_dying(void);
+uint64_t inode_deaths(void);
 
 #endif /* FSD_INODE_H */

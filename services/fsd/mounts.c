@@ -187,6 +187,7 @@ static struct mount *mount_new(const struct mount_spec *spec, unsigned number)
 	m->read_only = spec->read_only;
 	m->exclusive = spec->exclusive;
 	m->allow_setid = spec->allow_setid;
+	m->keep_root = spec->keep_root;
 	m->dev = ((h ^ h >> 32) & 0xfffff) | 0x800000; /* a minor of major 0x8000 */
 	if (m->path && m->source)
 		return m;
@@ -253,6 +254,22 @@ int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch,
 	t->list[t->n++] = m;
 	if (!t->mount)
 		t->mount = m;
+	return 0;
+}
+
+int mounts_own(struct mounts *t, const char *name, size_t len)
+{
+	struct mtree *at;
+
+	if (len == 0 || len > 255 || memchr(name, '/', len) || memchr(name, 0, len) ||
+	    name[0] == '.')
+		return -EINVAL;
+	at = mtree_child(t->root, name, len);
+	if (!at)
+		at = tree_new(t->root, name, len);
+	if (!at)
+		return -ENOMEM;
+	at->own = true;
 	return 0;
 }
 

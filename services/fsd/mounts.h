@@ -22,6 +22,7 @@ struct mtree {
 	struct mtree *parent;       /* NULL: the root */
 	struct mtree *first, *next; /* children, siblings */
 	struct mount *mount;        /* NULL: a directory on the way to a mount */
+	bool own;                   /* below "/": the guest's own, never fsd's */
 };
 
 struct mounts {
@@ -34,7 +35,7 @@ struct mounts {
 struct mount_spec {
 	const char *path, *kind, *source;
 	int fd; /* taken, also on failure */
-	bool read_only, exclusive, allow_setid;
+	bool read_only, exclusive, allow_setid, keep_root;
 };
 
 void mounts_init(struct mounts *t);
@@ -42,6 +43,10 @@ void mounts_init(struct mounts *t);
  * clear sentence, to be freed. */
 int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch,
                char **why) __attribute__((warn_unused_result));
+/* @name (@len bytes) in "/" is the guests' own.  After all mounts.  0, -EINVAL for
+ * what is no name, -ENOMEM. */
+int mounts_own(struct mounts *t, const char *name, size_t len)
+        __attribute__((warn_unused_result));
 void mounts_fini(struct mounts *t);
 
 /* The child of @at called @name (@len bytes), or NULL. */

@@ -57,6 +57,7 @@ static const struct method g_methods[] = {
         {serve_list_xattr, SERVE_NAMES, PATH(XattrReq)},
         {serve_remove_xattr, SERVE_NAMES, PATH(XattrReq)},
         {serve_getcwd, SERVE_LOOK, HANDLE(HandleReq)},
+        {serve_leaves, SERVE_LOOK, PATH(PathReq)},
 };
 
 #define READAHEAD_QUEUE 32u
@@ -402,7 +403,7 @@ STUB(symlink, MakeReq, Empty)
 STUB(link, TwoPathReq, Empty)
 STUB(rename, TwoPathReq, Empty)
 STUB(unlink, PathReq, Empty)
-STUB(readdir, ReaddirReq, Empty)
+STUB(readdir, ReaddirReq, ReaddirRep)
 STUB(statfs, PathReq, StatfsRep)
 STUB(sync, SyncReq, SyncRep)
 STUB(fallocate, RangeReq, Empty)
@@ -416,12 +417,13 @@ STUB(set_xattr, XattrReq, XattrRep)
 STUB(list_xattr, XattrReq, XattrRep)
 STUB(remove_xattr, XattrReq, XattrRep)
 STUB(getcwd, HandleReq, Empty)
+STUB(leaves, PathReq, Empty)
 
 static File__File_Service g_service = FILE__FILE__INIT(call_);
 
 ProtobufCService *serve_service(void)
 {
-	_Static_assert(sizeof g_methods / sizeof g_methods[0] == 29,
+	_Static_assert(sizeof g_methods / sizeof g_methods[0] == 30,
 	               "a method is missing");
 	return &g_service.base;
 }
@@ -482,18 +484,21 @@ static int walk_base(struct walk *w, const struct handle *base)
 	return r;
 }
 
-int serve_walk(struct task *t, struct walk *w, const struct handle *base,
-               const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve)
+static int do_walk(struct task *t, struct walk *w, const struct handle *base,
+                   const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve,
+                   int open_flags, char *left)
 {
 	struct serve_path p;
 	int r = serve_path(path, &p);
 
 	*w = (struct walk){.mounts = g_serve.mounts,
-	                   .base = base ? &base->place : NULL};
+	                   .base = base ? &base->place : NULL,
+	                   .left = left,
+	                   .open_flags = open_flags};
 	w->it.node = w->dir.node = NODE_NONE;
 	if (r < 0)
 		return r;
-	if (p.s[0] == 0 && !(flags & WALK_PARENT))
+	if (p.s[0] == 0 && !(flags & (WALK_PARENT | WALK_DEEP)))
 		return walk_base(w, base);
 	w->path = p.s;
 	w->flags = flags | (t->nowait || (resolve & RESOLVE_CACHED) ? WALK_CACHED : 0);
@@ -503,8 +508,28 @@ int serve_walk(struct task *t, struct walk *w, const struct handle *base,
 	return r;
 }
 
-int serve_parent(struct task *t, struct walk *w, const struct handle *base,
-                 const ProtobufCBinaryData *path, uint64_t resolve, int busy)
+int serve_walk(struct task *t, struct walk *w, const struct handle *base,
+               const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve)
+{
+	return do_walk(t, w, base, path, flags, resolve, 0, NULL);
+}
+
+int serve_walk_left(struct task *t, struct walk *w, const struct handle *base,
+                    const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve,
+                    char *left)
+{
+	return do_walk(t, w, base, path, flags, resolve, 0, left);
+}
+
+int serve_walk_open(struct task *t, struct walk *w, const struct handle *base,
+                    const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve,
+                    int open_flags)
+{
+	return do_walk(t, w, base, path, flags | WALK_OPEN, resolve, open_flags, NULL);
+}
+
+int serve_any_parent(struct task *t, struct walk *w, const struct handle *base,
+                     const ProtobufCBinaryData *path, uint64_t resolve, int busy)
 {
 	size_t len;
 	int r = serve_walk(t, w, base, path, WALK_PARENT, resolve);
@@ -516,11 +541,26 @@ int serve_parent(struct task *t, struct walk *w, const struct handle *base,
 		r = busy;
 	else if (len == strlen(ORPHANS_DIR) && memcmp(w->name, ORPHANS_DIR, len) == 0)
 		r = busy == -EEXIST ? -EPERM : -ENOENT;
-	else if (w->dir.node.mount->read_only)
-		r = -EROFS;
 	if (r < 0)
 		walk_fini(w);
 	return r;
+}
+
+int serve_parent(struct task *t, struct walk *w, const struct handle *base,
+                 const ProtobufCBinaryData *path, uint64_t resolve, int busy)
+{
+	int r = serve_any_parent(t, w, base, path, resolve, busy);
+
+	if (r < 0 || !w->dir.node.mount->read_only)
+		return r;
+	walk_fini(w);
+	if (busy != -EEXIST)
+		return -EROFS;
+	/* As Linux: only a name that is not there meets the read-only mount. */
+	r = serve_walk(t, w, base, path, WALK_NOFOLLOW, resolve);
+	if (r == 0)
+		walk_fini(w);
+	return r == 0 ? -EEXIST : r == -ENOENT ? -EROFS : r;
 }
 
 bool serve_orphaned(const struct handle *h, const struct statx *stx)

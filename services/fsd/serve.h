@@ -92,8 +92,19 @@ int serve_path(const ProtobufCBinaryData *b, struct serve_path *out);
  * wanted); w->it is then w's own copy. */
 int serve_walk(struct task *t, struct walk *w, const struct handle *base,
                const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve);
-/* The parent for a new or dying name: refuses mount points, the orphans' folder,
- * and (EROFS) read-only mounts.  @busy: the error if the name is in the mount tree. */
+/* The same, and on -EREMOTE where the path goes on (PATH_MAX bytes). */
+int serve_walk_left(struct task *t, struct walk *w, const struct handle *base,
+                    const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve,
+                    char *left);
+/* The same, and w->it may be open then (w->opened) by these flags of open(2). */
+int serve_walk_open(struct task *t, struct walk *w, const struct handle *base,
+                    const ProtobufCBinaryData *path, unsigned flags, uint64_t resolve,
+                    int open_flags);
+/* The parent for a new or dying name: refuses mount points and the orphans' folder.
+ * @busy: the error if the name is in the mount tree. */
+int serve_any_parent(struct task *t, struct walk *w, const struct handle *base,
+                     const ProtobufCBinaryData *path, uint64_t resolve, int busy);
+/* Read-only mounts too: EROFS (if @busy is EEXIST: for names that do not exist). */
 int serve_parent(struct task *t, struct walk *w, const struct handle *base,
                  const ProtobufCBinaryData *path, uint64_t resolve, int busy);
 
@@ -121,6 +132,7 @@ int serve_stat(struct task *t); /* serve_attr.c */
 int serve_set_attr(struct task *t);
 int serve_access(struct task *t);
 int serve_readlink(struct task *t);
+int serve_leaves(struct task *t);
 int serve_statfs(struct task *t);
 int serve_get_xattr(struct task *t); /* serve_xattr.c */
 int serve_set_xattr(struct task *t);

@@ -70,9 +70,9 @@ static int make_setattr(const File__SetAttrReq *in, const struct mount *m, mode_
 	if (!m->allow_setid)
 		set->mode &= ~(mode_t)06000;
 	if ((in->what & FILE_SET_UID) && in->uid != UINT32_MAX)
-		set->uid = cred_map_uid(in->uid);
+		set->uid = cred_map_uid(in->uid, m->keep_root);
 	if ((in->what & FILE_SET_GID) && in->gid != UINT32_MAX)
-		set->gid = cred_map_gid(in->gid);
+		set->gid = cred_map_gid(in->gid, m->keep_root);
 	if (in->what & FILE_SET_SIZE) {
 		if (S_ISDIR(type))
 			return -EISDIR;
@@ -167,6 +167,20 @@ int serve_readlink(struct task *t)
 		r = w.it.node.mount->ops->readlink(&w.it.node, target, sizeof target);
 	walk_fini(&w);
 	return r < 0 ? r : serve_reply(t, NULL, target, (size_t)r);
+}
+
+int serve_leaves(struct task *t)
+{
+	const File__PathReq *in = (const File__PathReq *)t->req->msg;
+	char left[PATH_MAX];
+	struct walk w;
+	int r = serve_walk_left(t, &w, t->h[0], &in->path, walk_flags(in->flags), 0, left);
+
+	if (r == -EREMOTE)
+		return serve_reply(t, NULL, left, strlen(left));
+	if (r == 0)
+		walk_fini(&w);
+	return r;
 }
 
 int serve_statfs(struct task *t)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define VIRTUAL_BASE 0x7fffffff73740000ull
+#define RECORD_MAX 280u /* of a name of 255 bytes */
 
 struct record { /* struct linux_dirent64 */
 	uint64_t ino;
@@ -79,45 +80,67 @@ static size_t add_mounts(const struct handle *h, uint64_t from, char *buf, size_
 	return len;
 }
 
-static ssize_t list_locked(struct handle *h, const File__ReaddirReq *in, char *buf)
+/* The kernel's records from h->dir_pos on, as many as there are or fit.  0: the end. */
+static ssize_t list_backend(struct handle *h, bool seek, char *buf, size_t size)
 {
 	const struct node *n = &h->place.node;
-	uint64_t cookie = in->cookie;
-	bool seek = cookie == 0 || cookie != h->dir_pos;
+	const ssize_t r = n->mount->ops->readdir(n, h->dir_pos, seek, buf, size);
+	size_t pos = 0, last = 0;
+
+	if (r <= 0)
+		return r;
+	while (pos < (size_t)r) {
+		last = pos;
+		pos += ((struct record *)(void *)(buf + pos))->len;
+	}
+	h->dir_pos = (uint64_t)((struct record *)(void *)(buf + last))->off;
+	return r;
+}
+
+/* What a reply holds; a longest name fits into what a first one leaves, or the
+ * next call has it. */
+static ssize_t list_locked(struct handle *h, const File__ReaddirReq *in, char *buf,
+                           bool *end)
+{
+	bool seek = in->cookie == 0 || in->cookie != h->dir_pos;
+	size_t len = 0;
 	ssize_t r;
 
-	if (cookie >= VIRTUAL_BASE && cookie < VIRTUAL_BASE + MOUNTS_MAX + 1)
-		return (ssize_t)add_mounts(h, cookie - VIRTUAL_BASE, buf, in->count);
+	if (in->cookie >= VIRTUAL_BASE && in->cookie < VIRTUAL_BASE + MOUNTS_MAX + 1)
+		return (ssize_t)add_mounts(h, in->cookie - VIRTUAL_BASE, buf, in->count);
+	h->dir_pos = in->cookie;
 	for (;;) {
-		r = n->mount->ops->readdir(n, cookie, seek, buf, in->count);
+		r = list_backend(h, seek, buf + len, in->count - len);
 		if (r <= 0)
 			break;
-		size_t pos = 0, last = 0;
-
-		while (pos < (size_t)r) {
-			last = pos;
-			pos += ((struct record *)(void *)(buf + pos))->len;
-		}
-		h->dir_pos = cookie =
-		        (uint64_t)((struct record *)(void *)(buf + last))->off;
 		seek = false;
 		if (h->is_root)
-			r = (ssize_t)hide_orphans(buf, (size_t)r);
-		if (r > 0)
-			return r; /* else the folder was alone in it: the next ones */
+			r = (ssize_t)hide_orphans(buf + len, (size_t)r);
+		len += (size_t)r;
+		if (len > 0 && in->count - len < RECORD_MAX)
+			return (ssize_t)len;
+	}
+	if (r < 0) /* no room for the next: what is there; an error: now or next time */
+		return len > 0 ? (ssize_t)len : r;
+	if (h->place.at && h->place.at->first) {
+		/* Their positions are not the kernel's: in a reply of their own. */
+		if (len > 0)
+			return (ssize_t)len;
+		h->dir_pos = 0;
+		return (ssize_t)add_mounts(h, 0, buf, in->count);
 	}
 	h->dir_pos = 0;
-	if (r < 0)
-		return r;
-	r = (ssize_t)add_mounts(h, 0, buf, in->count);
-	return r;
+	*end = true;
+	return (ssize_t)len;
 }
 
 int serve_readdir(struct task *t)
 {
 	const File__ReaddirReq *in = (const File__ReaddirReq *)t->req->msg;
+	File__ReaddirRep rep = FILE__READDIR_REP__INIT;
 	struct handle *h = t->h[0];
 	static _Thread_local _Alignas(8) char buf[RPC_PAYLOAD_MAX];
+	bool end = false;
 	ssize_t r;
 
 	if (in->count > RPC_PAYLOAD_MAX || in->cookie > INT64_MAX)
@@ -127,7 +150,8 @@ int serve_readdir(struct task *t)
 	if (!S_ISDIR(h->type))
 		return -ENOTDIR;
 	pthread_mutex_lock(&h->dir);
-	r = list_locked(h, in, buf);
+	r = list_locked(h, in, buf, &end);
 	pthread_mutex_unlock(&h->dir);
-	return r < 0 ? (int)r : serve_reply(t, NULL, buf, (size_t)r);
+	rep.end = end;
+	return r < 0 ? (int)r : serve_reply(t, &rep.base, buf, (size_t)r);
 }

@@ -87,7 +87,7 @@ int serve_link(struct task *t)
 	r = serve_walk(t, &from, t->h[0], &in->old_path,
 	               in->flags & AT_SYMLINK_FOLLOW ? 0 : WALK_NOFOLLOW, 0);
 	if (r < 0)
-		return r;
+		return r == -EREMOTE ? -EXDEV : r;
 	if (in->old_path.len == 0 && t->h[0] && serve_orphaned(t->h[0], &from.stx)) {
 		walk_fini(&from);
 		return -ENOENT; /* no name left to link */
@@ -104,7 +104,7 @@ int serve_link(struct task *t)
 		walk_fini(&to);
 	}
 	walk_fini(&from);
-	return r;
+	return r == -EREMOTE ? -EXDEV : r;
 }
 
 /* ---- the last name of an open file ---- */
@@ -114,35 +114,47 @@ struct dying {
 	struct inode *inode; /* NULL: not open, or not its last name */
 };
 
+/* @name of @dir, seen as @stx, is open: give it a hidden name if this is its last. */
+static int keep_open_file(const struct node *dir, const char *name,
+                          const struct statx *seen, struct orphan *orphan)
+{
+	struct mount *m = dir->mount;
+	struct statx stx;
+	struct node n;
+	int r = m->ops->lookup(dir, name, 0, &n);
+
+	if (r < 0)
+		return r;
+	r = m->ops->attr(&n, 0, &stx);
+	if (r == 0 && (stx.stx_ino != seen->stx_ino || stx.stx_nlink != 1))
+		r = -ENOENT;
+	if (r == 0)
+		r = cred_use(NULL);
+	/* A file system without links, or full: open files still live on in the kernel,
+	 * but not over this process's death. */
+	if (r == 0)
+		r = m->ops->orphan_keep(&n, stx.stx_ino, orphan);
+	node_put(&n);
+	return r;
+}
+
 /* Prepare that @name of @dir goes.  Always followed by dying_end(). */
 static void dying_begin(const struct node *dir, const char *name, struct dying *d)
 {
-	struct mount *m = dir->mount;
-	struct node n;
 	struct statx stx;
-	int r;
 
 	*d = (struct dying){NULL, NULL};
-	if (strchr(name, '/') || m->ops->lookup(dir, name, 0, &n) < 0)
+	if (strchr(name, '/') || dir->mount->ops->attr_at(dir, name, &stx) < 0 ||
+	    !S_ISREG(stx.stx_mode))
 		return;
-	if (m->ops->attr(&n, 0, &stx) == 0 && S_ISREG(stx.stx_mode)) {
-		d->stripe = inode_stripe(&stx);
-		pthread_mutex_lock(d->stripe);
-		if (m->ops->attr(&n, 0, &stx) == 0 && stx.stx_nlink == 1)
-			d->inode = inode_find(&stx);
+	d->stripe = inode_stripe(&stx);
+	pthread_mutex_lock(d->stripe);
+	inode_dying();
+	d->inode = inode_find(&stx);
+	if (d->inode && keep_open_file(dir, name, &stx, &d->inode->orphan) < 0) {
+		inode_put(d->inode);
+		d->inode = NULL;
 	}
-	if (d->inode) {
-		r = cred_use(NULL);
-		if (r == 0)
-			r = m->ops->orphan_keep(&n, stx.stx_ino, &d->inode->orphan);
-		if (r < 0) {
-			/* A file system without links, or full: open files still
-			 * live on in the kernel, but not over this process's death. */
-			inode_put(d->inode);
-			d->inode = NULL;
-		}
-	}
-	node_put(&n);
 }
 
 static void dying_end(struct mount *m, struct dying *d, bool gone)
@@ -154,8 +166,10 @@ static void dying_end(struct mount *m, struct dying *d, bool gone)
 			m->ops->orphan_drop(m, &d->inode->orphan);
 		inode_put(d->inode);
 	}
-	if (d->stripe)
+	if (d->stripe) {
+		inode_dying();
 		pthread_mutex_unlock(d->stripe);
+	}
 }
 
 int serve_unlink(struct task *t)
@@ -229,22 +243,26 @@ int serve_rename(struct task *t)
 	if (in->flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE) ||
 	    in->flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	r = serve_parent(t, &from, t->h[0], &in->old_path, 0, -EBUSY);
-	if (r < 0)
-		return r;
-	r = serve_parent(t, &to, t->h[1], &in->new_path, 0, -EBUSY);
+	r = serve_any_parent(t, &from, t->h[0], &in->old_path, 0, -EBUSY);
 	if (r == 0) {
-		struct mount *m = to.dir.node.mount;
-
-		if (from.dir.node.mount != m) {
-			r = -EXDEV;
-		} else {
-			pthread_mutex_lock(&m->names);
-			r = rename_locked(t, &from, &to, in->flags);
-			pthread_mutex_unlock(&m->names);
-		}
-		walk_fini(&to);
+		r = serve_any_parent(t, &to, t->h[1], &in->new_path, 0, -EBUSY);
+		if (r < 0)
+			walk_fini(&from);
 	}
+	if (r < 0)
+		return r == -EREMOTE ? -EXDEV : r;
+	struct mount *m = to.dir.node.mount;
+
+	if (from.dir.node.mount != m) {
+		r = -EXDEV;
+	} else if (m->read_only) {
+		r = -EROFS;
+	} else {
+		pthread_mutex_lock(&m->names);
+		r = rename_locked(t, &from, &to, in->flags);
+		pthread_mutex_unlock(&m->names);
+	}
+	walk_fini(&to);
 	walk_fini(&from);
 	return r;
 }

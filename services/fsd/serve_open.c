@@ -32,6 +32,7 @@ struct opening {
 	struct walk w;
 	struct statx stx;
 	struct handle *h;
+	uint64_t deaths; /* before the look at the file */
 	bool created;
 };
 
@@ -110,11 +111,41 @@ static void keep(struct opening *o, struct node n, struct mtree *at)
 		o->h->place.at = n.mount->at;
 }
 
+#define OPEN_NODE (O_ACCMODE | O_DIRECTORY | O_NOATIME)
+
+/* The inode of the file at w.it, known by o->stx.  With the stripe, an unlink either
+ * sees it in the table, or has been: then a name went since the look, and another
+ * look tells.  -ESTALE: it lost its last name (one opened again by its own handle may
+ * have). */
+static int get_inode(struct opening *o, struct inode **out)
+{
+	const struct node *it = &o->w.it.node;
+	pthread_mutex_t *stripe = inode_stripe(&o->stx);
+	const bool named = o->in->path.len > 0;
+	struct inode *i;
+	int r = 0;
+
+	pthread_mutex_lock(stripe);
+	i = inode_get(it->mount, &o->stx);
+	if (!i)
+		r = -ENOMEM;
+	else if (inode_deaths() != o->deaths)
+		r = it->mount->ops->attr(it, 0, &o->stx);
+	if (r == 0 && named && S_ISREG(o->stx.stx_mode) &&
+	    (o->stx.stx_nlink == 0 || atomic_load(&i->orphaned)))
+		r = -ESTALE;
+	pthread_mutex_unlock(stripe);
+	if (r < 0)
+		inode_put(i);
+	else
+		*out = i;
+	return r;
+}
+
 /* Open the file at w.it, known by o->stx.  -ESTALE: it lost its last name since. */
 static int open_existing(struct opening *o)
 {
 	struct node *it = &o->w.it.node, n;
-	pthread_mutex_t *stripe = inode_stripe(&o->stx);
 	struct inode *i;
 	int r;
 
@@ -122,26 +153,17 @@ static int open_existing(struct opening *o)
 	if ((o->flags & O_TRUNC) && o->t->on_loop && !it->mount->memory &&
 	    o->stx.stx_size > 0)
 		return SERVE_DEFER;
-	/* With the stripe, an unlink either sees the inode in the table, or has been:
-	 * then nlink is 0 here.  A file opened again by its own handle may be gone. */
-	pthread_mutex_lock(stripe);
-	r = it->mount->ops->attr(it, 0, &o->stx);
-	if (r == 0 && o->stx.stx_nlink == 0 && S_ISREG(o->stx.stx_mode) &&
-	    o->in->path.len)
-		r = -ESTALE;
-	i = r == 0 ? inode_get(it->mount, &o->stx) : NULL;
-	if (r == 0 && !i)
-		r = -ENOMEM;
-	if (r == 0 && atomic_load(&i->orphaned) && o->in->path.len)
-		r = -ESTALE;
-	pthread_mutex_unlock(stripe);
-	if (r == 0)
-		r = it->mount->ops->open(it,
-		                         (int)(o->flags & (O_ACCMODE | O_TRUNC |
-		                                           O_NOATIME | O_DIRECTORY)),
-		                         &n);
+	r = get_inode(o, &i);
+	if (r < 0)
+		return r;
+	if (o->w.opened) {
+		n = *it;
+		*it = NODE_NONE; /* the handle's now */
+	} else {
+		r = it->mount->ops->open(it, (int)(o->flags & (OPEN_NODE | O_TRUNC)), &n);
+	}
 	if (r == 0 && (o->flags & O_TRUNC))
-		r = it->mount->ops->attr(&n, 0, &o->stx);
+		r = n.mount->ops->attr(&n, 0, &o->stx);
 	if (r < 0) {
 		inode_put(i);
 		return r;
@@ -159,13 +181,14 @@ static int take_reference(struct opening *o)
 	return 0;
 }
 
-static int create(struct opening *o)
+/* @deep: w.name is a path. */
+static int create(struct opening *o, bool deep)
 {
 	struct node *dir = &o->w.dir.node, n;
 	struct mount *m = dir->mount;
 	int r;
 
-	if (o->w.name[strcspn(o->w.name, "/")])
+	if (!deep && o->w.name[strcspn(o->w.name, "/")])
 		return -EISDIR;
 	if (m->read_only)
 		return -EROFS;
@@ -192,19 +215,17 @@ static int create(struct opening *o)
 /* O_CREAT | O_EXCL: the name itself, links not followed. */
 static int create_exclusive(struct opening *o)
 {
-	int r = serve_parent(o->t, &o->w, o->t->h[0], &o->in->path, o->in->resolve,
-	                     -EEXIST);
+	struct task *t = o->t;
+	int r = serve_walk(t, &o->w, t->h[0], &o->in->path, WALK_DEEP, o->in->resolve);
 
-	/* EEXIST is told before EROFS, as Linux does: only a name that is not there
-	 * meets the read-only mount. */
-	if (r == -EROFS) {
-		r = serve_walk(o->t, &o->w, o->t->h[0], &o->in->path, WALK_NOFOLLOW,
-		               o->in->resolve);
-		if (r == 0)
-			walk_fini(&o->w);
-		return r == 0 ? -EEXIST : r == -ENOENT ? -EROFS : r;
+	if (r == 0) {
+		r = create(o, true);
+		walk_fini(&o->w);
 	}
-	return r < 0 ? r : create(o);
+	if (r != -EXDEV && r != -ELOOP) /* else something on the way takes a walk */
+		return r;
+	r = serve_parent(t, &o->w, t->h[0], &o->in->path, o->in->resolve, -EEXIST);
+	return r < 0 ? r : create(o, false);
 }
 
 /* One look and one try.  -ESTALE: what was found is no more; again. */
@@ -213,13 +234,19 @@ static int open_once(struct opening *o)
 	unsigned flags = o->flags & O_NOFOLLOW ? WALK_NOFOLLOW : 0;
 	int r;
 
+	o->deaths = inode_deaths();
 	if (o->flags & O_CREAT)
 		flags |= WALK_CREATE;
-	r = serve_walk(o->t, &o->w, o->t->h[0], &o->in->path, flags, o->in->resolve);
+	if (o->flags & (O_CREAT | O_TRUNC | O_PATH))
+		r = serve_walk(o->t, &o->w, o->t->h[0], &o->in->path, flags,
+		               o->in->resolve);
+	else
+		r = serve_walk_open(o->t, &o->w, o->t->h[0], &o->in->path, flags,
+		                    o->in->resolve, (int)(o->flags & OPEN_NODE));
 	if (r < 0)
 		return r;
 	if (!node_ok(&o->w.it.node)) {
-		r = create(o);
+		r = create(o, false);
 		return r == -EEXIST ? -ESTALE : r;
 	}
 	o->stx = o->w.stx;

@@ -12,7 +12,10 @@
 #define _GNU_SOURCE
 #include "services/fsd/walk.h"
 
+#include "services/fsd/cred.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
 #include <string.h>
@@ -197,8 +200,12 @@ static int parent_below(struct state *s)
 static int check_search(const struct state *s)
 {
 	struct statx stx;
-	int r = s->cur.node.mount->ops->attr(&s->cur.node, cached(s), &stx);
+	int r;
 
+	/* What is in the tree is a directory. */
+	if (s->cur.at && cred_is_root(s->cur.node.mount->keep_root))
+		return 0;
+	r = s->cur.node.mount->ops->attr(&s->cur.node, cached(s), &stx);
 	if (r < 0)
 		return r;
 	if (!S_ISDIR(stx.stx_mode))
@@ -228,6 +235,22 @@ static int step_up(struct state *s)
 	return tree_place(s, s->cur.at->parent);
 }
 
+/* The walk comes to a name that is the guest's own. */
+static int leave(const struct state *s)
+{
+	const size_t len = strlen(s->rest);
+
+	if (s->w->resolve & RESOLVE_NO_XDEV)
+		return -EXDEV;
+	if (len + 1 >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (s->w->left) {
+		s->w->left[0] = '/';
+		memcpy(s->w->left + 1, s->rest, len + 1);
+	}
+	return -EREMOTE;
+}
+
 /* Look up one name in cur: a child in the tree, or in the back end. */
 static int look(struct state *s, const struct comp *c, struct place *out)
 {
@@ -241,6 +264,8 @@ static int look(struct state *s, const struct comp *c, struct place *out)
 	memcpy(name, c->name, c->len);
 	name[c->len] = 0;
 	out->at = child;
+	if (child && child->own)
+		return leave(s);
 	if (child && child->mount) {
 		int r = check_search(s);
 
@@ -268,6 +293,30 @@ static bool may_whole(const struct state *s, const char *path)
 	       !mtree_child(at, path, strcspn(path, "/"));
 }
 
+/* The same of an open that needs no look first.  Not where a FIFO may be one that
+ * programs of the host wait at: opening it would wake them. */
+static int try_open(struct state *s)
+{
+	struct walk *w = s->w;
+	struct mount *m = s->cur.node.mount;
+	struct place p = {.at = NULL};
+	int r;
+
+	if (!m->open_at_once || (m->read_only && (w->open_flags & O_ACCMODE) != O_RDONLY))
+		return 0;
+	r = m->ops->open_path(&s->cur.node, s->rest, w->open_flags, cached(s), &p.node);
+	if (r < 0)
+		return r == -ENOENT || r == -EAGAIN ? r : 0;
+	r = m->ops->attr(&p.node, cached(s), &w->stx);
+	if (r == 0 && (S_ISREG(w->stx.stx_mode) || S_ISDIR(w->stx.stx_mode))) {
+		w->it = p;
+		w->opened = true;
+		return 1;
+	}
+	node_put(&p.node);
+	return r;
+}
+
 /* 1: the node of all that was left; 0: go on by steps; else an error. */
 static int try_whole(struct state *s)
 {
@@ -277,6 +326,11 @@ static int try_whole(struct state *s)
 
 	if (!may_whole(s, s->rest))
 		return 0;
+	if (w->flags & WALK_OPEN) {
+		r = try_open(s);
+		if (r != 0)
+			return r;
+	}
 	s->whole = false;
 	r = s->cur.node.mount->ops->lookup(&s->cur.node, s->rest, cached(s), &p.node);
 	if (r == -ELOOP || r == -EXDEV)
@@ -434,6 +488,22 @@ static int start(struct state *s)
 	return 0;
 }
 
+static int finish_deep(struct state *s)
+{
+	struct walk *w = s->w;
+	const size_t len = strlen(s->rest);
+
+	if (!node_ok(&s->cur.node) || s->cur.node.mount->read_only || len == 0 ||
+	    len >= sizeof w->name || s->rest[len - 1] == '/' ||
+	    s->rest[len - 1] == '.' || !may_whole(s, s->rest))
+		return -EXDEV;
+	memcpy(w->name, s->rest, len + 1);
+	w->dir = s->cur;
+	w->dir_borrowed = s->borrowed;
+	s->borrowed = true; /* w->dir has it now */
+	return 0;
+}
+
 /* Follow names that are in the mount tree; they are no links. */
 static int run(struct state *s)
 {
@@ -476,9 +546,10 @@ int walk_run(struct walk *w)
 	w->dir = w->it = s.cur;
 	w->dir_borrowed = false;
 	w->name[0] = 0;
+	w->opened = false;
 	r = start(&s);
 	if (r == 0)
-		r = run(&s);
+		r = w->flags & WALK_DEEP ? finish_deep(&s) : run(&s);
 	if (!s.borrowed)
 		node_put(&s.cur.node);
 	if (r < 0)

@@ -5,7 +5,8 @@
  * Resolves as Linux does, with the guest's own root: absolute links begin at "/"
  * of the mount table, ".." of a mount's root leads to the mount above, nothing
  * leads out.  Where no link and no mount point is in the way, one look-up of the
- * back end takes the whole path; else component by component.
+ * back end takes the whole path; else component by component.  A path that comes to
+ * a name that guests serve themselves (mtree.own) ends with -EREMOTE.
  *
  * Layer:     services/fsd.
  * Ownership: the results are the caller's: walk_fini().
@@ -23,6 +24,10 @@
 	4u             /* as WALK_PARENT, but a last link is followed; the node if
                             it exists, else node_ok() is false */
 #define WALK_CACHED 8u /* -EAGAIN rather than wait for a disk */
+#define WALK_OPEN 16u  /* a file or directory may be opened on the way (open_flags) */
+#define WALK_DEEP                                                                      \
+	32u /* as WALK_PARENT, if the back end can take the whole path as the name;
+                 -EXDEV if not */
 
 struct place {
 	struct node node;
@@ -35,7 +40,9 @@ struct walk {
 	const struct place *base; /* NULL: the root */
 	const char *path;
 	unsigned flags;
+	int open_flags;   /* OPEN: O_ACCMODE, O_DIRECTORY, O_NOATIME */
 	uint64_t resolve; /* RESOLVE_* of openat2 */
+	char *left;       /* PATH_MAX bytes, or NULL: with -EREMOTE, where it goes on */
 	/* out */
 	struct place dir;  /* PARENT, CREATE */
 	bool dir_borrowed; /* it is *base */
@@ -43,6 +50,7 @@ struct walk {
 	          1];     /* ... may end in one '/'; "" when the path names the root */
 	struct place it;  /* otherwise, and CREATE when it exists */
 	struct statx stx; /* of it */
+	bool opened;      /* it was opened */
 };
 
 int walk_run(struct walk *w) __attribute__((warn_unused_result));

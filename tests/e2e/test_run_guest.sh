@@ -60,6 +60,7 @@ files()
 	ends "root can write its root" 0 "" "$P" write /x
 	ends "memory has a size" 0 "^ENOSPC at [78]" --mem /m:8m "$P" fill /m/x
 	ends "... also the root's" 0 "^ENOSPC at [78]" --mem /:8m "$P" fill /x
+	ends "memory is the user's" 0 "" -u 7:8 --mem /m "$P" write /m/x
 	ends "a working directory and a user" 0 "^7:8 /w/d box" -w /w/d -u 7:8 --hostname box "$P" who
 	ends "processors" 0 "^1$" --cpus 1 "$P" cpus
 	ends "all processors" 0 "^$(nproc)$" "$P" cpus
@@ -167,6 +168,8 @@ squashed()
 	CASE="root: the guest's root is nobody"
 	"$STRAIT" run -v "$W/roots:/data" "$P" write /data/x 2>"$W/err" && fail "$CASE: wrote"
 	grep -q -- "--no-squash" "$W/err" || fail "$CASE: no note: $(cat "$W/err")"
+	ends "... but root in memory" 0 "^given away" -v "$W/roots:/data" --mem /m "$P" give /m/x
+	ends "... and in its root" 0 "^given away" -v "$W/roots:/data" "$P" give /x
 	ends "--no-squash" 0 "" --no-squash -v "$W/roots:/data" "$P" write /data/x
 	[ "$(stat -c %u "$W/roots/x")" = 0 ] || fail "$CASE: owner"
 	SUDO_UID=65534 SUDO_GID=65534 ends "the caller of sudo" 0 "" -v "$W/shared:/data" "$P" write /data/x

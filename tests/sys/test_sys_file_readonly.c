@@ -37,9 +37,23 @@ static void changing_does_not(void)
 	EXPECT_ERR(open("missing", O_RDWR), ENOENT);
 }
 
+static void across_mounts_comes_first(void)
+{
+	EXPECT(chdir("/") == 0);
+	put_file("/tmp/f", "f");
+	EXPECT_ERR(rename("/tmp/f", "/ro/f"), EXDEV);
+	EXPECT_ERR(rename("/ro/f", "/tmp/g"), EXDEV);
+	EXPECT_ERR(rename("/ro/f", "/ro/g"), EROFS);
+	EXPECT_ERR(unlink("/ro/f"), EROFS);
+	EXPECT_ERR(mkdir("/ro", 0700), EEXIST);
+	EXPECT_ERR(mkdir("/ro/.", 0700), EEXIST);
+	EXPECT(file_is("/tmp/f", "f"));
+}
+
 int main(void)
 {
 	CASE(looking_works);
 	CASE(changing_does_not);
+	CASE(across_mounts_comes_first);
 	return g_failed;
 }

@@ -8,6 +8,11 @@ function(fsd_dispatch_test name)
 endfunction()
 fsd_dispatch_test(test_fsd_service)
 fsd_dispatch_test(test_fsd_walk)
+# The same in memory, where an open is one call.
+if(TARGET test_fsd_walk)
+	add_test(NAME unit.test_fsd_walk_memory COMMAND test_fsd_walk /dev/shm)
+	set_tests_properties(unit.test_fsd_walk_memory PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 120)
+endif()
 fsd_dispatch_test(test_fsd_lock)
 fsd_dispatch_test(test_fsd_cred)
 

@@ -40,6 +40,7 @@ static struct {
 	const char *path;
 	char dir[256];
 	bool ro;
+	bool kept;
 } g_more[8];
 static unsigned g_n_more, g_n_clients;
 static char *g_why;
@@ -164,14 +165,15 @@ static int open_tmpfs(void)
 	return fd;
 }
 
-static int add(const char *path, const char *kind, int fd, bool ro, bool shared)
+static int add(const char *path, const char *kind, int fd, bool ro, bool shared, bool kept)
 {
 	const struct mount_spec spec = {.path = path,
 	                                .kind = kind,
 	                                .source = path,
 	                                .fd = fd,
 	                                .read_only = ro,
-	                                .exclusive = !shared};
+	                                .exclusive = !shared,
+	                                .keep_root = kept};
 	char *why = NULL;
 
 	const int r = mounts_add(&g_mounts, &spec, 1, &why);
@@ -192,7 +194,7 @@ static void must(int r)
 int bench_add(const char *path, const char *dir)
 {
 	return add(path, "dir", open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), false,
-	           false);
+	           false, false);
 }
 
 const char *bench_why(void)
@@ -204,7 +206,19 @@ void bench_mount(const char *path, const char *dir, bool read_only)
 {
 	g_more[g_n_more].path = path;
 	snprintf(g_more[g_n_more].dir, sizeof g_more[0].dir, "%s", dir);
+	g_more[g_n_more].kept = false;
 	g_more[g_n_more++].ro = read_only;
+}
+
+void bench_mount_kept(const char *path, const char *dir)
+{
+	bench_mount(path, dir, false);
+	g_more[g_n_more - 1].kept = true;
+}
+
+void bench_own(const char *name)
+{
+	must(mounts_own(&g_mounts, name, strlen(name)));
 }
 
 void bench_squash(uid_t uid, gid_t gid)
@@ -239,11 +253,11 @@ const char *bench_start(bool memory, bool shared)
 			exit(1);
 		}
 	}
-	must(add("/", memory ? "mem" : "dir", fd, false, shared));
+	must(add("/", memory ? "mem" : "dir", fd, false, shared, false));
 	for (unsigned i = 0; i < g_n_more; i++)
 		must(add(g_more[i].path, "dir",
 		         open(g_more[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC),
-		         g_more[i].ro, false));
+		         g_more[i].ro, false, g_more[i].kept));
 	g_n_more = 0;
 	serve_init(&g_mounts, 42, wake);
 	return memory ? NULL : g_dir;

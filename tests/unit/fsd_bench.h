@@ -49,6 +49,7 @@ enum file_method {
 	M_LIST_XATTR,
 	M_REMOVE_XATTR,
 	M_GETCWD,
+	M_LEAVES,
 };
 
 struct reply {
@@ -70,6 +71,10 @@ struct client {
 const char *bench_start(bool memory, bool shared);
 /* Before bench_start(): @more mounts, added behind "/" in order. */
 void bench_mount(const char *path, const char *dir, bool read_only);
+/* ... on which a guest's root is root. */
+void bench_mount_kept(const char *path, const char *dir);
+/* After bench_start(): a name in "/" that guests serve themselves. */
+void bench_own(const char *name);
 /* After it, before the first client: another mount.  0 or negative errno, and why. */
 int bench_add(const char *path, const char *dir);
 const char *bench_why(void);

@@ -311,9 +311,76 @@ static void two_clients_race_for_orphans(void)
 	}
 }
 
+static int setattr_at(struct client *c, uint32_t at, uint32_t mode)
+{
+	File__SetAttrReq q = FILE__SET_ATTR_REQ__INIT;
+
+	q.at = at;
+	q.what = FILE_SET_MODE;
+	q.mode = mode;
+	return call(c, M_SET_ATTR, &q.base, NULL, 0);
+}
+
+/* "/m" is the guests' alone; "/" is not. */
+static void root_is_root_where_only_guests_are(void)
+{
+	File__Attr a;
+
+	EQ(open_as(u, 0, "/theirs", O_RDWR | O_CREAT, 0600), 0);
+	EQ(open_as(r, 0, "/m/f", O_RDWR | O_CREAT, 0600), 0);
+	EQ(x_stat(r, 0, "/m/f", 0, &a), 0);
+	EQ(a.uid, 0);
+	EQ(a.gid, 0);
+	EQ(chown_as(r, "/m/f", 1000, 1000), 0);
+	EQ(open_as(r, 0, "/m/f", O_RDWR, 0), 0);
+	EQ(open_as(u, 0, "/m/f", O_RDWR, 0), 0);
+	EQ(open_as(v, 0, "/m/f", O_RDWR, 0), -EACCES);
+	EQ(chown_as(r, "/m/f", 0, 0), 0);
+	EQ(open_as(u, 0, "/m/f", O_RDWR, 0), -EACCES);
+	/* A walk that begins there has no more rights elsewhere, nor has a link. */
+	EQ(open_as(r, 0, "/m/../theirs", O_RDONLY, 0), -EACCES);
+	EQ(x_make(r, M_SYMLINK, 0, "/m/l", 0, "/theirs"), 0);
+	EQ(open_as(r, 0, "/m/l", O_RDONLY, 0), -EACCES);
+	EQ(x_make(u, M_SYMLINK, 0, "/to-m", 0, "/m/f"), 0);
+	EQ(open_as(r, 0, "/to-m", O_RDONLY, 0), 0);
+	EQ(x_make(r, M_MKDIR, 0, "/m/d", 0700, NULL), 0);
+	EQ(open_as(r, 0, "/m/d/../../closed/f", O_RDONLY, 0), -EACCES);
+	EQ(open_as(v, 0, "/m/d/../f", O_RDONLY, 0), -EACCES);
+}
+
+static void a_handle_has_the_rights_of_its_mount(void)
+{
+	File__Attr a;
+
+	EQ(x_open(r, 0, "/theirs", O_PATH, 0, 1), 0);
+	EQ(x_open(r, 0, "/m/f", O_RDWR, 0, 2), 0);
+	for (int i = 0; i < 3; i++) { /* each after the other */
+		EQ(setattr_at(r, 2, 0640), 0);
+		EQ(setattr_at(r, 1, 0666), -EPERM);
+		EQ(chown_as(r, "/m/f", 1000, 0), 0);
+		EQ(x_path(r, M_ACCESS, 1, "", AT_EMPTY_PATH | AT_EACCESS, R_OK),
+		   -EACCES);
+		EQ(x_path(r, M_ACCESS, 2, "", AT_EMPTY_PATH | AT_EACCESS, R_OK), 0);
+	}
+	EQ(x_stat(r, 2, "", 0, &a), 0);
+	EQ(a.mode & 07777, 0640);
+	/* What a worker does with it. */
+	EQ(x_write(r, 2, 0, "abc", 3), 3);
+	EQ(x_path(r, M_UNLINK, 0, "/m/f", 0, 0), 0);
+	EQ(x_read(r, 2, 0, 8), 3);
+	EQ(x_release(r, 1), 0);
+	EQ(x_release(r, 2), 0);
+	EQ(open_as(r, 0, "/theirs", O_RDONLY, 0), -EACCES);
+}
+
+static char g_kept[] = "/tmp/fsd-kept-XXXXXX";
+
 static int start(void)
 {
+	if (!mkdtemp(g_kept) || chmod(g_kept, 0755) < 0)
+		return -1;
 	bench_squash(SQUASH, SQUASH);
+	bench_mount_kept("/m", g_kept);
 	root = bench_start(false, false);
 	r = client_new(0, 0);
 	u = client_new(1000, 1000);
@@ -329,7 +396,11 @@ static int stop(void)
 	if (cred_use(NULL) < 0)
 		return -1;
 	cred_thread_fini();
-	return bench_stop() ? 0 : -1;
+	const bool clean = bench_stop();
+	char cmd[64];
+
+	snprintf(cmd, sizeof cmd, "rm -rf '%s'", g_kept);
+	return system(cmd) == 0 && clean ? 0 : -1;
 }
 
 int main(void)
@@ -350,6 +421,8 @@ int main(void)
 	CU_ADD_TEST(s, access_asks_for_the_real_ids);
 	CU_ADD_TEST(s, set_id_bits_do_not_survive);
 	CU_ADD_TEST(s, devices_are_refused);
+	CU_ADD_TEST(s, root_is_root_where_only_guests_are);
+	CU_ADD_TEST(s, a_handle_has_the_rights_of_its_mount);
 	CU_ADD_TEST(s, an_unlinked_open_file_has_a_hidden_name);
 	CU_ADD_TEST(s, a_file_renamed_over_has_too);
 	CU_ADD_TEST(s, what_stays_named_is_no_orphan);

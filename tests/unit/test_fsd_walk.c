@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static char g_top[] = "/tmp/fsd-walk-XXXXXX";
+static char g_top[64] = "/tmp/fsd-walk-XXXXXX";
 static const char *root;
 static struct client *c;
 static uint64_t g_secret_ino;
@@ -355,6 +355,55 @@ static void a_directory_that_left_leads_nowhere(void)
 	EQ(x_release(c, 1), 0);
 }
 
+static int leaves(uint32_t at, const char *path, unsigned flags, const char *want)
+{
+	int r = x_path(c, M_LEAVES, at, path, flags, 0);
+
+	if (r == 0 && (c->rep.len != strlen(want) ||
+	               memcmp(c->rep.payload, want, c->rep.len) != 0)) {
+		fprintf(stderr, "%s leaves to %.*s\n", path, (int)c->rep.len,
+		        c->rep.payload);
+		r = 1;
+	}
+	return r;
+}
+
+static void names_of_the_guest_itself_end_a_walk(void)
+{
+	File__Attr a;
+
+	lnk("to-null", "/ours/null");
+	lnk("to-ours", "a/../ours");
+	lnk("to-link", "to-null");
+	lnk("device", "devices/x");
+	dir(root, "ours"); /* what the export has there does not count */
+	dir(root, "devices");
+	put(root, "ours/null", "the export's");
+	put(root, "devices/x", "x");
+	EQ(x_stat(c, 0, "to-null", 0, &a), -EREMOTE);
+	EQ(x_stat(c, 0, "to-null", AT_SYMLINK_NOFOLLOW, &a), 0);
+	EQ(x_open(c, 0, "to-link", O_RDWR | O_CREAT, 0600, 1), -EREMOTE);
+	EQ(x_stat(c, 0, "ours/null", 0, &a), -EREMOTE);
+	EQ(x_stat(c, 0, "/a/../ours/null", 0, &a), -EREMOTE);
+	EQ(text_is(0, "device", "x"), 1);
+	EQ(leaves(0, "to-link", 0, "/ours/null"), 0);
+	EQ(leaves(0, "to-link", AT_SYMLINK_NOFOLLOW, ""), 0);
+	EQ(leaves(0, "to-ours/shm/../x/", 0, "/ours/shm/../x/"), 0);
+	EQ(leaves(0, "device", 0, ""), 0);
+	EQ(leaves(0, "no-such", 0, ""), -ENOENT);
+	EQ(x_open(c, 0, "/a/mnt/deep", O_PATH, 0, 1), 0);
+	EQ(x_stat(c, 1, "../../../ours", 0, &a), -EREMOTE);
+	EQ(leaves(1, "../../../ours/../etc", 0, "/ours/../etc"), 0);
+	EQ(x_release(c, 1), 0);
+	/* Making and removing meets what is there; two names are two mounts. */
+	EQ(x_make(c, M_MKDIR, 0, "a/../ours", 0700, NULL), -EEXIST);
+	EQ(x_make(c, M_MKDIR, 0, "to-ours/d", 0700, NULL), -EREMOTE);
+	EQ(x_path(c, M_UNLINK, 0, "ours", AT_REMOVEDIR, 0), -EBUSY);
+	EQ(x_two(c, M_RENAME, 0, "devices/x", 0, "to-ours/x", 0), -EXDEV);
+	EQ(x_two(c, M_LINK, 0, "to-ours/x", 0, "devices/y", 0), -EXDEV);
+	EQ(x_two(c, M_LINK, 0, "devices/x", 0, "to-ours/y", 0), -EXDEV);
+}
+
 static int make_outside(void)
 {
 	char p[256], q[300];
@@ -399,6 +448,7 @@ static void a_tree_with_mounts(void)
 	dir(root, "a/b/c");
 	snprintf(exp, sizeof exp, "%s/a/b/c", root);
 	put(exp, "file", "file");
+	bench_own("ours");
 	c = client_new(0, 0);
 }
 
@@ -413,9 +463,17 @@ static int stop(void)
 	return system(cmd) == 0 && clean ? 0 : -1;
 }
 
-int main(void)
+/* Argument: a folder of another file system to do it all in. */
+int main(int argc, char **argv)
 {
 	CU_pSuite s;
+
+	if (argc > 1 && access(argv[1], W_OK) < 0) {
+		printf("no %s here: skipped\n", argv[1]);
+		return 77;
+	}
+	if (argc > 1)
+		snprintf(g_top, sizeof g_top, "%s/fsd-walk-XXXXXX", argv[1]);
 
 	CU_initialize_registry();
 	s = CU_add_suite("fsd walk", NULL, stop);
@@ -426,6 +484,7 @@ int main(void)
 	CU_ADD_TEST(s, mounts_are_crossed);
 	CU_ADD_TEST(s, resolve_flags_of_openat2);
 	CU_ADD_TEST(s, random_paths_agree_with_the_kernel);
+	CU_ADD_TEST(s, names_of_the_guest_itself_end_a_walk);
 	CU_ADD_TEST(s, no_race_leads_out);
 	CU_ADD_TEST(s, a_directory_that_left_leads_nowhere);
 	CU_basic_set_mode(CU_BRM_VERBOSE);

@@ -5,6 +5,8 @@
  * A mem is a tmpfs that is attached nowhere; a directory of the machine is a
  * detached copy of its mount, from which no ".." leads out.  What the program
  * finds in an empty root (its /etc, /tmp, /dev) is written before fsd starts.
+ * Only this run's guests see a mem, so their root is root there; on a directory of
+ * the machine it is another user (squash) unless told otherwise.
  */
 #include "tools/strait/netns.h"
 #include "tools/strait/strait.h"
@@ -47,7 +49,9 @@ static void make_mem(const struct run_opts *o, struct mount_opt *m)
 	if (m->fd < 0)
 		die(EXIT_STRAIT, "cannot make the memory file system for %s: %s", m->guest,
 		    strerror(errno));
-	if (o->squash && fchownat(m->fd, "", o->squash_uid, o->squash_gid, AT_EMPTY_PATH))
+	/* "/" is root's, as everywhere; what was asked for is the program's. */
+	if (!o->rootless && o->uid && m->guest[1] &&
+	    fchownat(m->fd, "", o->uid, o->gid, AT_EMPTY_PATH))
 		die(EXIT_STRAIT, "cannot give %s to the guest: %s", m->guest, strerror(errno));
 }
 
@@ -80,23 +84,12 @@ static void make_dir(const struct run_opts *o, struct mount_opt *m)
 		    m->source, o->squash_uid);
 }
 
-/* Files of an empty root belong to the guest's root, whoever that is. */
-static const struct run_opts *g_owner;
-
-static void own(int root, const char *path)
-{
-	if (g_owner->squash &&
-	    fchownat(root, path, g_owner->squash_uid, g_owner->squash_gid, AT_SYMLINK_NOFOLLOW))
-		die(EXIT_STRAIT, "cannot give /%s to the guest: %s", path, strerror(errno));
-}
-
 static void put_dir(int root, const char *path, mode_t mode)
 {
 	if (mkdirat(root, path, mode) && errno != EEXIST)
 		die(EXIT_STRAIT, "cannot make /%s for the guest: %s", path, strerror(errno));
 	if (fchmodat(root, path, mode, 0))
 		die(EXIT_STRAIT, "cannot make /%s for the guest: %s", path, strerror(errno));
-	own(root, path);
 }
 
 static void put_file(int root, const char *path, char *text)
@@ -108,7 +101,6 @@ static void put_file(int root, const char *path, char *text)
 		die(EXIT_STRAIT, "cannot write /%s for the guest: %s", path, strerror(errno));
 	close(fd);
 	free(text);
-	own(root, path);
 }
 
 /* The machine's resolver, for a guest that uses the machine's stack. */
@@ -141,7 +133,6 @@ static void put_localtime(int root)
 		die(EXIT_STRAIT, "cannot write /etc/localtime for the guest: %s",
 		    strerror(errno));
 	close(to);
-	own(root, "etc/localtime");
 }
 
 static void fill_etc(const struct run_opts *o, const struct net_plan *net, int root)
@@ -188,9 +179,7 @@ static void make_path(int root, const char *path)
 		snprintf(part, sizeof(part), "%.*s", (int)(p - path), path);
 		if (!part[1])
 			continue;
-		if (!mkdirat(root, part + 1, 0755))
-			own(root, part + 1);
-		else if (errno != EEXIST)
+		if (mkdirat(root, part + 1, 0755) && errno != EEXIST)
 			die(EXIT_STRAIT, "cannot make %s for the guest: %s", part,
 			    strerror(errno));
 	}
@@ -238,7 +227,6 @@ void mounts_make(struct run_opts *o, const struct net_plan *net)
 	mode_t mask = umask(0);
 	bool has_root = false;
 
-	g_owner = o;
 	for (unsigned i = 0; i < o->n_mounts; i++)
 		has_root |= !strcmp(o->mounts[i].guest, "/");
 	if (!has_root) {

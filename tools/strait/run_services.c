@@ -175,6 +175,7 @@ static void could_send(struct run *r, const struct service *s, int err)
 static int fill_file(struct run *r, Control__FileConfig *f, Control__Mount *m,
                      Control__Mount **list, int *fds)
 {
+	static ProtobufCBinaryData own[2]; /* what libos serves itself */
 	int n = 0;
 
 	for (unsigned i = 0; i < r->o.n_mounts; i++) {
@@ -186,10 +187,15 @@ static int fill_file(struct run *r, Control__FileConfig *f, Control__Mount *m,
 		m[i].source = bytes(from->source ? from->source : from->guest);
 		m[i].read_only = from->read_only;
 		m[i].exclusive = !from->source;
+		m[i].keep_root = !from->source; /* nobody else's files */
 		m[i].fd = (uint32_t)n;
 		fds[n++] = from->fd;
 		list[i] = &m[i];
 	}
+	own[0] = bytes("dev");
+	own[1] = bytes("proc");
+	f->own = own;
+	f->n_own = 2;
 	f->mounts = list;
 	f->n_mounts = r->o.n_mounts;
 	/* Rootless, the only id we have is the caller's, and it shows as 0. */

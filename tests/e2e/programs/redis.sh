@@ -6,7 +6,7 @@
 port=$(port)
 N=$P-native/redis/bin
 cli() { "$S" run --no-squash --net host "$P/redis/bin/redis-cli" -h 127.0.0.1 -p "$port" "$@"; }
-background "$S" run --no-squash --name "t-redis-$$" --mem /data -w /data -p "$port:6379" \
+background "$S" run --name "t-redis-$$" --mem /data -w /data -p "$port:6379" \
 	"$P/redis/bin/redis-server" --save '' --appendonly no --bind '0.0.0.0' --protected-mode no
 server=${pids[-1]}
 up "$port" || { cp "$T/server.log" "$T/log"; fail the_server_listens; }

@@ -8,6 +8,7 @@
  *      calls N                      say "ready", then a getppid() every 10 ms, N times
  *      env                          print the environment and arguments
  *      write FILE | read FILE       one line
+ *      give FILE                    make it, give it to user 1234, change its mode
  *      fill FILE                    write until it fails, print the error's name
  *      ls DIR                       names, sorted
  *      who                          ids, directory, host name
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -78,6 +80,17 @@ static int read_file(const char *path)
 	if (!f || !fgets(line, sizeof(line), f))
 		die(path);
 	fputs(line, stdout);
+	return 0;
+}
+
+static int give(const char *path)
+{
+	struct stat st;
+
+	write_file(path);
+	if (chown(path, 1234, 1234) || chmod(path, 0600) || stat(path, &st))
+		die(path);
+	puts(st.st_uid == 1234 && (st.st_mode & 0777) == 0600 ? "given away" : "not given");
 	return 0;
 }
 
@@ -147,6 +160,8 @@ int main(int argc, char **argv)
 		return write_file(arg);
 	if (!strcmp(what, "read"))
 		return read_file(arg);
+	if (!strcmp(what, "give"))
+		return give(arg);
 	if (!strcmp(what, "fill"))
 		return fill(arg);
 	if (!strcmp(what, "ls"))
