@@ -3,8 +3,8 @@
 #include "libos/ofd.h"
 #include "libos/pool.h"
 #include "tests/testlib/testlib.h"
+#include "tests/unit/suite.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,20 +250,15 @@ static void lookups_race_with_changes(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		{"numbers_outside_give_ebadf", numbers_outside_give_ebadf},
-		{"o_path_is_seen_by_one_lookup_only", o_path_is_seen_by_one_lookup_only},
-		{"it_agrees_with_a_model", it_agrees_with_a_model},
-		{"all_numbers_can_be_used", all_numbers_can_be_used},
-		{"every_number_is_closed_once", every_number_is_closed_once},
-		{"lookups_race_with_changes", lookups_race_with_changes},
+		TEST(numbers_outside_give_ebadf),
+		TEST(o_path_is_seen_by_one_lookup_only),
+		TEST(it_agrees_with_a_model),
+		TEST(all_numbers_can_be_used),
+		TEST(every_number_is_closed_once),
+		TEST(lookups_race_with_changes),
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {{"fdtable", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
 
 	testlib_start(NULL);
-	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-		return 1;
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	return CU_get_number_of_failures() ? 1 : 0;
+	return suite_run("fdtable", NULL, NULL, tests);
 }

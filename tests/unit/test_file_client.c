@@ -8,9 +8,9 @@
 #include "libos/path.h"
 #include "tests/testlib/testlib.h"
 #include "rpc/control.h"
+#include "tests/unit/suite.h"
 #include "vchan/hosted.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -392,8 +392,16 @@ static void a_dead_service_gives_eio(void)
 
 int main(int argc, char **argv)
 {
-	CU_pSuite s;
-	unsigned failed;
+	static CU_TestInfo tests[] = {
+		TEST(paths_become_normal),
+		TEST(reads_what_was_written),
+		TEST(handles_come_back),
+		TEST(threads_do_all_at_once),
+		TEST(stores_reach_fsd_at_the_end),
+		TEST(a_dead_service_gives_eio),
+		CU_TEST_INFO_NULL,
+	};
+	int failed;
 
 	if (argc < 2)
 		return 2;
@@ -402,21 +410,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "cannot start fsd\n");
 		return 1;
 	}
-	if (CU_initialize_registry() != CUE_SUCCESS)
-		return 1;
-	s = CU_add_suite("file client", NULL, NULL);
-	CU_ADD_TEST(s, paths_become_normal);
-	CU_ADD_TEST(s, reads_what_was_written);
-	CU_ADD_TEST(s, handles_come_back);
-	CU_ADD_TEST(s, threads_do_all_at_once);
-	CU_ADD_TEST(s, stores_reach_fsd_at_the_end);
-	CU_ADD_TEST(s, a_dead_service_gives_eio);
-	CU_basic_set_mode(CU_BRM_NORMAL);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
+	failed = suite_run("file client", NULL, NULL, tests);
 	if (fork() == 0)
 		execlp("rm", "rm", "-rf", g_dir, (char *)NULL);
 	wait(NULL);
-	return failed != 0;
+	return failed;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whose permissions a call has, and orphans on the disk.  Needs root. */
 #include "tests/unit/fsd_bench.h"
+#include "tests/unit/suite.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -405,33 +406,28 @@ static int stop(void)
 
 int main(void)
 {
-	CU_pSuite s;
+	static CU_TestInfo tests[] = {
+		TEST(files_belong_to_who_made_them),
+		TEST(search_permission_counts),
+		TEST(groups_count),
+		TEST(a_user_stays_who_it_is),
+		TEST(access_asks_for_the_real_ids),
+		TEST(set_id_bits_do_not_survive),
+		TEST(devices_are_refused),
+		TEST(root_is_root_where_only_guests_are),
+		TEST(a_handle_has_the_rights_of_its_mount),
+		TEST(an_unlinked_open_file_has_a_hidden_name),
+		TEST(a_file_renamed_over_has_too),
+		TEST(what_stays_named_is_no_orphan),
+		TEST(orphans_of_the_dead_are_swept),
+		TEST(two_clients_race_for_orphans),
+		CU_TEST_INFO_NULL,
+	};
 
 	if (geteuid() != 0 || syscall(SYS_setfsuid, 1000) != 0 ||
 	    syscall(SYS_setfsuid, 0) != 1000) {
 		printf("may not take file system ids (needs root): skipped\n");
 		return 77;
 	}
-	CU_initialize_registry();
-	s = CU_add_suite("fsd credentials", start, stop);
-	CU_ADD_TEST(s, files_belong_to_who_made_them);
-	CU_ADD_TEST(s, search_permission_counts);
-	CU_ADD_TEST(s, groups_count);
-	CU_ADD_TEST(s, a_user_stays_who_it_is);
-	CU_ADD_TEST(s, access_asks_for_the_real_ids);
-	CU_ADD_TEST(s, set_id_bits_do_not_survive);
-	CU_ADD_TEST(s, devices_are_refused);
-	CU_ADD_TEST(s, root_is_root_where_only_guests_are);
-	CU_ADD_TEST(s, a_handle_has_the_rights_of_its_mount);
-	CU_ADD_TEST(s, an_unlinked_open_file_has_a_hidden_name);
-	CU_ADD_TEST(s, a_file_renamed_over_has_too);
-	CU_ADD_TEST(s, what_stays_named_is_no_orphan);
-	CU_ADD_TEST(s, orphans_of_the_dead_are_swept);
-	CU_ADD_TEST(s, two_clients_race_for_orphans);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	const int bad =
-	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
-	CU_cleanup_registry();
-	return bad;
+	return suite_run("fsd credentials", start, stop, tests);
 }

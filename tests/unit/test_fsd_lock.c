@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Locks of fsd: between handles, between guests, with programs of the host. */
 #include "tests/unit/fsd_bench.h"
+#include "tests/unit/suite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -357,26 +358,21 @@ static int stop(void)
 
 int main(void)
 {
-	CU_pSuite s;
+	static CU_TestInfo tests[] = {
+		TEST(two_guests_exclude_each_other),
+		TEST(ranges_split_and_merge),
+		TEST(bounds_are_checked),
+		TEST(a_waiting_lock_is_granted),
+		TEST(a_weaker_lock_lets_readers_in),
+		TEST(a_circle_is_a_deadlock),
+		TEST(posix_belongs_to_the_session_ofd_to_the_handle),
+		TEST(release_of_the_session_grants),
+		TEST(the_host_sees_the_union),
+		TEST(a_guest_waits_for_the_host),
+		TEST(a_flock_that_cannot_change_is_lost),
+		TEST(random_calls_agree_with_a_model),
+		CU_TEST_INFO_NULL,
+	};
 
-	CU_initialize_registry();
-	s = CU_add_suite("fsd locks", start, stop);
-	CU_ADD_TEST(s, two_guests_exclude_each_other);
-	CU_ADD_TEST(s, ranges_split_and_merge);
-	CU_ADD_TEST(s, bounds_are_checked);
-	CU_ADD_TEST(s, a_waiting_lock_is_granted);
-	CU_ADD_TEST(s, a_weaker_lock_lets_readers_in);
-	CU_ADD_TEST(s, a_circle_is_a_deadlock);
-	CU_ADD_TEST(s, posix_belongs_to_the_session_ofd_to_the_handle);
-	CU_ADD_TEST(s, release_of_the_session_grants);
-	CU_ADD_TEST(s, the_host_sees_the_union);
-	CU_ADD_TEST(s, a_guest_waits_for_the_host);
-	CU_ADD_TEST(s, a_flock_that_cannot_change_is_lost);
-	CU_ADD_TEST(s, random_calls_agree_with_a_model);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	const int bad =
-	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
-	CU_cleanup_registry();
-	return bad;
+	return suite_run("fsd locks", start, stop, tests);
 }

@@ -3,11 +3,11 @@
 #include "rpc/control.h"
 #include "rpc/guest.h"
 #include "tests/unit/fake_guest.h"
+#include "tests/unit/suite.h"
 #include "vchan/hosted.h"
 
 #include "file.pb-c.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -507,26 +507,21 @@ static int clean(void)
 
 int main(int argc, char **argv)
 {
-	CU_pSuite s;
+	static CU_TestInfo tests[] = {
+		TEST(wrong_use_is_refused),
+		TEST(a_bad_configuration_is_one_sentence),
+		TEST(a_supervisor_that_dies_takes_fsd_along),
+		TEST(files_cross_the_rings),
+		TEST(a_lock_is_waited_for),
+		TEST(it_is_locked_in),
+		TEST(speed),
+		CU_TEST_INFO_NULL,
+	};
 
 	if (argc != 2 || !mkdtemp(g_dir)) {
 		fprintf(stderr, "usage: test_fsd_process FSD\n");
 		return 1;
 	}
 	g_fsd = argv[1];
-	CU_initialize_registry();
-	s = CU_add_suite("fsd process", NULL, clean);
-	CU_ADD_TEST(s, wrong_use_is_refused);
-	CU_ADD_TEST(s, a_bad_configuration_is_one_sentence);
-	CU_ADD_TEST(s, a_supervisor_that_dies_takes_fsd_along);
-	CU_ADD_TEST(s, files_cross_the_rings);
-	CU_ADD_TEST(s, a_lock_is_waited_for);
-	CU_ADD_TEST(s, it_is_locked_in);
-	CU_ADD_TEST(s, speed);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	const int bad =
-	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
-	CU_cleanup_registry();
-	return bad;
+	return suite_run("fsd process", NULL, clean, tests);
 }

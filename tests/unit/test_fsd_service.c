@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance of fsd on proto/file.proto alone: what each call answers. */
 #include "tests/unit/fsd_bench.h"
+#include "tests/unit/suite.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -714,34 +714,29 @@ static int stop(void)
 
 int main(void)
 {
-	CU_pSuite s;
+	static CU_TestInfo tests[] = {
+		TEST(open_read_write_release),
+		TEST(handles_say_what_they_may),
+		TEST(append_says_where),
+		TEST(an_append_in_pieces_stays_whole),
+		TEST(names),
+		TEST(dangling_links),
+		TEST(link_and_rename),
+		TEST(unlinked_open_files_live_on),
+		TEST(directories),
+		TEST(attributes),
+		TEST(sparse_files),
+		TEST(extended_attributes),
+		TEST(current_directory),
+		TEST(a_read_only_mount),
+		TEST(hostile_requests),
+		TEST(a_quota_of_handles),
+		TEST(calls_sent_behind_an_open_wait_for_it),
+		TEST(a_guest_that_waits_leaves_a_worker_to_the_others),
+		TEST(large_reads),
+		TEST(release_of_a_session_frees_all),
+		CU_TEST_INFO_NULL,
+	};
 
-	CU_initialize_registry();
-	s = CU_add_suite("fsd service", start_dir, stop);
-	CU_ADD_TEST(s, open_read_write_release);
-	CU_ADD_TEST(s, handles_say_what_they_may);
-	CU_ADD_TEST(s, append_says_where);
-	CU_ADD_TEST(s, an_append_in_pieces_stays_whole);
-	CU_ADD_TEST(s, names);
-	CU_ADD_TEST(s, dangling_links);
-	CU_ADD_TEST(s, link_and_rename);
-	CU_ADD_TEST(s, unlinked_open_files_live_on);
-	CU_ADD_TEST(s, directories);
-	CU_ADD_TEST(s, attributes);
-	CU_ADD_TEST(s, sparse_files);
-	CU_ADD_TEST(s, extended_attributes);
-	CU_ADD_TEST(s, current_directory);
-	CU_ADD_TEST(s, a_read_only_mount);
-	CU_ADD_TEST(s, hostile_requests);
-	CU_ADD_TEST(s, a_quota_of_handles);
-	CU_ADD_TEST(s, calls_sent_behind_an_open_wait_for_it);
-	CU_ADD_TEST(s, a_guest_that_waits_leaves_a_worker_to_the_others);
-	CU_ADD_TEST(s, large_reads);
-	CU_ADD_TEST(s, release_of_a_session_frees_all);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	const int bad =
-	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
-	CU_cleanup_registry();
-	return bad;
+	return suite_run("fsd service", start_dir, stop, tests);
 }

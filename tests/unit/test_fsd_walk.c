@@ -9,6 +9,7 @@
  *   third/                    "/a/mnt/deep/in"
  */
 #include "tests/unit/fsd_bench.h"
+#include "tests/unit/suite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -466,7 +467,19 @@ static int stop(void)
 /* Argument: a folder of another file system to do it all in. */
 int main(int argc, char **argv)
 {
-	CU_pSuite s;
+	static CU_TestInfo tests[] = {
+		TEST(a_tree_with_mounts),
+		TEST(plain_paths),
+		TEST(links_stay_in_the_guests_root),
+		TEST(forty_links_and_no_more),
+		TEST(mounts_are_crossed),
+		TEST(resolve_flags_of_openat2),
+		TEST(random_paths_agree_with_the_kernel),
+		TEST(names_of_the_guest_itself_end_a_walk),
+		TEST(no_race_leads_out),
+		TEST(a_directory_that_left_leads_nowhere),
+		CU_TEST_INFO_NULL,
+	};
 
 	if (argc > 1 && access(argv[1], W_OK) < 0) {
 		printf("no %s here: skipped\n", argv[1]);
@@ -475,22 +488,5 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		snprintf(g_top, sizeof g_top, "%s/fsd-walk-XXXXXX", argv[1]);
 
-	CU_initialize_registry();
-	s = CU_add_suite("fsd walk", NULL, stop);
-	CU_ADD_TEST(s, a_tree_with_mounts);
-	CU_ADD_TEST(s, plain_paths);
-	CU_ADD_TEST(s, links_stay_in_the_guests_root);
-	CU_ADD_TEST(s, forty_links_and_no_more);
-	CU_ADD_TEST(s, mounts_are_crossed);
-	CU_ADD_TEST(s, resolve_flags_of_openat2);
-	CU_ADD_TEST(s, random_paths_agree_with_the_kernel);
-	CU_ADD_TEST(s, names_of_the_guest_itself_end_a_walk);
-	CU_ADD_TEST(s, no_race_leads_out);
-	CU_ADD_TEST(s, a_directory_that_left_leads_nowhere);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	const int bad =
-	        CU_get_number_of_failures() != 0 || CU_get_error() != CUE_SUCCESS;
-	CU_cleanup_registry();
-	return bad;
+	return suite_run("fsd walk", NULL, stop, tests);
 }

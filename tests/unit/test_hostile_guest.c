@@ -12,10 +12,10 @@
 #include "net.pb-c.h"
 #include "rpc/control.h"
 #include "rpc/guest.h"
+#include "tests/unit/suite.h"
 #include "vchan/hosted.h"
 #include "vchan/wire.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -507,12 +507,20 @@ static void sockets_of_another_guest_are_out_of_reach(void)
 	stop();
 }
 
-#define ADD(fn) CU_add_test(suite, #fn, fn)
-
 int main(int argc, char **argv)
 {
-	CU_pSuite suite;
-	unsigned failed;
+	static CU_TestInfo tests[] = {
+		TEST(fsd_lives_with_broken_frames),
+		TEST(netd_lives_with_broken_frames),
+		TEST(paths_do_not_lead_out),
+		TEST(wild_arguments_are_refused),
+		TEST(a_guest_cannot_use_anothers_handles),
+		TEST(handles_have_a_limit),
+		TEST(a_wrong_client_id_is_refused),
+		TEST(sockets_of_another_guest_are_out_of_reach),
+		CU_TEST_INFO_NULL,
+	};
+	int failed;
 	char path[128];
 
 	if (argc != 3 || !mkdtemp(g_dir)) {
@@ -531,21 +539,7 @@ int main(int argc, char **argv)
 	(void)!symlink("/", path);
 	snprintf(path, sizeof(path), "%s/up", g_dir);
 	(void)!symlink("../../../..", path);
-	if (CU_initialize_registry() != CUE_SUCCESS)
-		return 1;
-	suite = CU_add_suite("hostile_guest", NULL, NULL);
-	ADD(fsd_lives_with_broken_frames);
-	ADD(netd_lives_with_broken_frames);
-	ADD(paths_do_not_lead_out);
-	ADD(wild_arguments_are_refused);
-	ADD(a_guest_cannot_use_anothers_handles);
-	ADD(handles_have_a_limit);
-	ADD(a_wrong_client_id_is_refused);
-	ADD(sockets_of_another_guest_are_out_of_reach);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
+	failed = suite_run("hostile_guest", NULL, NULL, tests);
 	snprintf(path, sizeof(path), "rm -rf %s", g_dir);
 	return failed || system(path) != 0 ? 1 : 0;
 }

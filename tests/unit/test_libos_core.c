@@ -7,8 +7,8 @@
 #include "tests/testlib/testlib.h"
 #include "libos/user.h"
 #include "libos/vma.h"
+#include "tests/unit/suite.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
@@ -297,26 +297,21 @@ static void a_thread_on_the_rings_is_unparked_and_times_out(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		{"every_row_without_code_refuses_with_its_errno", every_row_without_code_refuses_with_its_errno},
-		{"numbers_outside_the_table_give_enosys", numbers_outside_the_table_give_enosys},
-		{"numbers_and_names_agree_with_linux", numbers_and_names_agree_with_linux},
-		{"copies_of_every_length_are_exact", copies_of_every_length_are_exact},
-		{"bad_pointers_give_efault_at_every_length", bad_pointers_give_efault_at_every_length},
-		{"strings_are_taken_up_to_the_page_before_a_hole", strings_are_taken_up_to_the_page_before_a_hole},
-		{"scattered_buffers_move_and_stop_at_a_bad_piece", scattered_buffers_move_and_stop_at_a_bad_piece},
-		{"the_map_agrees_with_a_model", the_map_agrees_with_a_model},
-		{"timers_fire_in_order_and_cancelled_ones_do_not", timers_fire_in_order_and_cancelled_ones_do_not},
-		{"the_lock_excludes", the_lock_excludes},
-		{"futexes_lose_no_wake_up", futexes_lose_no_wake_up},
-		{"a_thread_on_the_rings_is_unparked_and_times_out", a_thread_on_the_rings_is_unparked_and_times_out},
+		TEST(every_row_without_code_refuses_with_its_errno),
+		TEST(numbers_outside_the_table_give_enosys),
+		TEST(numbers_and_names_agree_with_linux),
+		TEST(copies_of_every_length_are_exact),
+		TEST(bad_pointers_give_efault_at_every_length),
+		TEST(strings_are_taken_up_to_the_page_before_a_hole),
+		TEST(scattered_buffers_move_and_stop_at_a_bad_piece),
+		TEST(the_map_agrees_with_a_model),
+		TEST(timers_fire_in_order_and_cancelled_ones_do_not),
+		TEST(the_lock_excludes),
+		TEST(futexes_lose_no_wake_up),
+		TEST(a_thread_on_the_rings_is_unparked_and_times_out),
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {{"libos", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
 
 	testlib_start(NULL);
-	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-		return 1;
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	return CU_get_number_of_failures() ? 1 : 0;
+	return suite_run("libos", NULL, NULL, tests);
 }

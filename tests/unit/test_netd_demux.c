@@ -11,8 +11,8 @@
 #include "services/netd/demux.h"
 #include "services/netd/ports.h"
 #include "services/netd/tw.h"
+#include "tests/unit/suite.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -458,32 +458,23 @@ static void start(void)
 
 int main(void)
 {
-	static const CU_TestInfo tests[] = {
-		{"connections_live_in_the_table", connections_live_in_the_table},
-		{"ipv6_connections_too", ipv6_connections_too},
-		{"a_segment_for_nobody_is_reset", a_segment_for_nobody_is_reset},
-		{"time_wait_is_a_record", time_wait_is_a_record},
-		{"a_newer_syn_takes_over_time_wait", a_newer_syn_takes_over_time_wait},
-		{"time_wait_ends_by_the_clock", time_wait_ends_by_the_clock},
-		{"time_wait_of_many_stays_flat", time_wait_of_many_stays_flat},
-		{"timers_rest_when_nothing_is_pending", timers_rest_when_nothing_is_pending},
-		{"keepalive_probes_and_gives_up", keepalive_probes_and_gives_up},
-		{"ports_conflict_as_on_linux", ports_conflict_as_on_linux},
-		{"time_wait_keeps_a_port_without_reuse", time_wait_keeps_a_port_without_reuse},
-		{"ephemeral_ports_do_not_repeat", ephemeral_ports_do_not_repeat},
-		{"siphash_matches_its_reference", siphash_matches_its_reference},
+	static CU_TestInfo tests[] = {
+		TEST(connections_live_in_the_table),
+		TEST(ipv6_connections_too),
+		TEST(a_segment_for_nobody_is_reset),
+		TEST(time_wait_is_a_record),
+		TEST(a_newer_syn_takes_over_time_wait),
+		TEST(time_wait_ends_by_the_clock),
+		TEST(time_wait_of_many_stays_flat),
+		TEST(timers_rest_when_nothing_is_pending),
+		TEST(keepalive_probes_and_gives_up),
+		TEST(ports_conflict_as_on_linux),
+		TEST(time_wait_keeps_a_port_without_reuse),
+		TEST(ephemeral_ports_do_not_repeat),
+		TEST(siphash_matches_its_reference),
+		CU_TEST_INFO_NULL,
 	};
-	CU_pSuite s;
-	int failed;
 
 	start();
-	CU_initialize_registry();
-	s = CU_add_suite("demux", NULL, NULL);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		CU_add_test(s, tests[i].pName, tests[i].pTestFunc);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures() > 0;
-	CU_cleanup_registry();
-	return failed;
+	return suite_run("demux", NULL, NULL, tests);
 }

@@ -4,8 +4,8 @@
  */
 #include "lwip/err.h"
 #include "services/netd/errmap.h"
+#include "tests/unit/suite.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 
 static void each_err_t_has_its_errno(void)
@@ -57,16 +57,11 @@ static void icmp_errors_are_linux_ones(void)
 
 int main(void)
 {
-	CU_pSuite s;
-	int failed;
+	static CU_TestInfo tests[] = {
+		TEST(each_err_t_has_its_errno),
+		TEST(icmp_errors_are_linux_ones),
+		CU_TEST_INFO_NULL,
+	};
 
-	CU_initialize_registry();
-	s = CU_add_suite("errmap", NULL, NULL);
-	CU_add_test(s, "each_err_t_has_its_errno", each_err_t_has_its_errno);
-	CU_add_test(s, "icmp_errors_are_linux_ones", icmp_errors_are_linux_ones);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures() > 0;
-	CU_cleanup_registry();
-	return failed;
+	return suite_run("errmap", NULL, NULL, tests);
 }

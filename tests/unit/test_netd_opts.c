@@ -3,8 +3,8 @@
  * The option table alone, over a stack that only takes notes.
  */
 #include "services/netd/netd.h"
+#include "tests/unit/suite.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -181,24 +181,15 @@ static void groups_are_counted_and_limited(void)
 
 int main(void)
 {
-	static const CU_TestInfo tests[] = {
-		{"each_int_option_keeps_its_range", each_int_option_keeps_its_range},
-		{"what_is_not_there_is_enoprotoopt", what_is_not_there_is_enoprotoopt},
-		{"a_refused_change_is_undone", a_refused_change_is_undone},
-		{"v6only_is_fixed_by_bind", v6only_is_fixed_by_bind},
-		{"one_byte_is_enough_at_level_ip", one_byte_is_enough_at_level_ip},
-		{"groups_are_counted_and_limited", groups_are_counted_and_limited},
+	static CU_TestInfo tests[] = {
+		TEST(each_int_option_keeps_its_range),
+		TEST(what_is_not_there_is_enoprotoopt),
+		TEST(a_refused_change_is_undone),
+		TEST(v6only_is_fixed_by_bind),
+		TEST(one_byte_is_enough_at_level_ip),
+		TEST(groups_are_counted_and_limited),
+		CU_TEST_INFO_NULL,
 	};
-	CU_pSuite s;
-	int failed;
 
-	CU_initialize_registry();
-	s = CU_add_suite("opts", NULL, NULL);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		CU_add_test(s, tests[i].pName, tests[i].pTestFunc);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures() > 0;
-	CU_cleanup_registry();
-	return failed;
+	return suite_run("opts", NULL, NULL, tests);
 }

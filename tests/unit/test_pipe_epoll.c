@@ -2,8 +2,8 @@
 /* Pipes, wait queues and epoll under the sanitizers: the same calls that the conformance
  * programs make, from threads of one process. */
 #include "tests/testlib/testlib.h"
+#include "tests/unit/suite.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -307,21 +307,16 @@ static void sockets_stream(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		{"a_pipe_agrees_with_a_model", a_pipe_agrees_with_a_model},
-		{"tokens_by_level", tokens_by_level},
-		{"tokens_by_edge", tokens_by_edge},
-		{"tokens_by_one_shot", tokens_by_one_shot},
-		{"polls_pass_a_token", polls_pass_a_token},
-		{"things_come_and_go", things_come_and_go},
-		{"sockets_stream", sockets_stream},
+		TEST(a_pipe_agrees_with_a_model),
+		TEST(tokens_by_level),
+		TEST(tokens_by_edge),
+		TEST(tokens_by_one_shot),
+		TEST(polls_pass_a_token),
+		TEST(things_come_and_go),
+		TEST(sockets_stream),
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {{"pipe and epoll", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
 
 	testlib_start(NULL);
-	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-		return 1;
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	return CU_get_number_of_failures() ? 1 : 0;
+	return suite_run("pipe and epoll", NULL, NULL, tests);
 }

@@ -2,8 +2,8 @@
 /* Pools: limits, reuse, zeroed objects, the second word of a free one. */
 #include "libos/pool.h"
 #include "tests/testlib/testlib.h"
+#include "tests/unit/suite.h"
 
-#include <CUnit/Basic.h>
 #include <string.h>
 
 struct thing {
@@ -115,19 +115,14 @@ static void threads_share_it(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		{"objects_are_zero_and_aligned", objects_are_zero_and_aligned},
-		{"the_limit_holds", the_limit_holds},
-		{"the_second_word_of_a_free_object_stays", the_second_word_of_a_free_object_stays},
-		{"objects_larger_than_a_chunk", objects_larger_than_a_chunk},
-		{"threads_share_it", threads_share_it},
+		TEST(objects_are_zero_and_aligned),
+		TEST(the_limit_holds),
+		TEST(the_second_word_of_a_free_object_stays),
+		TEST(objects_larger_than_a_chunk),
+		TEST(threads_share_it),
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {{"pool", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
 
 	testlib_start(NULL);
-	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-		return 1;
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	return CU_get_number_of_failures() ? 1 : 0;
+	return suite_run("pool", NULL, NULL, tests);
 }

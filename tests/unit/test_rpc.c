@@ -10,11 +10,11 @@
 #include "rpc/guest.h"
 #include "rpc/server.h"
 #include "session.pb-c.h"
+#include "tests/unit/suite.h"
 #include "vchan/hosted.h"
 #include "vchan/vchan.h"
 #include "vchan/wire.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -669,12 +669,26 @@ static void the_wire_is_libxenvchans(void)
 	CU_ASSERT_EQUAL(WIRE_NOTIFY_READ, VCHAN_NOTIFY_READ);
 }
 
-#define ADD(fn) CU_add_test(suite, #fn, fn)
-
 int main(void)
 {
-	CU_pSuite suite;
-	unsigned failed;
+	static CU_TestInfo tests[] = {
+		TEST(the_wire_is_libxenvchans),
+		TEST(calls_carry_messages_and_errors),
+		TEST(payload_crosses_both_ways_over_the_ring_end),
+		TEST(one_thread_keeps_many_calls_in_flight),
+		TEST(many_threads_call_at_once),
+		TEST(posts_arrive_in_order_without_replies),
+		TEST(a_reply_that_faults_is_efault_for_that_call),
+		TEST(queued_calls_complete_by_event_or_are_cancelled),
+		TEST(a_broken_frame_breaks_its_channel_alone),
+		TEST(a_guest_index_out_of_range_breaks_the_channel),
+		TEST(half_a_frame_is_waited_for_not_spun_on),
+		TEST(a_guest_that_does_not_say_hello_is_refused),
+		TEST(a_guest_with_another_client_id_is_refused),
+		TEST(a_guest_survives_a_hostile_service),
+		TEST(a_dead_service_ends_calls_with_eio),
+		CU_TEST_INFO_NULL,
+	};
 
 	file__file__init(&g_service, NULL);
 	g_service.read = srv_read;
@@ -683,27 +697,5 @@ int main(void)
 	g_service.release = srv_release;
 	g_service.lock = srv_lock;
 	g_ops.service = &g_service.base;
-	if (CU_initialize_registry() != CUE_SUCCESS)
-		return 1;
-	suite = CU_add_suite("rpc", NULL, NULL);
-	ADD(the_wire_is_libxenvchans);
-	ADD(calls_carry_messages_and_errors);
-	ADD(payload_crosses_both_ways_over_the_ring_end);
-	ADD(one_thread_keeps_many_calls_in_flight);
-	ADD(many_threads_call_at_once);
-	ADD(posts_arrive_in_order_without_replies);
-	ADD(a_reply_that_faults_is_efault_for_that_call);
-	ADD(queued_calls_complete_by_event_or_are_cancelled);
-	ADD(a_broken_frame_breaks_its_channel_alone);
-	ADD(a_guest_index_out_of_range_breaks_the_channel);
-	ADD(half_a_frame_is_waited_for_not_spun_on);
-	ADD(a_guest_that_does_not_say_hello_is_refused);
-	ADD(a_guest_with_another_client_id_is_refused);
-	ADD(a_guest_survives_a_hostile_service);
-	ADD(a_dead_service_ends_calls_with_eio);
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failed ? 1 : 0;
+	return suite_run("rpc", NULL, NULL, tests);
 }

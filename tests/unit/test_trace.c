@@ -5,12 +5,12 @@
  */
 #include "file.pb-c.h"
 #include "net.pb-c.h"
+#include "tests/unit/suite.h"
 #include "tests/unit/trace_synth.h"
 #include "tools/trace/report.h"
 #include "tools/trace/show.h"
 #include "tools/trace/value.h"
 
-#include <CUnit/Basic.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -683,49 +683,34 @@ static void json_report_holds_the_same(void)
 	end();
 }
 
-#define TEST(name)                                                                     \
-	{                                                                              \
-#name, name                                                            \
-	}
-
 int main(void)
 {
-	CU_TestInfo tests[] = {
-	        TEST(queueing_service_and_wake_up_are_told_apart),
-	        TEST(times_without_stamps_are_unknown_not_zero),
-	        TEST(posts_have_a_queueing_time_and_no_other),
-	        TEST(replies_in_any_order_find_their_calls),
-	        TEST(guests_with_the_same_slots_are_kept_apart),
-	        TEST(a_call_without_a_reply_is_counted_and_shown_as_such),
-	        TEST(a_reply_without_its_call_is_an_orphan),
-	        TEST(a_wake_time_over_a_gap_is_not_believed),
-	        TEST(a_new_hello_begins_a_new_session),
-	        TEST(percentiles_are_within_a_half_percent),
-	        TEST(percentiles_of_few_values_are_those_values),
-	        TEST(the_slowest_calls_come_slowest_first),
-	        TEST(lines_decode_arguments),
-	        TEST(handles_follow_openat_and_forget_failed_opens),
-	        TEST(values_read_as_people_write_them),
-	        TEST(json_strings_stay_valid),
-	        TEST(filters_take_what_they_name),
-	        TEST(a_file_cut_anywhere_is_read_up_to_the_cut),
-	        TEST(the_place_of_damage_is_named),
-	        TEST(one_broken_packet_does_not_cost_the_others),
-	        TEST(unknown_blocks_are_stepped_over),
-	        TEST(what_is_no_trace_is_refused_with_a_sentence),
-	        TEST(json_report_holds_the_same),
-	        CU_TEST_INFO_NULL,
+	static CU_TestInfo tests[] = {
+		TEST(queueing_service_and_wake_up_are_told_apart),
+		TEST(times_without_stamps_are_unknown_not_zero),
+		TEST(posts_have_a_queueing_time_and_no_other),
+		TEST(replies_in_any_order_find_their_calls),
+		TEST(guests_with_the_same_slots_are_kept_apart),
+		TEST(a_call_without_a_reply_is_counted_and_shown_as_such),
+		TEST(a_reply_without_its_call_is_an_orphan),
+		TEST(a_wake_time_over_a_gap_is_not_believed),
+		TEST(a_new_hello_begins_a_new_session),
+		TEST(percentiles_are_within_a_half_percent),
+		TEST(percentiles_of_few_values_are_those_values),
+		TEST(the_slowest_calls_come_slowest_first),
+		TEST(lines_decode_arguments),
+		TEST(handles_follow_openat_and_forget_failed_opens),
+		TEST(values_read_as_people_write_them),
+		TEST(json_strings_stay_valid),
+		TEST(filters_take_what_they_name),
+		TEST(a_file_cut_anywhere_is_read_up_to_the_cut),
+		TEST(the_place_of_damage_is_named),
+		TEST(one_broken_packet_does_not_cost_the_others),
+		TEST(unknown_blocks_are_stepped_over),
+		TEST(what_is_no_trace_is_refused_with_a_sentence),
+		TEST(json_report_holds_the_same),
+		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {{"trace", NULL, NULL, NULL, NULL, tests},
-	                         CU_SUITE_INFO_NULL};
-	unsigned failed;
 
-	if (CU_initialize_registry() != CUE_SUCCESS ||
-	    CU_register_suites(suites) != CUE_SUCCESS)
-		return 1;
-	CU_basic_set_mode(CU_BRM_NORMAL);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failed ? 1 : 0;
+	return suite_run("trace", NULL, NULL, tests);
 }
