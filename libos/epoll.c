@@ -25,6 +25,7 @@
 #include "libos/epoll.h"
 
 #include "libos/deadline.h"
+#include "libos/pump.h"
 #include "libos/pool.h"
 #include "libos/signal.h"
 #include "libos/syscall.h"
@@ -610,6 +611,8 @@ static long epoll_wait_until(int epfd, struct epoll_event *user_events, int max,
 		return -EBADF;
 	if (is_epoll(o)) {
 		ep = epoll_of(o);
+		if (ep->n_rings) /* who never sleeps must still hear of what came */
+			(void)rings_poll_once();
 		r = harvest(ep, user_events, max);
 		if (r == 0 && deadline != DEADLINE_NOW)
 			r = wait_for_events(ep, user_events, max, deadline);

@@ -10,6 +10,7 @@
 #include "libos/syscall.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -113,17 +114,30 @@ void nsock_fail(struct nsock *ns, int err, bool fatal)
 	           EPOLLERR | EPOLLIN | EPOLLOUT | (fatal ? EPOLLHUP | EPOLLRDHUP : 0u));
 }
 
+static int type_check(int type, int protocol)
+{
+	if (type > SOCK_PACKET || protocol < 0 || protocol >= IPPROTO_MAX)
+		return -EINVAL;
+	if (type == SOCK_RAW)
+		return -EPERM;
+	return type == SOCK_STREAM || type == SOCK_DGRAM ? 0 : -ESOCKTNOSUPPORT;
+}
+
 long net_socket_create(int domain, int type, int protocol, struct sock **out)
 {
 	struct rpc_call call;
 	Net__SocketReq req = NET__SOCKET_REQ__INIT;
 	struct nsock *ns;
+	int r;
 
 	if (!g_present)
 		return -EAFNOSUPPORT;
 	net_close_strays();
-	if (type != SOCK_STREAM && type != SOCK_DGRAM)
-		return type == SOCK_RAW ? -EPERM : -ESOCKTNOSUPPORT;
+	r = type_check(type, protocol);
+	if (r < 0)
+		return r;
+	if (protocol == 0)
+		protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
 	ns = nsock_new(domain, type, protocol, net_handles(1));
 	if (!ns)
 		return -ENFILE;
@@ -152,12 +166,12 @@ static bool has_unread(struct nsock *ns)
 }
 
 /* Say goodbye to netd; SO_LINGER with a time waits for the data to be acknowledged. */
-static void post_close(struct nsock *ns)
+static void post_close(struct nsock *ns, bool abort)
 {
 	Net__CloseReq req = NET__CLOSE_REQ__INIT;
 
 	req.handle = ns->handle;
-	req.abort = has_unread(ns) || (ns->linger_on && ns->linger_s == 0);
+	req.abort = abort || has_unread(ns) || (ns->linger_on && ns->linger_s == 0);
 	if (ns->linger_on && ns->linger_s > 0 && !req.abort && ns->s.type == SOCK_STREAM) {
 		struct rpc_call call;
 
@@ -170,17 +184,18 @@ static void post_close(struct nsock *ns)
 	(void)rpc_post(&g_net_chan, 5, &req.base, NULL, NULL, 0); /* netd gone: nothing to close */
 }
 
-static void nsock_destroy(struct nsock *ns)
+/* @abort: with RST, as what no accept() took. */
+static void nsock_destroy(struct nsock *ns, bool abort)
 {
 	struct nsock *child, *next;
 	struct dgram *d, *dnext;
 
 	table_remove(ns); /* from here no event finds it */
-	post_close(ns);
+	post_close(ns, abort);
 	net_close_strays();
 	for (child = ns->aq_head; child; child = next) {
 		next = child->aq_next;
-		nsock_destroy(child);
+		nsock_destroy(child, true);
 	}
 	for (d = ns->dq_head; d; d = dnext) {
 		dnext = d->next;
@@ -192,7 +207,7 @@ static void nsock_destroy(struct nsock *ns)
 
 static void net_release(struct ofd *o)
 {
-	nsock_destroy((struct nsock *)(void *)o);
+	nsock_destroy((struct nsock *)(void *)o, false);
 }
 
 static uint32_t net_poll(struct ofd *o)
@@ -207,7 +222,7 @@ const struct ofd_ops g_net_ofd_ops = {
         .read = sock_ofd_read,
         .write = sock_ofd_write,
         .poll = net_poll,
-        .ioctl = sock_ofd_ioctl,
+        .ioctl = net_ioctl,
         .stat = sock_ofd_stat,
         .release = net_release,
         .pollable = true,
@@ -233,6 +248,7 @@ static void on_connected(struct nsock *ns, const Net__ConnectedEvt *m)
 		return;
 	if (err) {
 		nsock_fail(ns, err, false);
+		atomic_fetch_or(&ns->flags, NSF_FAILED);
 		atomic_store(&ns->state, NS_NEW);
 		waitq_wake(&ns->s.ofd.wait, EPOLLHUP | EPOLLERR | EPOLLOUT | EPOLLIN);
 		return;
@@ -373,8 +389,12 @@ static void event_locked(struct nsock *ns, const ProtobufCMessage *msg, struct r
 		break;
 	case 17: {
 		const Net__ErrorEvt *m = (const Net__ErrorEvt *)msg;
+		const uint32_t ends = atomic_load(&ns->flags) & (NSF_EOF | NSF_SHUT_WR);
+		int err = m->err ? frame_errno(m->err) : ECONNRESET;
 
-		nsock_fail(ns, m->err ? frame_errno(m->err) : ECONNRESET, m->fatal != 0);
+		if (err == ECONNRESET && ends == NSF_EOF)
+			err = EPIPE; /* in CLOSE_WAIT Linux names it so */
+		nsock_fail(ns, err, m->fatal != 0);
 		break;
 	}
 	default:

@@ -68,6 +68,8 @@ enum net_state {
 #define NSF_FATAL 8u            /* the connection died of an error */
 #define NSF_BOUND 16u
 #define NSF_LOST 32u            /* netd is gone */
+#define NSF_FAILED 64u          /* connect() failed and no call of it was told */
+#define NSF_UNTOLD 128u         /* connect() said EINPROGRESS and was not asked again */
 
 /* Local options. */
 #define NSO_PKTINFO 1u
@@ -78,6 +80,7 @@ enum net_state {
 #define NSO_RECVHOPS6 32u
 #define NSO_RECVTCLASS6 64u
 #define NSO_TIMESTAMPNS 128u
+#define NSO_BROADCAST 256u  /* netd has it too */
 
 struct nsock {
 	struct sock s;              /* first */
@@ -144,16 +147,20 @@ bool net_addr_unwire(const Net__Addr *w, struct net_addr *a);
 
 /* ---- net_stream.c ---- */
 uint32_t stream_poll(struct nsock *ns);
+uint64_t stream_readable(const struct nsock *ns);
 void stream_event_data(struct nsock *ns, const Net__DataMsg *m, struct rpc_event *ev);
 long net_stream_accept(struct sock *s, struct sock **out, struct sock_name *peer);
 
 /* ---- net_dgram.c ---- */
 uint32_t dgram_poll(struct nsock *ns);
+uint32_t dgram_next_len(struct nsock *ns); /* of the oldest, 0: none */
 void dgram_event(struct nsock *ns, const Net__DgramMsg *m, struct rpc_event *ev);
 
 /* ---- net_opt.c ---- */
 long net_setsockopt(struct sock *s, int level, int name, const void *val, uint32_t len);
 long net_getsockopt(struct sock *s, int level, int name, void *val, uint32_t *len);
+/* Bytes sent that the peer has not acknowledged; netd is asked. */
+long net_outq(struct nsock *ns);
 
 /* ---- net_sock.c: what streams and datagrams share ---- */
 long net_bind(struct sock *s, const struct sock_name *name);
@@ -163,5 +170,7 @@ long net_getsockname(struct sock *s, struct sock_name *name);
 long net_getpeername(struct sock *s, struct sock_name *name);
 long net_shutdown(struct sock *s, int how);
 long net_listen(struct sock *s, int backlog);
+/* FIONREAD, SIOCOUTQ, SIOCATMARK; the rest is sock_ofd_ioctl()'s. */
+long net_ioctl(struct ofd *o, unsigned long req, void *user_arg);
 
 #endif /* LIBOS_NET_H */

@@ -16,7 +16,8 @@ int net_addr_in(const struct nsock *ns, const struct sock_name *name, struct net
 
 		if (name->len < sizeof(*in))
 			return -EINVAL;
-		if (in->sin_family != AF_INET)
+		/* Linux takes AF_UNSPEC for it but in connect(), which never comes here with it */
+		if (in->sin_family != AF_INET && in->sin_family != AF_UNSPEC)
 			return -EAFNOSUPPORT;
 		memcpy(a->ip, &in->sin_addr, 4);
 		a->len = 4;

@@ -8,6 +8,7 @@
 #include "libos/net.h"
 
 #include "libos/deadline.h"
+#include "libos/pump.h"
 #include "libos/syscall.h"
 
 #include <errno.h>
@@ -20,15 +21,28 @@
 
 uint32_t dgram_poll(struct nsock *ns)
 {
+	const uint32_t f = atomic_load(&ns->flags);
 	uint32_t ev = EPOLLOUT | EPOLLWRNORM;
 
 	if (ns->dq_head)
 		ev |= EPOLLIN | EPOLLRDNORM;
 	if (atomic_load(&ns->err))
-		ev |= EPOLLERR | EPOLLIN;
-	if (atomic_load(&ns->flags) & NSF_SHUT_RD)
-		ev |= EPOLLIN | EPOLLRDHUP;
+		ev |= EPOLLERR;
+	if (f & NSF_SHUT_RD)
+		ev |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
+	if ((f & NSF_SHUT_RD) && (f & NSF_SHUT_WR))
+		ev |= EPOLLHUP;
 	return ev;
+}
+
+uint32_t dgram_next_len(struct nsock *ns)
+{
+	uint32_t len;
+
+	lock_take(&ns->lock);
+	len = ns->dq_head ? ns->dq_head->len : 0;
+	lock_drop(&ns->lock);
+	return len;
 }
 
 /* Take the payload into fresh blocks.  NULL with len > 0: no memory. */
@@ -234,8 +248,6 @@ static long dgram_recvmsg(struct sock *s, struct sock_msg *m)
 	struct nsock *ns = nsock_of(s);
 	const uint64_t deadline = sock_rcv_deadline(s);
 
-	if (m->flags & MSG_OOB)
-		return -EOPNOTSUPP;
 	if (m->flags & MSG_ERRQUEUE)
 		return -EAGAIN;
 	for (;;) {
@@ -251,8 +263,11 @@ static long dgram_recvmsg(struct sock *s, struct sock_msg *m)
 			return 0;
 		if (atomic_load(&ns->flags) & NSF_LOST)
 			return -ENETDOWN;
-		if (sock_nonblock(s, m->flags))
+		if (sock_nonblock(s, m->flags)) {
+			if (rings_poll_once() > 0 && dq_ready(ns))
+				continue;
 			return -EAGAIN;
+		}
 		r = wait_until(&s->ofd.wait, EPOLLIN | EPOLLERR, dq_ready, ns, deadline,
 		               PARK_INTR | PARK_RINGS);
 		if (r < 0)
@@ -267,8 +282,77 @@ static int from_uio(void *arg, void *ring, size_t n)
 	return uio_in(arg, ring, n) == n ? 0 : -EFAULT;
 }
 
-/* IP_PKTINFO, IPV6_PKTINFO, IP_TTL, IP_TOS of a send. */
-static int take_control(const struct sock_ctl *c, Net__DgramMsg *m, struct net_addr *src)
+static int ctl_int(const void *data, size_t len, int *v)
+{
+	if (len != sizeof(*v))
+		return -EINVAL;
+	memcpy(v, data, sizeof(*v));
+	return 0;
+}
+
+static int take_ip(const struct kcmsghdr *h, const void *data, size_t len, Net__DgramMsg *m,
+                   struct net_addr *src)
+{
+	struct in_pktinfo pi;
+	int v;
+
+	switch (h->type) {
+	case IP_PKTINFO:
+		if (len != sizeof(pi))
+			return -EINVAL;
+		memcpy(&pi, data, sizeof(pi));
+		memcpy(src->ip, &pi.ipi_spec_dst, 4);
+		src->len = pi.ipi_spec_dst.s_addr ? 4 : 0;
+		m->ifindex = (uint32_t)pi.ipi_ifindex;
+		return 0;
+	case IP_TTL:
+		if (ctl_int(data, len, &v) < 0 || v < 1 || v > 255)
+			return -EINVAL;
+		m->ttl = (uint32_t)v;
+		return 0;
+	case IP_TOS:
+		if (len == 1)
+			v = *(const uint8_t *)data;
+		else if (ctl_int(data, len, &v) < 0 || v < 0 || v > 255)
+			return -EINVAL;
+		m->tos = (uint32_t)v;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int take_ip6(const struct kcmsghdr *h, const void *data, size_t len, Net__DgramMsg *m,
+                    struct net_addr *src)
+{
+	static const uint8_t any[16];
+	struct in6_pktinfo pi;
+	int v;
+
+	switch (h->type) {
+	case IPV6_PKTINFO:
+		if (len < sizeof(pi))
+			return -EINVAL;
+		memcpy(&pi, data, sizeof(pi));
+		memcpy(src->ip, &pi.ipi6_addr, 16);
+		src->len = memcmp(src->ip, any, 16) ? 16 : 0;
+		m->ifindex = pi.ipi6_ifindex;
+		return 0;
+	case IPV6_HOPLIMIT:
+	case IPV6_TCLASS:
+		if (ctl_int(data, len, &v) < 0 || v < -1 || v > 255)
+			return -EINVAL;
+		if (v >= 0) /* -1: as the socket has it */
+			*(h->type == IPV6_TCLASS ? &m->tos : &m->ttl) = (uint32_t)v;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Control data of a send: what is for neither the socket nor its IP is passed over. */
+static int take_control(const struct nsock *ns, const struct sock_ctl *c, Net__DgramMsg *m,
+                        struct net_addr *src)
 {
 	size_t at = 0, len;
 	struct kcmsghdr h;
@@ -276,35 +360,23 @@ static int take_control(const struct sock_ctl *c, Net__DgramMsg *m, struct net_a
 	int r;
 
 	while ((r = sock_ctl_next(c, &at, &h, &data, &len)) == 1) {
-		if (h.level == IPPROTO_IP && h.type == IP_PKTINFO &&
-		    len >= sizeof(struct in_pktinfo)) {
-			const struct in_pktinfo *pi = data;
-
-			memcpy(src->ip, &pi->ipi_spec_dst, 4);
-			src->len = pi->ipi_spec_dst.s_addr ? 4 : 0;
-			m->ifindex = (uint32_t)pi->ipi_ifindex;
-		} else if (h.level == IPPROTO_IPV6 && h.type == IPV6_PKTINFO &&
-		           len >= sizeof(struct in6_pktinfo)) {
-			const struct in6_pktinfo *pi = data;
-
-			memcpy(src->ip, &pi->ipi6_addr, 16);
-			src->len = 16;
-			m->ifindex = pi->ipi6_ifindex;
-		} else if ((h.level == IPPROTO_IP && h.type == IP_TTL && len >= 4) ||
-		           (h.level == IPPROTO_IPV6 && h.type == IPV6_HOPLIMIT && len >= 4)) {
-			int v;
-
-			memcpy(&v, data, sizeof(v));
-			if (v < 0 || v > 255)
-				return -EINVAL;
-			m->ttl = (uint32_t)v;
-		} else if (h.level == IPPROTO_IP && h.type == IP_TOS && len >= 1) {
-			m->tos = *(const uint8_t *)data;
-		} else if (h.level != SOL_SOCKET) {
-			return -EINVAL;
-		}
+		if (h.level == SOL_SOCKET)
+			r = h.type == SCM_RIGHTS || h.type == SCM_CREDENTIALS ? 0 : -EINVAL;
+		else if (h.level == IPPROTO_IP && ns->s.domain == AF_INET)
+			r = take_ip(&h, data, len, m, src);
+		else if (h.level == IPPROTO_IPV6 && ns->s.domain == AF_INET6)
+			r = take_ip6(&h, data, len, m, src);
+		if (r < 0)
+			return r;
 	}
 	return r;
+}
+
+static bool is_broadcast(const struct net_addr *a)
+{
+	static const uint8_t all[4] = {255, 255, 255, 255};
+
+	return a->len == 4 && memcmp(a->ip, all, 4) == 0;
 }
 
 static int destination(struct nsock *ns, const struct sock_msg *m, struct net_addr *to)
@@ -315,6 +387,8 @@ static int destination(struct nsock *ns, const struct sock_msg *m, struct net_ad
 
 		if (r < 0)
 			return r;
+		if (is_broadcast(to) && !(atomic_load(&ns->opts) & NSO_BROADCAST))
+			return -EACCES;
 		return to->port == 0 && ns->s.protocol != IPPROTO_ICMP &&
 		                       ns->s.protocol != IPPROTO_ICMPV6
 		               ? -EINVAL
@@ -354,7 +428,7 @@ static long dgram_sendmsg(struct sock *s, struct sock_msg *m)
 		return -EMSGSIZE;
 	r = destination(ns, m, &to);
 	if (r == 0 && m->ctl)
-		r = take_control(m->ctl, &msg, &src);
+		r = take_control(ns, m->ctl, &msg, &src);
 	if (r == 0)
 		r = autobind(ns);
 	if (r < 0)

@@ -120,6 +120,27 @@ static long set_linger(struct nsock *ns, const void *val, uint32_t len)
 	return forward_set(ns, SOL_SOCKET, SO_LINGER, val, len);
 }
 
+static void set_bit(struct nsock *ns, uint32_t bit, bool on)
+{
+	if (on)
+		atomic_fetch_or(&ns->opts, bit);
+	else
+		atomic_fetch_and(&ns->opts, ~bit);
+}
+
+/* netd judges each datagram, but its word would come late for the usual one. */
+static long set_broadcast(struct nsock *ns, const void *val, uint32_t len)
+{
+	const long r = forward_set(ns, SOL_SOCKET, SO_BROADCAST, val, len);
+	int on;
+
+	if (r < 0)
+		return r;
+	memcpy(&on, val, sizeof(on)); /* netd took it: as long as that */
+	set_bit(ns, NSO_BROADCAST, on != 0);
+	return 0;
+}
+
 long net_setsockopt(struct sock *s, int level, int name, const void *val, uint32_t len)
 {
 	struct nsock *ns = nsock_of(s);
@@ -131,16 +152,15 @@ long net_setsockopt(struct sock *s, int level, int name, const void *val, uint32
 		if (len < sizeof(on))
 			return -EINVAL;
 		memcpy(&on, val, sizeof(on));
-		if (on)
-			atomic_fetch_or(&ns->opts, bit);
-		else
-			atomic_fetch_and(&ns->opts, ~bit);
+		set_bit(ns, bit, on != 0);
 		return 0;
 	}
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		return set_linger(ns, val, len);
 	if (level == SOL_SOCKET && name == SO_BINDTODEVICE)
 		return -EPERM;
+	if (level == SOL_SOCKET && name == SO_BROADCAST)
+		return set_broadcast(ns, val, len);
 	return forward_set(ns, level, name, val, len);
 }
 
@@ -152,20 +172,12 @@ static long put_int(void *val, uint32_t *len, int v)
 	return 0;
 }
 
-long net_getsockopt(struct sock *s, int level, int name, void *val, uint32_t *len)
+static long forward_get(struct nsock *ns, int level, int name, void *val, uint32_t *len)
 {
-	struct nsock *ns = nsock_of(s);
-	const uint32_t bit = bit_of(level, name);
 	struct bytes b = {val, 0};
 	struct rpc_call call;
 	Net__OptReq req = NET__OPT_REQ__INIT;
 
-	if (bit)
-		return put_int(val, len, (atomic_load(&ns->opts) & bit) != 0);
-	if (level == SOL_SOCKET && name == SO_ERROR)
-		return put_int(val, len, -nsock_take_err(ns));
-	if (level == SOL_SOCKET && name == SO_ACCEPTCONN)
-		return put_int(val, len, atomic_load(&ns->state) == NS_LISTEN);
 	req.handle = ns->handle;
 	req.level = (uint32_t)level;
 	req.name = (uint32_t)name;
@@ -180,4 +192,26 @@ long net_getsockopt(struct sock *s, int level, int name, void *val, uint32_t *le
 		return call.err == -EIO ? -ENETDOWN : call.err;
 	*len = b.used;
 	return 0;
+}
+
+long net_outq(struct nsock *ns)
+{
+	uint32_t n = 0, len = sizeof(n);
+	const long r = forward_get(ns, NET__OWN__OWN_LEVEL, NET__OWN__OWN_OUTQ, &n, &len);
+
+	return r < 0 ? r : (long)n;
+}
+
+long net_getsockopt(struct sock *s, int level, int name, void *val, uint32_t *len)
+{
+	struct nsock *ns = nsock_of(s);
+	const uint32_t bit = bit_of(level, name);
+
+	if (bit)
+		return put_int(val, len, (atomic_load(&ns->opts) & bit) != 0);
+	if (level == SOL_SOCKET && name == SO_ERROR)
+		return put_int(val, len, -nsock_take_err(ns));
+	if (level == SOL_SOCKET && name == SO_ACCEPTCONN)
+		return put_int(val, len, atomic_load(&ns->state) == NS_LISTEN);
+	return forward_get(ns, level, name, val, len);
 }

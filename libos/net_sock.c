@@ -2,11 +2,15 @@
 /* What stream and datagram sockets share: names, connect, listen, shutdown. */
 #include "libos/net.h"
 
+#include "libos/pump.h"
 #include "libos/syscall.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+
+#define SIOCATMARK_ 0x8905u
 
 /* A channel that is gone looks like a network that is down. */
 static long net_err(int err)
@@ -43,6 +47,13 @@ long net_bind_addr(struct nsock *ns, struct net_addr *a)
 	return 0;
 }
 
+static bool is_wildcard(const struct net_addr *a)
+{
+	static const uint8_t zero[16];
+
+	return memcmp(a->ip, zero, a->len) == 0;
+}
+
 long net_bind(struct sock *s, const struct sock_name *name)
 {
 	struct nsock *ns = nsock_of(s);
@@ -51,6 +62,8 @@ long net_bind(struct sock *s, const struct sock_name *name)
 
 	if (r < 0)
 		return r;
+	if (name->family == AF_UNSPEC && !is_wildcard(&a))
+		return -EAFNOSUPPORT;
 	if (atomic_load(&ns->flags) & NSF_BOUND)
 		return -EINVAL;
 	return net_bind_addr(ns, &a);
@@ -100,6 +113,18 @@ static long conn_done(void *arg)
 	return atomic_load(&ns->state) != NS_CONNECTING;
 }
 
+/* What the attempt that ended came to: told once, then the socket is as new. */
+static long connect_result(struct nsock *ns)
+{
+	long r;
+
+	atomic_fetch_and(&ns->flags, ~(NSF_FAILED | NSF_UNTOLD));
+	r = nsock_take_err(ns);
+	if (r < 0)
+		return r;
+	return atomic_load(&ns->state) == NS_CONNECTED ? 0 : -ECONNABORTED;
+}
+
 /* Wait for event Connected; a signal leaves the attempt going. */
 static long connect_wait(struct nsock *ns)
 {
@@ -110,16 +135,13 @@ static long connect_wait(struct nsock *ns)
 		return -EINPROGRESS; /* SO_SNDTIMEO */
 	if (r < 0)
 		return r;
-	if (atomic_load(&ns->err))
-		return nsock_take_err(ns);
-	return atomic_load(&ns->state) == NS_CONNECTED ? 0 : -ECONNABORTED;
+	return connect_result(ns);
 }
 
 static long connect_state(struct nsock *ns)
 {
 	switch (atomic_load(&ns->state)) {
 	case NS_CONNECTED:
-		return -EISCONN;
 	case NS_LISTEN:
 		return -EISCONN;
 	case NS_CONNECTING:
@@ -151,12 +173,16 @@ static int connect_call(struct nsock *ns, struct net_addr *a)
 
 static long connect_stream(struct nsock *ns, struct net_addr *a)
 {
-	long r = connect_state(ns);
+	long r;
 
+	(void)rings_poll_once(); /* a program may ask by connect() alone */
+	/* an attempt that nobody waited for, and that has ended */
+	if (atomic_load(&ns->state) != NS_CONNECTING &&
+	    (atomic_load(&ns->flags) & (NSF_FAILED | NSF_UNTOLD)))
+		return connect_result(ns);
+	r = connect_state(ns);
 	if (r != 0 || atomic_load(&ns->state) == NS_CONNECTED)
 		return r;
-	if (atomic_load(&ns->err)) /* of a failed attempt: SO_ERROR was not asked for */
-		return nsock_take_err(ns);
 	lock_take(&ns->lock);
 	ns->peer = *a;
 	lock_drop(&ns->lock);
@@ -166,9 +192,9 @@ static long connect_stream(struct nsock *ns, struct net_addr *a)
 		atomic_store(&ns->state, NS_NEW);
 		return net_err((int)r);
 	}
-	atomic_fetch_or(&ns->flags, NSF_BOUND);
+	atomic_fetch_or(&ns->flags, NSF_BOUND | NSF_UNTOLD);
 	if (ofd_nonblock(&ns->s.ofd))
-		return conn_done(ns) ? connect_wait(ns) : -EINPROGRESS;
+		return -EINPROGRESS; /* also when the answer is there: as Linux over a network */
 	return connect_wait(ns);
 }
 
@@ -237,15 +263,17 @@ long net_shutdown(struct sock *s, int how)
 	const uint32_t state = atomic_load(&ns->state);
 	uint32_t add = 0;
 
-	if (state == NS_LISTEN && s->type == SOCK_STREAM && how != SHUT_WR) {
-		atomic_store(&ns->state, NS_CLOSED);
-		waitq_wake(&s->ofd.wait, EPOLLIN | EPOLLHUP);
+	if (state == NS_LISTEN) {
+		if (how == SHUT_WR)
+			return 0; /* a listener has nothing to send */
+		atomic_store(&ns->state, NS_NEW);
+		how = SHUT_RDWR;
 	} else if (state != NS_CONNECTED) {
 		return -ENOTCONN;
 	}
-	if (how != SHUT_WR)
+	if (how != SHUT_WR && state != NS_LISTEN)
 		add |= NSF_SHUT_RD;
-	if (how != SHUT_RD)
+	if (how != SHUT_RD && state != NS_LISTEN)
 		add |= NSF_SHUT_WR;
 	atomic_fetch_or(&ns->flags, add);
 	m.handle = ns->handle;
@@ -253,4 +281,35 @@ long net_shutdown(struct sock *s, int how)
 	(void)rpc_post(&g_net_chan, 4, &m.base, NULL, NULL, 0); /* netd gone: told by event */
 	waitq_wake(&s->ofd.wait, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
 	return 0;
+}
+
+long net_ioctl(struct ofd *o, unsigned long req, void *user_arg)
+{
+	struct nsock *ns = nsock_of(sock_of(o));
+	const bool stream = ns->s.type == SOCK_STREAM;
+	long n;
+
+	(void)rings_poll_once(); /* a program may ask for nothing else */
+	switch ((unsigned)req) {
+	case FIONREAD:
+		if (stream && atomic_load(&ns->state) == NS_LISTEN)
+			return -EINVAL;
+		n = stream ? (long)stream_readable(ns) : (long)dgram_next_len(ns);
+		break;
+	case TIOCOUTQ:
+		if (stream && atomic_load(&ns->state) == NS_LISTEN)
+			return -EINVAL;
+		n = stream ? net_outq(ns) : 0; /* datagrams are netd's at once */
+		break;
+	case SIOCATMARK_:
+		if (!stream)
+			return -ENOTTY;
+		n = 0; /* there is no urgent data */
+		break;
+	default:
+		return sock_ofd_ioctl(o, req, user_arg);
+	}
+	if (n < 0)
+		return n;
+	return user_copy_out(user_arg, &(int){(int)n}, sizeof(int));
 }

@@ -14,6 +14,7 @@
 #include "libos/net.h"
 
 #include "libos/deadline.h"
+#include "libos/pump.h"
 #include "libos/syscall.h"
 
 #include <errno.h>
@@ -30,7 +31,7 @@ static uint32_t flags_of(const struct nsock *ns)
 	return atomic_load_explicit(&ns->flags, memory_order_acquire);
 }
 
-static uint64_t readable(const struct nsock *ns)
+uint64_t stream_readable(const struct nsock *ns)
 {
 	return atomic_load_explicit(&ns->rx_recv, memory_order_acquire) -
 	       atomic_load_explicit(&ns->rx_read, memory_order_relaxed);
@@ -61,9 +62,9 @@ uint32_t stream_poll(struct nsock *ns)
 		ev |= EPOLLHUP | EPOLLOUT | EPOLLWRNORM;
 	if (state == NS_CLOSED || (f & NSF_FATAL))
 		ev |= EPOLLIN | EPOLLRDHUP;
-	if (readable(ns))
+	if (stream_readable(ns))
 		ev |= EPOLLIN | EPOLLRDNORM;
-	if (f & (NSF_EOF | NSF_SHUT_RD))
+	if (f & (NSF_EOF | NSF_SHUT_RD | NSF_FAILED))
 		ev |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
 	if ((f & (NSF_EOF | NSF_SHUT_RD)) && (f & NSF_SHUT_WR))
 		ev |= EPOLLHUP;
@@ -135,7 +136,7 @@ void stream_event_data(struct nsock *ns, const Net__DataMsg *m, struct rpc_event
  * bytes moved; short of both only at a bad address. */
 static size_t take_locked(struct nsock *ns, struct uio *u, size_t max, bool peek)
 {
-	const uint64_t have = readable(ns);
+	const uint64_t have = stream_readable(ns);
 	size_t left = have < max ? (size_t)have : max, moved = 0;
 	struct block *b = ns->head;
 	uint32_t off = b ? b->off : 0;
@@ -181,7 +182,7 @@ static uint64_t next_window_locked(struct nsock *ns)
 
 	if (read + ns->rx_wnd - ns->rx_limit < ns->rx_wnd / 4)
 		return 0;
-	if (ns->rx_wnd < NET_WND_MAX && readable(ns) < ns->rx_wnd / 2 &&
+	if (ns->rx_wnd < NET_WND_MAX && stream_readable(ns) < ns->rx_wnd / 2 &&
 	    read >= 2ull * ns->rx_wnd && atomic_load(&g_promised) < PROMISE_MAX) {
 		atomic_fetch_add(&g_promised, ns->rx_wnd);
 		ns->rx_wnd *= 2;
@@ -221,57 +222,98 @@ static size_t take(struct nsock *ns, struct sock_msg *m)
 	return n;
 }
 
+/* Nothing more will come. */
+static bool rx_ended(const struct nsock *ns)
+{
+	return atomic_load(&ns->err) || (flags_of(ns) & (NSF_EOF | NSF_SHUT_RD | NSF_FATAL)) ||
+	       atomic_load(&ns->state) == NS_NEW;
+}
+
+struct rx_wait {
+	struct nsock *ns;
+	uint64_t need; /* bytes that must be there */
+};
+
 static long rx_ready(void *arg)
 {
-	struct nsock *ns = arg;
+	const struct rx_wait *w = arg;
+	const uint64_t have = stream_readable(w->ns);
 
-	return readable(ns) || atomic_load(&ns->err) ||
-	       (flags_of(ns) & (NSF_EOF | NSF_SHUT_RD | NSF_FATAL)) ||
-	       atomic_load(&ns->state) == NS_NEW;
+	return have >= w->need || rx_ended(w->ns);
+}
+
+/* What a call waits for: MSG_PEEK takes nothing, so MSG_WAITALL must see all at once;
+ * more than the window can never be there. */
+static uint64_t rx_need(const struct sock_msg *m)
+{
+	const uint32_t both = MSG_PEEK | MSG_WAITALL;
+	const size_t want = uio_left(m->u);
+
+	if ((m->flags & both) != both || (m->flags & MSG_DONTWAIT) || want == 0)
+		return 1;
+	return want < 2 * NET_WND_MIN ? want : 2 * NET_WND_MIN;
+}
+
+static long rx_no_data(struct nsock *ns)
+{
+	const long err = nsock_take_err(ns);
+
+	return err < 0 ? err : flags_of(ns) & NSF_FAILED ? 0 : -ENOTCONN;
+}
+
+static long recv_loop(struct nsock *ns, struct sock_msg *m, uint64_t deadline)
+{
+	const bool all = (m->flags & MSG_WAITALL) && !(m->flags & MSG_PEEK);
+	struct rx_wait w = {ns, rx_need(m)};
+	size_t total = 0;
+
+	for (;;) {
+		long r;
+
+		if (stream_readable(ns) && rx_ready(&w)) {
+			const size_t n = take(ns, m);
+
+			total += n;
+			if (n == 0 && uio_left(m->u) && stream_readable(ns))
+				return total ? (long)total : -EFAULT;
+			if (uio_left(m->u) == 0)
+				return (long)total;
+		}
+		if (total && (uio_left(m->u) == 0 || !all))
+			return (long)total;
+		if (stream_readable(ns) && rx_ready(&w))
+			continue;
+		if (total && rx_ended(ns))
+			return (long)total;
+		if (atomic_load(&ns->err))
+			return nsock_take_err(ns);
+		if (rx_ended(ns))
+			return 0;
+		if (sock_nonblock(&ns->s, m->flags)) {
+			if (rings_poll_once() > 0 && rx_ready(&w))
+				continue;
+			return total ? (long)total : -EAGAIN;
+		}
+		r = wait_until(&ns->s.ofd.wait, EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP,
+		               rx_ready, &w, deadline, PARK_INTR | PARK_RINGS);
+		if (r < 0 && w.need > 1 && stream_readable(ns))
+			w.need = 1; /* peeking: what there is */
+		else if (r < 0)
+			return total ? (long)total : r;
+	}
 }
 
 static long stream_recvmsg(struct sock *s, struct sock_msg *m)
 {
 	struct nsock *ns = nsock_of(s);
-	const uint64_t deadline = sock_rcv_deadline(s);
-	const bool all = (m->flags & MSG_WAITALL) && !(m->flags & MSG_PEEK);
-	size_t total = 0;
 
 	if (m->flags & MSG_OOB)
 		return -EINVAL;
 	if (m->flags & MSG_ERRQUEUE)
 		return -EAGAIN;
 	if (atomic_load(&ns->state) == NS_NEW || atomic_load(&ns->state) == NS_LISTEN)
-		return atomic_load(&ns->err) ? nsock_take_err(ns) : -ENOTCONN;
-	for (;;) {
-		long r;
-
-		if (readable(ns)) {
-			const size_t n = take(ns, m);
-
-			total += n;
-			if (n == 0 && uio_left(m->u))
-				return total ? (long)total : -EFAULT;
-		}
-		if (uio_left(m->u) == 0 || (total && !all))
-			return (long)total;
-		if (readable(ns))
-			continue;
-		if (total && rx_ready(ns))
-			return (long)total;
-		if (atomic_load(&ns->err))
-			return nsock_take_err(ns);
-		if (flags_of(ns) & (NSF_EOF | NSF_SHUT_RD | NSF_FATAL))
-			return (long)total;
-		if (sock_nonblock(s, m->flags))
-			return total ? (long)total : -EAGAIN;
-		r = wait_until(&s->ofd.wait, EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP,
-		               rx_ready, ns, deadline, PARK_INTR | PARK_RINGS);
-		if (r < 0)
-			return total ? (long)total
-			       : r == -ERESTARTSYS && deadline != PLAT_NO_DEADLINE ? -EINTR
-			                                                           : r;
-	}
+		return rx_no_data(ns);
+	return recv_loop(ns, m, sock_rcv_deadline(s));
 }
 
 /* ---- sending ---- */
@@ -341,6 +383,8 @@ static long send_locked(struct nsock *ns, struct sock_msg *m, uint64_t deadline)
 			continue;
 		}
 		if (sock_nonblock(&ns->s, m->flags)) {
+			if (rings_poll_once() > 0 && tx_ready(ns))
+				continue;
 			r = -EAGAIN;
 			break;
 		}
@@ -447,8 +491,11 @@ long net_stream_accept(struct sock *s, struct sock **out, struct sock_name *peer
 			break;
 		if (atomic_load(&l->err))
 			return nsock_take_err(l);
-		if (sock_nonblock(s, 0))
+		if (sock_nonblock(s, 0)) {
+			if (rings_poll_once() > 0 && aq_ready(l))
+				continue;
 			return -EAGAIN;
+		}
 		r = wait_until(&s->ofd.wait, EPOLLIN | EPOLLERR | EPOLLHUP, aq_ready, l,
 		               deadline, PARK_INTR | PARK_RINGS);
 		if (r < 0)

@@ -126,6 +126,8 @@ static int op_connect(struct sock *s, const struct naddr *a)
 	const socklen_t len = host_to_kernel(s, a, &ss);
 	int r = connect(h->fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
 
+	if (r == -ECONNABORTED) /* of an attempt that failed; the guest was told */
+		r = connect(h->fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
 	if (r < 0 && r != -EINPROGRESS)
 		return r;
 	s->bound = true;

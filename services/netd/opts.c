@@ -226,6 +226,13 @@ static int v6only_get(struct sock *s, void *val, uint32_t *len)
 	return give_int(val, len, s->opt.v6only);
 }
 
+static int outq_get(struct sock *s, void *val, uint32_t *len)
+{
+	const uint64_t n = s->tx_got - s->tx_acked;
+
+	return give_int(val, len, n < INT32_MAX ? (int)n : INT32_MAX);
+}
+
 static const struct opt_row g_rows[] = {
 	{SOL_SOCKET, SO_REUSEADDR, AS_BOOL, F(reuseaddr), 0, 1, NULL, NULL},
 	{SOL_SOCKET, SO_REUSEPORT, AS_BOOL, F(reuseport), 0, 1, NULL, NULL},
@@ -259,6 +266,7 @@ static const struct opt_row g_rows[] = {
 	{IPPROTO_IP, IP_MULTICAST_IF, 0, 0, 0, 0, mc_if4_set, mc_if4_get},
 	{IPPROTO_IP, IP_ADD_MEMBERSHIP, DGRAM_ONLY, 0, 0, 0, join4, NULL},
 	{IPPROTO_IP, IP_DROP_MEMBERSHIP, DGRAM_ONLY, 0, 0, 0, leave4, NULL},
+	{NET__OWN__OWN_LEVEL, NET__OWN__OWN_OUTQ, READ_ONLY, 0, 0, 0, NULL, outq_get},
 	{IPPROTO_IPV6, IPV6_V6ONLY, SIX_ONLY, 0, 0, 1, v6only_set, v6only_get},
 	{IPPROTO_IPV6, IPV6_UNICAST_HOPS, SIX_ONLY, F(hops), -1, 255, NULL, NULL},
 	{IPPROTO_IPV6, IPV6_TCLASS, SIX_ONLY, F(tclass), -1, 255, NULL, NULL},
