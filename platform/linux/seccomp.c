@@ -27,7 +27,7 @@ static const uint16_t g_allowed[] = {
 	SYS_exit,              SYS_ftruncate,      SYS_getrusage,    SYS_sysinfo,
 	SYS_sigaltstack,       SYS_arch_prctl,     SYS_gettid,       SYS_tkill,
 	SYS_sched_setaffinity, SYS_exit_group,     SYS_ppoll,        SYS_getcpu,
-	SYS_getrandom,         SYS_memfd_create,   SYS_membarrier,
+	SYS_getrandom,         SYS_memfd_create,   SYS_membarrier,   SYS_restart_syscall,
 };
 
 #define N_ALLOWED (sizeof(g_allowed) / sizeof(g_allowed[0]))
