@@ -313,28 +313,28 @@ SYSCALL(ioctl, long fd, long req_arg, void *arg)
 
 /* ---- the object behind it ---- */
 
-/* What Linux shows for descriptors without an inode of their own. */
-static void stat_anonymous(struct kstat *st)
+long ofd_stat(struct ofd *o, struct kstat *st)
 {
+	if (o->ops->stat)
+		return o->ops->stat(o, st);
+	/* What Linux shows for descriptors without an inode of their own. */
 	*st = (struct kstat){.st_dev = 14,
 	                     .st_ino = 1,
 	                     .st_nlink = 1,
 	                     .st_mode = 0600,
 	                     .st_blksize = 4096};
+	return 0;
 }
 
 SYSCALL(fstat, long fd, void *user_st)
 {
 	struct ofd *o = ofd_get((int)fd);
 	struct kstat st;
-	long r = 0;
+	long r;
 
 	if (!o)
 		return -EBADF;
-	if (o->ops->stat)
-		r = o->ops->stat(o, &st);
-	else
-		stat_anonymous(&st);
+	r = ofd_stat(o, &st);
 	ofd_put(o);
 	if (r == 0 && user_copy_out(user_st, &st, sizeof(st)) != 0)
 		return -EFAULT;

@@ -92,11 +92,6 @@ long file_stat_path(const struct fpath *p, uint32_t at_flags, struct kstat *st)
 	return r;
 }
 
-static long stat_ofd(struct ofd *o, struct kstat *st)
-{
-	return o->ops->stat ? o->ops->stat(o, st) : -EBADF;
-}
-
 static unsigned path_flags(int at_flags)
 {
 	unsigned f = 0;
@@ -126,7 +121,7 @@ static long do_stat(int dirfd, const char *user_path, struct kstat *user_st, int
 		else if (p.where == PATH_LOCAL)
 			r = local_stat(p.text, &st);
 		else
-			r = stat_ofd(p.ofd, &st);
+			r = ofd_stat(p.ofd, &st);
 	} while (path_again(&p, path_flags(flags), &r));
 	path_put(&p);
 	if (r == 0 && user_copy_out(user_st, &st, sizeof(st)))
@@ -226,7 +221,7 @@ SYSCALL(statx, int dirfd, const char *user_path, int flags, uint32_t mask,
 			r = fsd_statx(&p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &x);
 		} else {
 			r = p.where == PATH_LOCAL ? local_stat(p.text, &st)
-			                          : stat_ofd(p.ofd, &st);
+			                          : ofd_stat(p.ofd, &st);
 			if (r == 0)
 				kstat_to_statx(&st, &x);
 		}
@@ -263,7 +258,7 @@ static long fsd_access(const struct fpath *p, int mode, int flags)
 static long ofd_access(struct ofd *o, int mode)
 {
 	struct kstat st;
-	long r = stat_ofd(o, &st);
+	long r = ofd_stat(o, &st);
 
 	if (r < 0)
 		return r;

@@ -99,6 +99,8 @@ struct ofd *ofd_get(int fd);        /* NULL: EBADF */
 struct ofd *ofd_get_io(int fd);     /* the same, but NULL for O_PATH descriptors too */
 struct ofd *ofd_ref(struct ofd *o);
 void ofd_put(struct ofd *o);
+/* fstat() of any kind: ops->stat, or what Linux shows where there is no inode. */
+long ofd_stat(struct ofd *o, struct kstat *st);
 /* A reference through a pointer that keeps none: false if the last one has gone
  * (ops->release() runs, or ran, and will or did clear that pointer). */
 bool ofd_ref_if_live(struct ofd *o) __attribute__((warn_unused_result));

@@ -135,16 +135,6 @@ static uint32_t signalfd_poll(struct ofd *o)
 	return any_pending(o) != 0 ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
-static long signalfd_stat(struct ofd *o, struct kstat *st)
-{
-	(void)o;
-	memset(st, 0, sizeof(*st));
-	st->st_mode = 0600;
-	st->st_nlink = 1;
-	st->st_blksize = 4096;
-	return 0;
-}
-
 static void signalfd_release(struct ofd *o)
 {
 	struct signalfd *f = (struct signalfd *)o;
@@ -162,7 +152,6 @@ static const struct ofd_ops g_signalfd_ops = {
         .kind = OFD_SIGNALFD,
         .read = signalfd_read,
         .poll = signalfd_poll,
-        .stat = signalfd_stat,
         .release = signalfd_release,
         .pollable = true,
 };

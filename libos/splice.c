@@ -169,8 +169,8 @@ static bool same_file(struct ofd *a, struct ofd *b)
 
 	if (a == b)
 		return true;
-	return a->ops->kind == b->ops->kind && a->ops->stat(a, &sa) == 0 &&
-	       b->ops->stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+	return a->ops->kind == b->ops->kind && ofd_stat(a, &sa) == 0 &&
+	       ofd_stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
 	       sa.st_ino == sb.st_ino;
 }
 

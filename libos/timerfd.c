@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -133,16 +132,6 @@ static uint32_t timerfd_poll(struct ofd *o)
 	return take_ticks(o) != 0 ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
-static long timerfd_stat(struct ofd *o, struct kstat *st)
-{
-	(void)o;
-	memset(st, 0, sizeof(*st));
-	st->st_mode = 0600;
-	st->st_nlink = 1;
-	st->st_blksize = 4096;
-	return 0;
-}
-
 static void timerfd_release(struct ofd *o)
 {
 	struct timerfd *f = (struct timerfd *)o;
@@ -163,7 +152,6 @@ static const struct ofd_ops g_timerfd_ops = {
         .kind = OFD_TIMERFD,
         .read = timerfd_read,
         .poll = timerfd_poll,
-        .stat = timerfd_stat,
         .release = timerfd_release,
         .pollable = true,
 };

@@ -4,8 +4,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
 
 static short events_of(int fd)
 {
@@ -183,6 +188,29 @@ static void nothing_is_lost_among_threads(void)
 	close(fd);
 }
 
+static void what_has_no_inode_can_be_asked_for_attributes(void)
+{
+	sigset_t none;
+	struct stat st, by_name;
+	int fds[4];
+
+	sigemptyset(&none);
+	fds[0] = eventfd(0, 0);
+	fds[1] = timerfd_create(CLOCK_MONOTONIC, 0);
+	fds[2] = signalfd(-1, &none, 0);
+	fds[3] = epoll_create1(0);
+	for (int i = 0; i < 4; i++) {
+		CHECK(fds[i] >= 0);
+		CHECK_EQ(fstat(fds[i], &st), 0);
+		CHECK_EQ(st.st_mode, 0600);
+		CHECK_EQ(st.st_nlink, 1);
+		CHECK_EQ(syscall(SYS_newfstatat, fds[i], "", &by_name, AT_EMPTY_PATH), 0);
+		CHECK_EQ(by_name.st_mode, 0600);
+		CHECK_EQ(by_name.st_ino, st.st_ino);
+		close(fds[i]);
+	}
+}
+
 int main(void)
 {
 	watchdog(40);
@@ -195,5 +223,6 @@ int main(void)
 	CASE(a_writer_waits_for_room);
 	CASE(every_write_is_an_edge);
 	CASE(nothing_is_lost_among_threads);
+	CASE(what_has_no_inode_can_be_asked_for_attributes);
 	return g_failed;
 }
