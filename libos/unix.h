@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unix.h - what unix.c and unixmsg.c share.
+ * unix.h - what unix.c, unixmsg.c and unixopt.c share.
  *
  * Layer:   libos.
  * Locking: as said at the fields; see unix.c.
@@ -55,5 +55,9 @@ long unix_find_queue(const struct sock_name *name, struct unix_sock *from,
 
 long unix_sendmsg(struct sock *s, struct sock_msg *m);
 long unix_recvmsg(struct sock *s, struct sock_msg *m);
+
+/* struct sock_ops's: -EOPNOTSUPP (level), -ENOPROTOOPT, -EINVAL. */
+long unix_getsockopt(struct sock *sock, int level, int name, void *val, uint32_t *len);
+long unix_setsockopt(struct sock *sock, int level, int name, const void *val, uint32_t len);
 
 #endif /* LIBOS_UNIX_H */
