@@ -101,8 +101,9 @@ function(strait_fuzzer name)
 endfunction()
 
 # Conformance programs, tests/sys/test_sys_*.c: one source, linked by musl-gcc for
-# plain Linux (test sys.native.NAME, the oracle) and by strait-cc (test
-# sys.strait.NAME).  tests/sys/run.sh says what their heads may ask for.
+# plain Linux (test sys.native.NAME, the oracle) and by strait-cc (tests
+# sys.strait.NAME and, of names net_*, sys.strait_host.NAME with --net host).
+# tests/sys/run.sh says what their heads may ask for.
 function(strait_sys_tests)
 	find_program(MUSL_GCC musl-gcc)
 	file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/sys/test_sys_*.c")
@@ -134,6 +135,11 @@ function(strait_sys_tests)
 			list(APPEND exes "${dir}/strait/${base}")
 			strait_script_test(sys.strait.${name} COMMAND "${run}" strait
 				"${dir}/strait/${base}" "${source}" "${dir}/native/${base}" LABELS sys)
+			if(name MATCHES "^net_") # over both stacks of netd
+				strait_script_test(sys.strait_host.${name} COMMAND "${run}" strait
+					"${dir}/strait/${base}" "${source}" "${dir}/native/${base}"
+					--net host LABELS sys)
+			endif()
 		endif()
 	endforeach()
 	add_custom_target(sys_tests ALL DEPENDS ${exes})

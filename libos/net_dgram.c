@@ -409,6 +409,26 @@ static long autobind(struct nsock *ns)
 	return r == -EINVAL ? 0 : r; /* another thread was faster */
 }
 
+/* A ping socket sends echo requests alone. */
+static long check_echo(const struct nsock *ns, const struct uio *u)
+{
+	const uint8_t request = ns->s.protocol == IPPROTO_ICMP ? 8 : 128;
+	uint8_t head[8];
+	size_t got = 0;
+
+	if (uio_left(u) < sizeof(head))
+		return -EINVAL;
+	for (unsigned i = 0; i < u->n && got < sizeof(head); i++) {
+		const size_t room = sizeof(head) - got, len = u->iov[i].iov_len;
+		const size_t n = len < room ? len : room;
+
+		if (user_copy_in(head + got, u->iov[i].iov_base, n) != 0)
+			return -EFAULT;
+		got += n;
+	}
+	return head[0] == request && head[1] == 0 ? 0 : -EINVAL;
+}
+
 static long dgram_sendmsg(struct sock *s, struct sock_msg *m)
 {
 	struct nsock *ns = nsock_of(s);
@@ -431,6 +451,8 @@ static long dgram_sendmsg(struct sock *s, struct sock_msg *m)
 		r = take_control(ns, m->ctl, &msg, &src);
 	if (r == 0)
 		r = autobind(ns);
+	if (r == 0 && ns->s.protocol != IPPROTO_UDP)
+		r = check_echo(ns, m->u);
 	if (r < 0)
 		return r;
 	msg.handle = ns->handle;

@@ -47,6 +47,12 @@ long net_bind_addr(struct nsock *ns, struct net_addr *a)
 	return 0;
 }
 
+/* A link-local address names no interface. */
+static bool lacks_scope(const struct net_addr *a)
+{
+	return a->len == 16 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80 && !a->scope;
+}
+
 static bool is_wildcard(const struct net_addr *a)
 {
 	static const uint8_t zero[16];
@@ -64,6 +70,8 @@ long net_bind(struct sock *s, const struct sock_name *name)
 		return r;
 	if (name->family == AF_UNSPEC && !is_wildcard(&a))
 		return -EAFNOSUPPORT;
+	if (lacks_scope(&a))
+		return -EINVAL;
 	if (atomic_load(&ns->flags) & NSF_BOUND)
 		return -EINVAL;
 	return net_bind_addr(ns, &a);
@@ -227,6 +235,8 @@ long net_connect(struct sock *s, const struct sock_name *name)
 	const int r = net_addr_in(ns, name, &a);
 	if (r < 0)
 		return r;
+	if (lacks_scope(&a))
+		return -EINVAL;
 	return s->type == SOCK_STREAM ? connect_stream(ns, &a) : connect_dgram(ns, &a);
 }
 

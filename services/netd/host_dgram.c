@@ -82,14 +82,54 @@ void host_dgram_setup(struct hsock *h)
 	option_on(h->fd, IPPROTO_IP, IP_RECVTOS);
 }
 
+struct send_ctl {
+	union {
+		struct cmsghdr align;
+		uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
+	} u;
+	size_t len;
+};
+
+static void add_cmsg(struct send_ctl *c, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr h = {.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(len)};
+
+	memcpy(c->u.buf + c->len, &h, sizeof(h));
+	memcpy(c->u.buf + c->len + CMSG_LEN(0), data, len);
+	c->len += CMSG_SPACE(len);
+}
+
+/* What the datagram asks for beyond its socket's options. */
+static void fill_ctl(const struct sock *s, const struct dgram *d, struct send_ctl *c)
+{
+	const bool six = s->domain == AF_INET6, from = d->local.len && !naddr_any(&d->local);
+	const int ttl = (int)d->ttl, tos = (int)d->tos;
+
+	memset(c, 0, sizeof(*c));
+	if ((from || d->ifindex) && six && d->local.len != 4) {
+		struct in6_pktinfo info = {.ipi6_ifindex = d->ifindex};
+
+		memcpy(&info.ipi6_addr, d->local.ip, 16);
+		add_cmsg(c, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	} else if ((from || d->ifindex) && !six) {
+		struct in_pktinfo info = {.ipi_ifindex = (int)d->ifindex};
+
+		memcpy(&info.ipi_spec_dst, d->local.ip, 4);
+		add_cmsg(c, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	}
+	if (ttl)
+		add_cmsg(c, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_HOPLIMIT : IP_TTL, &ttl,
+		         sizeof(ttl));
+	if (tos)
+		add_cmsg(c, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_TCLASS : IP_TOS, &tos,
+		         sizeof(tos));
+}
+
 int host_dgram_send(struct sock *s, const struct dgram *d)
 {
 	struct hsock *h = hsock_of(s);
 	struct sockaddr_storage ss;
-	union {
-		struct cmsghdr align;
-		uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-	} ctl;
+	struct send_ctl ctl;
 	struct iovec io = d->io[0];
 	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1};
 
@@ -97,19 +137,10 @@ int host_dgram_send(struct sock *s, const struct dgram *d)
 		m.msg_name = &ss;
 		m.msg_namelen = host_to_kernel(s, &d->peer, &ss);
 	}
-	if (s->domain == AF_INET && d->local.len == 4 && !naddr_any(&d->local)) {
-		struct in_pktinfo info = {.ipi_ifindex = (int)d->ifindex};
-		struct cmsghdr *c;
-
-		memset(&ctl, 0, sizeof(ctl));
-		memcpy(&info.ipi_spec_dst, d->local.ip, 4);
-		m.msg_control = ctl.buf;
-		m.msg_controllen = CMSG_SPACE(sizeof(info));
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = IPPROTO_IP;
-		c->cmsg_type = IP_PKTINFO;
-		c->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(c), &info, sizeof(info));
+	fill_ctl(s, d, &ctl);
+	if (ctl.len) {
+		m.msg_control = ctl.u.buf;
+		m.msg_controllen = ctl.len;
 	}
 	if (sendmsg(h->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return errno == EAGAIN ? 0 : -errno; /* no room: lost, as in any network */

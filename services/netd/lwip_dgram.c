@@ -248,7 +248,6 @@ static void udp_fill(struct lsock *l, const struct dgram *d, const ip_addr_t *ds
 	const bool six = IP_IS_V6(dst), multicast = ip_addr_ismulticast(dst);
 	struct udp_pcb *u = l->udp;
 	int ttl = six ? (multicast ? o->mc_hops6 : o->hops) : multicast ? o->mc_ttl : o->ttl;
-	uint32_t mc_if = six ? (uint32_t)o->mc_if6 : 0;
 
 	if (d->ttl)
 		ttl = (int)d->ttl;
@@ -265,9 +264,25 @@ static void udp_fill(struct lsock *l, const struct dgram *d, const ip_addr_t *ds
 		ip_set_option(u, SOF_BROADCAST);
 	else
 		ip_reset_option(u, SOF_BROADCAST);
-	if (d->ifindex && multicast)
-		mc_if = d->ifindex;
-	udp_set_multicast_netif_index(u, (u8_t)(mc_if < 256 ? mc_if : 0));
+}
+
+/* The interface that a datagram to a group was told to leave by, or NULL. */
+static struct netif *group_netif(const struct sockopts *o, const struct dgram *d, bool six)
+{
+	uint32_t index = d->ifindex;
+	struct netif *n;
+	ip4_addr_t ip;
+
+	if (!index)
+		index = (uint32_t)(six ? o->mc_if6 : o->mc_if4_index);
+	if (index)
+		return index < 256 ? netif_get_by_index((u8_t)index) : NULL;
+	memcpy(&ip, o->mc_if4, sizeof(o->mc_if4));
+	NETIF_FOREACH(n) {
+		if (!six && !ip4_addr_isany_val(ip) && ip4_addr_cmp(netif_ip4_addr(n), &ip))
+			return n;
+	}
+	return NULL;
 }
 
 /* The source address of a datagram: asked for, bound, or by route. */
@@ -275,6 +290,9 @@ static int dgram_source(struct lsock *l, const struct dgram *d, const struct nad
                         struct netif **netif, ip_addr_t *src)
 {
 	const struct naddr *bound = l->s.bound && !l->port_chosen ? &l->port.addr : NULL;
+	const ip_addr_t *own;
+	struct netif *n;
+	ip_addr_t to;
 
 	if (d->local.len && !naddr_any(&d->local)) {
 		if (!lwip_is_local(&d->local))
@@ -283,7 +301,18 @@ static int dgram_source(struct lsock *l, const struct dgram *d, const struct nad
 	}
 	if (bound && (naddr_multicast(bound) || bound->ip[0] == 255))
 		bound = NULL;
-	return lwip_route(dst, bound, netif, src);
+	if (!naddr_multicast(dst) || !(n = group_netif(&l->s.opt, d, dst->len == 16)))
+		return lwip_route(dst, bound, netif, src);
+	*netif = n;
+	naddr_to_lwip(dst, &to);
+	own = ip_netif_get_local_ip(n, &to);
+	if (bound && bound->len == dst->len && !naddr_any(bound))
+		naddr_to_lwip(bound, src);
+	else if (own)
+		*src = *own;
+	else
+		return -ENETUNREACH;
+	return 0;
 }
 
 static struct pbuf *dgram_pbuf(const struct dgram *d)
@@ -324,7 +353,7 @@ int dgram_send(struct sock *s, const struct dgram *d)
 	p = dgram_pbuf(d);
 	if (!p)
 		return -ENOBUFS;
-	err = udp_sendto(l->udp, p, &dst, to->port);
+	err = udp_sendto_if_src(l->udp, p, &dst, to->port, netif, &src);
 	pbuf_free(p);
 	return -errmap_lwip(err);
 }

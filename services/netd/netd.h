@@ -50,8 +50,8 @@ struct sockopts {
 	int defer_accept, user_timeout_ms, syncnt, linger2;
 	int v6only, ttl, tos, hops, tclass;
 	int mtu_discover, mtu_discover6;
-	int mc_ttl, mc_loop, mc_hops6, mc_loop6, mc_if6;
-	uint8_t mc_if4[4];
+	int mc_ttl, mc_loop, mc_hops6, mc_loop6, mc_if6, mc_if4_index;
+	uint8_t mc_if4[4]; /* IP_MULTICAST_IF as an address, mc_if4_index as a number */
 };
 
 struct id_range {

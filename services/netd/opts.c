@@ -128,6 +128,7 @@ static int mc_if4_set(struct sock *s, const void *val, uint32_t len)
 	else
 		return -EINVAL;
 	memcpy(s->opt.mc_if4, &m.imr_address, 4);
+	s->opt.mc_if4_index = m.imr_ifindex;
 	return 0;
 }
 

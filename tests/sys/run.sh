@@ -3,7 +3,7 @@
 # run.sh - run one conformance program on plain Linux (the oracle) or on Strait.
 #
 # usage: run.sh native EXE SOURCE
-#        run.sh strait EXE SOURCE NATIVE-EXE
+#        run.sh strait EXE SOURCE NATIVE-EXE [OPTION-OF-STRAIT-RUN...]
 #
 # Exit 0 pass, 1 fail, 77 skip.  On Strait its standard output must also be what the
 # oracle prints, unless the source says "compare: no" in its head.  A line
@@ -12,6 +12,7 @@
 # a reason behind it.
 set -u
 how=$1 exe=$2 source=$3 native=${4:-}
+shift $(($# < 4 ? $# : 4))
 head=$(sed -n '1,40p' "$source")
 mark() { sed -n "s/^.*[* ]$1:[[:space:]]*//p" <<<"$head" | head -n 1; }
 
@@ -31,7 +32,7 @@ if [ "$how" = native ]; then
 fi
 
 read -ra options <<<"$(mark strait-run)"
-options=("${options[@]//\{dir\}/$tmp/dir}")
+options=("${options[@]//\{dir\}/$tmp/dir}" "$@")
 timeout 50 "$STRAIT_BIN/strait" run -w /tmp "${options[@]}" "$exe" </dev/null >"$tmp/out" 2>"$tmp/err"
 rc=$?
 cat "$tmp/out"
