@@ -32,8 +32,8 @@
 #define FILE_PATH_KEPT 256
 
 struct dirbuf; /* file_dir.c */
-struct fmap;  /* fmap.h */
-struct fpath; /* path.h */
+struct fmap;   /* fmap.h */
+struct fpath;  /* path.h */
 
 struct fnode {
 	struct fnode *next; /* hash chain; under the table's lock */
@@ -52,7 +52,8 @@ struct file {
 	uint8_t id_len;
 	uint8_t id[FILE_ID_MAX]; /* persistent identity, as fsd gave it */
 	uint64_t dev, ino;
-	struct dirbuf *dir;        /* directories: records read ahead; under the position's lock */
+	struct dirbuf
+	        *dir; /* directories: records read ahead; under the position's lock */
 	struct fnode *node;        /* regular files and directories; NULL: O_PATH */
 	struct file *next;         /* free list */
 	char path[FILE_PATH_KEPT]; /* normal form of what it was opened by; "": long */

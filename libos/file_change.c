@@ -66,7 +66,8 @@ static long chmod_at(struct fpath *p, uint32_t mode, int flags)
 	req.mode = mode;
 	do {
 		if (p->where == PATH_FSD)
-			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
+			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW,
+			                  &req);
 		else if (p->where == PATH_LOCAL)
 			r = p->link ? -EOPNOTSUPP : local_chmod(p->text, mode);
 		else
@@ -123,7 +124,8 @@ static long chown_at(struct fpath *p, uint32_t uid, uint32_t gid, int flags)
 	req.gid = gid;
 	do {
 		if (p->where == PATH_FSD)
-			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
+			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW,
+			                  &req);
 		else if (p->where == PATH_LOCAL)
 			r = local_chown(p->text, uid, gid);
 		else
@@ -188,7 +190,8 @@ static long utimens_at(struct fpath *p, const struct timespec t[2], int flags)
 	req.mtime_ns = (uint32_t)t[1].tv_nsec;
 	do {
 		if (p->where == PATH_FSD)
-			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &req);
+			r = file_set_attr(p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW,
+			                  &req);
 		else if (p->where == PATH_LOCAL)
 			r = local_utimens(p->text, t);
 		else

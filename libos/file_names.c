@@ -151,7 +151,8 @@ static long do_symlink(const char *user_target, int dirfd, const char *user_path
 		if (p.where == PATH_FSD)
 			r = p.len ? fsd_symlink(&p, target, (size_t)n) : -EEXIST;
 		else
-			r = p.where == PATH_LOCAL ? local_symlink(target, p.text) : -EEXIST;
+			r = p.where == PATH_LOCAL ? local_symlink(target, p.text)
+			                          : -EEXIST;
 	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	path_put(&p);
 	return r;
@@ -199,7 +200,8 @@ static long do_unlink(int dirfd, const char *user_path, int flags)
 		else if (p.where != PATH_LOCAL)
 			r = -EPERM;
 		else
-			r = flags & AT_REMOVEDIR ? local_rmdir(p.text) : local_unlink(p.text);
+			r = flags & AT_REMOVEDIR ? local_rmdir(p.text)
+			                         : local_unlink(p.text);
 	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	path_put(&p);
 	return r;

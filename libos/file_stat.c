@@ -117,7 +117,8 @@ static long do_stat(int dirfd, const char *user_path, struct kstat *user_st, int
 		return r;
 	do {
 		if (p.where == PATH_FSD)
-			r = file_stat_path(&p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW, &st);
+			r = file_stat_path(&p, (uint32_t)flags & AT_SYMLINK_NOFOLLOW,
+			                   &st);
 		else if (p.where == PATH_LOCAL)
 			r = local_stat(p.text, &st);
 		else
@@ -280,7 +281,8 @@ static long do_access(int dirfd, const char *user_path, int mode, int flags)
 		return r;
 	do {
 		if (p.where == PATH_FSD)
-			r = fsd_access(&p, mode, flags & (AT_EACCESS | AT_SYMLINK_NOFOLLOW));
+			r = fsd_access(&p, mode,
+			               flags & (AT_EACCESS | AT_SYMLINK_NOFOLLOW));
 		else if (p.where == PATH_LOCAL)
 			r = local_access(p.text, mode);
 		else

@@ -48,10 +48,10 @@ struct fpath {
 	uint32_t base; /* PATH_FSD: 0 is the guest's root */
 	const char *text;
 	uint32_t len;
-	bool slash;  /* PATH_LOCAL: the path ended in a slash (a directory is meant) */
-	bool at_cwd; /* p->ofd is the current directory */
+	bool slash;   /* PATH_LOCAL: the path ended in a slash (a directory is meant) */
+	bool at_cwd;  /* p->ofd is the current directory */
 	uint8_t hops; /* how often fsd sent us on */
-	bool link;   /* PATH_LOCAL: a link or /proc/self/fd/N not to be followed */
+	bool link;    /* PATH_LOCAL: a link or /proc/self/fd/N not to be followed */
 	struct ofd *ofd;         /* reference, or NULL */
 	char norm[ABI_PATH_MAX]; /* normal form, when it had to be made */
 	char buf[ABI_PATH_MAX];  /* as the program gave it */
@@ -67,7 +67,8 @@ long path_get_text(struct fpath *p, const char *text, unsigned flags)
 long path_get_fd(struct fpath *p, int fd) __attribute__((warn_unused_result));
 /* fsd answered *@r for @p.  True: not its path, @p now says whose; ask again.
  * @flags as in path_get(). */
-bool path_again(struct fpath *p, unsigned flags, long *r) __attribute__((warn_unused_result));
+bool path_again(struct fpath *p, unsigned flags, long *r)
+        __attribute__((warn_unused_result));
 void path_put(struct fpath *p);
 
 /* Put the normal form of @dir + "/" + @path into @out (room for ABI_PATH_MAX): one

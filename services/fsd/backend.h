@@ -140,9 +140,9 @@ struct mount {
 	char *source; /* for messages */
 	unsigned number;
 	bool read_only, exclusive, allow_setid;
-	bool keep_root;         /* a guest's root is root here */
-	bool memory;            /* never waits for a disk */
-	bool open_at_once;      /* no device and no host's FIFO can be met: open_path() */
+	bool keep_root;    /* a guest's root is root here */
+	bool memory;       /* never waits for a disk */
+	bool open_at_once; /* no device and no host's FIFO can be met: open_path() */
 	_Atomic bool no_nowait; /* the file system cannot read without waiting */
 	uint64_t dev;           /* st_dev in the guest, stable over a restart */
 	struct node root;

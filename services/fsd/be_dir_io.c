@@ -247,7 +247,8 @@ int dir_sync(const struct node *node, unsigned what, uint64_t off, uint64_t len,
 
 int dir_fallocate(const struct node *node, int mode, uint64_t off, uint64_t len)
 {
-	return fallocate(node_fd_as(node), mode, (off_t)off, (off_t)len) < 0 ? -errno : 0;
+	return fallocate(node_fd_as(node), mode, (off_t)off, (off_t)len) < 0 ? -errno
+	                                                                     : 0;
 }
 
 int64_t dir_seek(const struct node *node, uint64_t off, int whence)

@@ -168,6 +168,7 @@ int dir_rename(const struct node *dir, const char *name, const struct node *to_d
 
 int dir_unlink(const struct node *dir, const char *name, bool directory)
 {
-	return unlinkat(node_fd_as(dir), name, directory ? AT_REMOVEDIR : 0) < 0 ? -errno
-	                                                                      : 0;
+	return unlinkat(node_fd_as(dir), name, directory ? AT_REMOVEDIR : 0) < 0
+	               ? -errno
+	               : 0;
 }

@@ -174,7 +174,8 @@ int serve_leaves(struct task *t)
 	const File__PathReq *in = (const File__PathReq *)t->req->msg;
 	char left[PATH_MAX];
 	struct walk w;
-	int r = serve_walk_left(t, &w, t->h[0], &in->path, walk_flags(in->flags), 0, left);
+	int r = serve_walk_left(t, &w, t->h[0], &in->path, walk_flags(in->flags), 0,
+	                        left);
 
 	if (r == -EREMOTE)
 		return serve_reply(t, NULL, left, strlen(left));

@@ -107,7 +107,8 @@ static ssize_t list_locked(struct handle *h, const File__ReaddirReq *in, char *b
 	ssize_t r;
 
 	if (in->cookie >= VIRTUAL_BASE && in->cookie < VIRTUAL_BASE + MOUNTS_MAX + 1)
-		return (ssize_t)add_mounts(h, in->cookie - VIRTUAL_BASE, buf, in->count);
+		return (ssize_t)add_mounts(h, in->cookie - VIRTUAL_BASE, buf,
+		                           in->count);
 	h->dir_pos = in->cookie;
 	for (;;) {
 		r = list_backend(h, seek, buf + len, in->count - len);

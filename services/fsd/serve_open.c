@@ -160,7 +160,8 @@ static int open_existing(struct opening *o)
 		n = *it;
 		*it = NODE_NONE; /* the handle's now */
 	} else {
-		r = it->mount->ops->open(it, (int)(o->flags & (OPEN_NODE | O_TRUNC)), &n);
+		r = it->mount->ops->open(it, (int)(o->flags & (OPEN_NODE | O_TRUNC)),
+		                         &n);
 	}
 	if (r == 0 && (o->flags & O_TRUNC))
 		r = n.mount->ops->attr(&n, 0, &o->stx);

@@ -302,7 +302,8 @@ static int try_open(struct state *s)
 	struct place p = {.at = NULL};
 	int r;
 
-	if (!m->open_at_once || (m->read_only && (w->open_flags & O_ACCMODE) != O_RDONLY))
+	if (!m->open_at_once ||
+	    (m->read_only && (w->open_flags & O_ACCMODE) != O_RDONLY))
 		return 0;
 	r = m->ops->open_path(&s->cur.node, s->rest, w->open_flags, cached(s), &p.node);
 	if (r < 0)

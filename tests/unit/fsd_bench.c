@@ -165,7 +165,8 @@ static int open_tmpfs(void)
 	return fd;
 }
 
-static int add(const char *path, const char *kind, int fd, bool ro, bool shared, bool kept)
+static int add(const char *path, const char *kind, int fd, bool ro, bool shared,
+               bool kept)
 {
 	const struct mount_spec spec = {.path = path,
 	                                .kind = kind,

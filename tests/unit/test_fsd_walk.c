@@ -468,17 +468,17 @@ static int stop(void)
 int main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
-		TEST(a_tree_with_mounts),
-		TEST(plain_paths),
-		TEST(links_stay_in_the_guests_root),
-		TEST(forty_links_and_no_more),
-		TEST(mounts_are_crossed),
-		TEST(resolve_flags_of_openat2),
-		TEST(random_paths_agree_with_the_kernel),
-		TEST(names_of_the_guest_itself_end_a_walk),
-		TEST(no_race_leads_out),
-		TEST(a_directory_that_left_leads_nowhere),
-		CU_TEST_INFO_NULL,
+	        TEST(a_tree_with_mounts),
+	        TEST(plain_paths),
+	        TEST(links_stay_in_the_guests_root),
+	        TEST(forty_links_and_no_more),
+	        TEST(mounts_are_crossed),
+	        TEST(resolve_flags_of_openat2),
+	        TEST(random_paths_agree_with_the_kernel),
+	        TEST(names_of_the_guest_itself_end_a_walk),
+	        TEST(no_race_leads_out),
+	        TEST(a_directory_that_left_leads_nowhere),
+	        CU_TEST_INFO_NULL,
 	};
 
 	if (argc > 1 && access(argv[1], W_OK) < 0) {
