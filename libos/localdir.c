@@ -142,7 +142,8 @@ static bool next_entry(const struct local_node *n, uint64_t pos, struct entry *e
 	default:
 		found = row_entry(n->row, n->tid, pos - FIRST, e);
 	}
-	e->next += FIRST;
+	if (found)
+		e->next += FIRST;
 	return found;
 }
 

@@ -213,7 +213,7 @@ static int open_locked(const char *name, int flags, uint32_t mode,
 	err = queue_make_locked(attr, &q);
 	if (err != 0)
 		return err;
-	strcpy(q->name, name);
+	memcpy(q->name, name, strlen(name) + 1); /* at most NAME_LEN */
 	q->mode = mode;
 	q->uid = cred_current()->fsuid;
 	q->gid = cred_current()->fsgid;

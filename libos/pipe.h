@@ -13,7 +13,7 @@
 
 bool pipe_same(struct ofd *a, struct ofd *b); /* ends of one pipe */
 long pipe_get_size(struct ofd *o);
-long pipe_set_size(struct ofd *o, size_t size); /* -EBUSY, -EPERM, -ENOMEM */
+long pipe_set_size(struct ofd *o, size_t want); /* -EBUSY, -EPERM, -ENOMEM */
 
 /* read and write with O_NONBLOCK given by the call (splice, vmsplice). */
 long pipe_read(struct ofd *o, struct uio *u, bool nonblock);

@@ -283,7 +283,7 @@ static long vm_call(long pid, const struct iovec *user_local, long n_local,
 	    0)
 		return -EFAULT;
 	for (long i = 0; i < n_remote; i++) {
-		if (remote[i].iov_len > SSIZE_MAX - total)
+		if (remote[i].iov_len > LONG_MAX - total)
 			return -EINVAL;
 		total += remote[i].iov_len;
 	}

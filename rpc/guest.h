@@ -65,7 +65,7 @@ void rpc_call_init(struct rpc_call *c);
  * closure data must be a struct rpc_call. */
 ProtobufCService *rpc_service(struct rpc_chan *ch);
 /* The closure to give to every stub. */
-void rpc_reply_taken(const ProtobufCMessage *reply, void *call);
+void rpc_reply_taken(const ProtobufCMessage *reply, void *data);
 
 /* The two halves of a call, for one thread with several in flight.  Start takes a
  * slot and sends: 0; -EAGAIN when no slot or reply room is free (finish one first:

@@ -293,11 +293,9 @@ static void dispatch(struct rpc_conn *c, struct req_buf *b)
 	if (in && !req->msg) {
 		conn_break(c, "message: does not decode");
 		rpc_reply(req, EBADMSG, NULL, NULL, 0);
-	} else if (!in) {
-		rpc_reply(req, ENOSYS, NULL, NULL, 0);
-	} else if (FRAME_SERVICE(req->hdr.method) == RPC_SERVICE_SESSION) {
+	} else if (in && FRAME_SERVICE(req->hdr.method) == RPC_SERVICE_SESSION) {
 		serve_session(c, req);
-	} else if (!has_handler(c->ops->service, index)) {
+	} else if (!in || !has_handler(c->ops->service, index)) {
 		rpc_reply(req, ENOSYS, NULL, NULL, 0);
 	} else {
 		c->ops->service->invoke(c->ops->service, index, req->msg, closure, req);
