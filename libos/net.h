@@ -103,17 +103,19 @@ struct nsock {
 	struct block *head;         /* rlock */
 	struct block *tail;         /* leader */
 
-	/* stream, sending: tx_off under the position lock */
-	uint64_t tx_off;
+	/* stream, sending: tx_off changes under the position lock */
+	_Atomic uint64_t tx_off;
 	_Atomic uint64_t tx_limit, tx_acked;
 
-	/* listener; lock */
-	struct nsock *aq_head, *aq_tail, *aq_next;
+	/* listener; changed under lock, whether there is one may be asked without */
+	struct nsock *_Atomic aq_head;
+	struct nsock *aq_tail, *aq_next;
 	uint32_t aq_len, ids_used;  /* ids_used: taken by accept(), to be granted anew */
 	uint32_t backlog;
 
-	/* datagrams; lock */
-	struct dgram *dq_head, *dq_tail;
+	/* datagrams; as with the listener */
+	struct dgram *_Atomic dq_head;
+	struct dgram *dq_tail;
 	uint64_t dq_consumed, dq_limit;
 };
 

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The net client (libos/net*.c) as a library, in front of a real netd on its loop
+ * link: for the sanitizers.  What the calls mean is tested by tests/sys/test_sys_net_*.
+ */
+#include "libos/net.h"
+#include "rpc/control.h"
+#include "tests/testlib/testlib.h"
+#include "tests/unit/suite.h"
+#include "vchan/hosted.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RING_ORDER 18u
+#define EQ(a, b)                                                                       \
+	do {                                                                           \
+		const long a_ = (long)(a), b_ = (long)(b);                             \
+		if (a_ != b_)                                                          \
+			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,       \
+			        __LINE__, #a, a_, b_);                                 \
+		CU_ASSERT_EQUAL(a_, b_);                                               \
+	} while (0)
+
+extern struct doorbell *g_doorbell;
+
+static const char *g_netd;
+static pid_t g_pid;
+static int g_sock, g_event;
+static unsigned g_bad;
+
+/* ---- a supervisor in small ---- */
+
+static ProtobufCBinaryData bytes(const void *p, size_t n)
+{
+	return (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)p};
+}
+
+/* Send @c and wait for an answer of kind @want. */
+static bool ask(const Control__Control *c, const int *fds, int n_fds, int want)
+{
+	struct pollfd p = {.fd = g_sock, .events = POLLIN};
+	int got[CONTROL_FDS_MAX], n;
+	Control__Control *rep;
+	bool ok;
+
+	if (control_send(g_sock, c, fds, n_fds) != 0 || poll(&p, 1, 20000) <= 0 ||
+	    control_recv(g_sock, 0, &rep, got, &n) < 0)
+		return false;
+	ok = (int)rep->body_case == want;
+	control__control__free_unpacked(rep, NULL);
+	return ok;
+}
+
+static bool start_netd(void)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Configure conf = CONTROL__CONFIGURE__INIT;
+	Control__NetConfig net = CONTROL__NET_CONFIG__INIT;
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+		return false;
+	g_sock = sv[0];
+	g_pid = fork();
+	if (g_pid == 0) {
+		char n[16];
+
+		snprintf(n, sizeof(n), "%d", dup(sv[1])); /* without CLOEXEC */
+		execl(g_netd, "netd", "--control-fd", n, (char *)NULL);
+		_exit(99);
+	}
+	close(sv[1]);
+	net.stack = bytes("lwip", 4);
+	net.link = bytes("loop", 4);
+	conf.epoch = 1;
+	conf.net = &net;
+	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
+	c.configure = &conf;
+	return ask(&c, NULL, 0, CONTROL__CONTROL__BODY_READY);
+}
+
+static bool add_guest(const int fds[3], const uint8_t id[16])
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
+
+	g.domid = 7;
+	g.name = bytes("g", 1);
+	g.xs_path = bytes("/t", 2);
+	g.ring_fd = 0;
+	g.event_fd = 1;
+	g.doorbell_fd = 2;
+	g.client_id = bytes(id, 16);
+	c.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
+	c.guest_add = &g;
+	return ask(&c, fds, 3, CONTROL__CONTROL__BODY_GUEST_READY);
+}
+
+static void ring_event(void *arg)
+{
+	const uint64_t one = 1;
+
+	(void)arg;
+	(void)!write(g_event, &one, sizeof(one));
+}
+
+static bool start_all(void)
+{
+	static struct plat_config config = {.cwd = "/", .client_id = "net-client-test"};
+	int bell = hosted_doorbell_create(), ring = hosted_ring_create(RING_ORDER);
+	uint8_t *map;
+	int fds[3];
+
+	if (!start_netd())
+		return false;
+	g_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fds[0] = ring;
+	fds[1] = g_event;
+	fds[2] = bell;
+	if (!add_guest(fds, config.client_id))
+		return false;
+	map = mmap(NULL, hosted_ring_size(RING_ORDER), PROT_READ | PROT_WRITE, MAP_SHARED,
+	           ring, 0);
+	g_doorbell = mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, bell, 0);
+	if (map == MAP_FAILED || g_doorbell == MAP_FAILED)
+		return false;
+	config.doorbell = &g_doorbell->word;
+	config.net = (struct plat_channel){.ctl = map,
+	                                   .left = map + 4096,
+	                                   .right = map + 4096 + (1u << RING_ORDER),
+	                                   .order = RING_ORDER,
+	                                   .id = 0,
+	                                   .epoch = 1};
+	testlib_on_notify(0, ring_event, NULL);
+	testlib_start(&config);
+	return rpc_up(&g_net_chan);
+}
+
+static void stop_all(void)
+{
+	int status;
+
+	close(g_sock); /* netd goes with its supervisor */
+	waitpid(g_pid, &status, 0);
+	EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+}
+
+/* ---- sockets ---- */
+
+static long listener(struct sockaddr_in *a)
+{
+	long fd = SYS(SYS_socket, AF_INET, SOCK_STREAM, 0);
+	socklen_t len = sizeof(*a);
+
+	*a = (struct sockaddr_in){.sin_family = AF_INET,
+	                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	EQ(SYS(SYS_bind, fd, a, sizeof(*a)), 0);
+	EQ(SYS(SYS_listen, fd, 64), 0);
+	EQ(SYS(SYS_getsockname, fd, a, &len), 0);
+	return fd;
+}
+
+static void pair(long sv[2])
+{
+	struct sockaddr_in a;
+	long l = listener(&a);
+
+	sv[0] = SYS(SYS_socket, AF_INET, SOCK_STREAM, 0);
+	EQ(SYS(SYS_connect, sv[0], &a, sizeof(a)), 0);
+	sv[1] = SYS(SYS_accept4, l, NULL, NULL, 0);
+	CU_ASSERT(sv[1] >= 0);
+	EQ(SYS(SYS_close, l), 0);
+}
+
+#define TOTAL (4u << 20)
+
+static void *send_all(void *arg)
+{
+	const long fd = *(long *)arg;
+	uint8_t buf[5000];
+	size_t sent = 0;
+
+	while (sent < TOTAL) {
+		size_t n = sizeof(buf) < TOTAL - sent ? sizeof(buf) : TOTAL - sent;
+		long r;
+
+		for (size_t i = 0; i < n; i++)
+			buf[i] = (uint8_t)((sent + i) * 13 >> 3);
+		r = SYS(SYS_sendto, fd, buf, n, MSG_NOSIGNAL);
+		if (r <= 0)
+			break;
+		sent += (size_t)r;
+	}
+	EQ(sent, TOTAL);
+	EQ(SYS(SYS_shutdown, fd, SHUT_WR), 0);
+	return NULL;
+}
+
+static void *receive_all(void *arg)
+{
+	const long fd = *(long *)arg;
+	uint8_t buf[7001];
+	size_t got = 0, wrong = 0;
+	long r;
+
+	while ((r = SYS(SYS_recvfrom, fd, buf, sizeof(buf))) > 0) {
+		for (size_t i = 0; i < (size_t)r; i++)
+			wrong += buf[i] != (uint8_t)((got + i) * 13 >> 3);
+		got += (size_t)r;
+	}
+	EQ(r, 0);
+	EQ(got, TOTAL);
+	EQ(wrong, 0);
+	return NULL;
+}
+
+static void a_stream_flows_both_ways_at_once(void)
+{
+	pthread_t t[4];
+	long sv[2];
+
+	pair(sv);
+	for (int i = 0; i < 4; i++)
+		EQ(testlib_thread(&t[i], i & 1 ? receive_all : send_all, &sv[(i / 2) ^ (i & 1)]),
+		   0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	EQ(SYS(SYS_close, sv[0]), 0);
+	EQ(SYS(SYS_close, sv[1]), 0);
+}
+
+static void pools_are_empty_after_the_last_close(void)
+{
+	EQ(pool_used(&g_net_blocks), 0);
+	EQ(pool_used(&g_net_dgrams), 0);
+}
+
+/* ---- everything beside everything ---- */
+
+#define THREADS 6
+#define ROUNDS 150
+
+/* Any of these may come when another thread resets, closes or drains. */
+static void allow(long r, const char *what)
+{
+	static const int errs[] = {EAGAIN, ECONNRESET, EPIPE, ENOTCONN, ECONNREFUSED, EBADF, 0};
+
+	for (const int *e = errs; r < 0 && *e; e++) {
+		if (r == -*e)
+			return;
+	}
+	if (r >= 0)
+		return;
+	fprintf(stderr, "%s gives %ld\n", what, r);
+	__atomic_add_fetch(&g_bad, 1, __ATOMIC_RELAXED);
+}
+
+static long g_udp, g_tcp[2], g_ep;
+static struct sockaddr_in g_udp_name;
+
+static void one_call(unsigned *seed)
+{
+	char buf[3000] = "data";
+	const long fd = g_tcp[rand_r(seed) & 1];
+	struct epoll_event e = {.events = EPOLLIN | EPOLLET};
+	struct pollfd p = {.fd = (int)fd, .events = POLLIN};
+	const size_t n = (size_t)rand_r(seed) % sizeof(buf);
+	int v = 1;
+
+	switch (rand_r(seed) % 9) {
+	case 0:
+		allow(SYS(SYS_sendto, g_udp, buf, n, 0, &g_udp_name, sizeof(g_udp_name)), "udp");
+		break;
+	case 1:
+		allow(SYS(SYS_recvfrom, g_udp, buf, n, MSG_DONTWAIT), "udp recv");
+		break;
+	case 2:
+	case 3:
+		allow(SYS(SYS_sendto, fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL), "send");
+		break;
+	case 4:
+	case 5:
+		allow(SYS(SYS_recvfrom, fd, buf, n, MSG_DONTWAIT | (n & 1 ? MSG_PEEK : 0)),
+		      "recv");
+		break;
+	case 6:
+		allow(SYS(SYS_setsockopt, fd, SOL_SOCKET, SO_KEEPALIVE, &v, sizeof(v)), "option");
+		break;
+	case 7:
+		allow(SYS(SYS_epoll_wait, g_ep, &e, 1, 1), "epoll_wait");
+		break;
+	default:
+		allow(SYS(SYS_poll, &p, 1, 1), "poll");
+	}
+}
+
+static void *hammer(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		long sv[2];
+
+		one_call(&seed);
+		if (i % 10)
+			continue;
+		pair(sv);
+		allow(SYS(SYS_sendto, sv[0], "x", 1, MSG_NOSIGNAL), "send");
+		EQ(SYS(SYS_close, sv[i / 10 & 1]), 0);
+		allow(SYS(SYS_recvfrom, sv[!(i / 10 & 1)], &seed, 1), "recv");
+		EQ(SYS(SYS_close, sv[!(i / 10 & 1)]), 0);
+	}
+	return NULL;
+}
+
+static void threads_do_all_at_once(void)
+{
+	struct epoll_event e = {.events = EPOLLIN | EPOLLET};
+	socklen_t len = sizeof(g_udp_name);
+	pthread_t t[THREADS];
+
+	g_udp = SYS(SYS_socket, AF_INET, SOCK_DGRAM, 0);
+	g_udp_name = (struct sockaddr_in){.sin_family = AF_INET,
+	                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	EQ(SYS(SYS_bind, g_udp, &g_udp_name, sizeof(g_udp_name)), 0);
+	EQ(SYS(SYS_getsockname, g_udp, &g_udp_name, &len), 0);
+	pair(g_tcp);
+	g_ep = SYS(SYS_epoll_create1, 0);
+	EQ(SYS(SYS_epoll_ctl, g_ep, EPOLL_CTL_ADD, g_tcp[0], &e), 0);
+	EQ(SYS(SYS_epoll_ctl, g_ep, EPOLL_CTL_ADD, g_udp, &e), 0);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		EQ(testlib_thread(&t[i], hammer, (void *)(i + 1)), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	EQ(g_bad, 0);
+	EQ(SYS(SYS_close, g_ep), 0);
+	EQ(SYS(SYS_close, g_udp), 0);
+	EQ(SYS(SYS_close, g_tcp[0]), 0);
+	EQ(SYS(SYS_close, g_tcp[1]), 0);
+}
+
+static void *wait_for_data(void *arg)
+{
+	char c;
+
+	EQ(SYS(SYS_recvfrom, *(long *)arg, &c, 1), -ECONNRESET);
+	return NULL;
+}
+
+/* Last: the service goes, and who waits is told. */
+static void a_dead_service_resets_connections(void)
+{
+	pthread_t t;
+	long sv[2];
+	char c;
+
+	pair(sv);
+	EQ(testlib_thread(&t, wait_for_data, &sv[0]), 0);
+	usleep(50000);
+	stop_all();
+	pthread_join(t, NULL);
+	EQ(SYS(SYS_recvfrom, sv[0], &c, 1), 0);
+	EQ(SYS(SYS_sendto, sv[0], "x", 1, MSG_NOSIGNAL), -EPIPE);
+	EQ(SYS(SYS_socket, AF_INET, SOCK_STREAM, 0), -ENETDOWN);
+	EQ(SYS(SYS_close, sv[0]), 0);
+	EQ(SYS(SYS_close, sv[1]), 0);
+}
+
+int main(int argc, char **argv)
+{
+	static CU_TestInfo tests[] = {
+		TEST(a_stream_flows_both_ways_at_once),
+		TEST(pools_are_empty_after_the_last_close),
+		TEST(threads_do_all_at_once),
+		TEST(pools_are_empty_after_the_last_close),
+		TEST(a_dead_service_resets_connections),
+		CU_TEST_INFO_NULL,
+	};
+
+	if (argc < 2)
+		return 2;
+	g_netd = argv[1];
+	if (!start_all()) {
+		fprintf(stderr, "cannot start netd\n");
+		return 1;
+	}
+	return suite_run("net client", NULL, NULL, tests);
+}
