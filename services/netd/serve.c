@@ -59,6 +59,21 @@ static void broken(struct rpc_req *req, const char *why)
 	reply(req, -EPROTO);
 }
 
+/* A method on a socket: do_NAME() finds the socket or answers, what follows is the rest. */
+#define ON_SOCK(name, request, closure)                                                 \
+	static void on_##name(struct rpc_req *req, struct sock *s, const request *in);   \
+	static void do_##name(Net__Net_Service *svc, const request *in, closure c,       \
+	                      void *data)                                               \
+	{                                                                               \
+		struct sock *s = sock_of(data, in->handle);                             \
+                                                                                        \
+		(void)svc;                                                              \
+		(void)c;                                                                \
+		if (s)                                                                  \
+			on_##name(data, s, in);                                         \
+	}                                                                               \
+	static void on_##name(struct rpc_req *req, struct sock *s, const request *in)
+
 /* The protocol of socket(domain, type, protocol), or negative errno. */
 static int protocol_of(const Net__SocketReq *in)
 {
@@ -122,16 +137,8 @@ static int bind_checked(struct sock *s, const Net__Addr *addr)
 	return s->ops->bind(s, &a);
 }
 
-static void do_bind(Net__Net_Service *svc, const Net__BindReq *in, Net__AddrRep_Closure c,
-                    void *data)
+ON_SOCK(bind, Net__BindReq, Net__AddrRep_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
-
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
 	reply_names(req, s, bind_checked(s, in->addr));
 }
 
@@ -186,16 +193,9 @@ static int listen_checked(struct sock *s, const Net__ListenReq *in)
 	return 0;
 }
 
-static void do_listen(Net__Net_Service *svc, const Net__ListenReq *in, Net__AddrRep_Closure c,
-                      void *data)
+ON_SOCK(listen, Net__ListenReq, Net__AddrRep_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
-
-	(void)svc;
-	(void)c;
-	if (s)
-		reply_names(req, s, listen_checked(s, in));
+	reply_names(req, s, listen_checked(s, in));
 }
 
 static int connect_checked(struct sock *s, const Net__Addr *addr)
@@ -227,33 +227,17 @@ static int connect_checked(struct sock *s, const Net__Addr *addr)
 	return s->ops->connect(s, &a);
 }
 
-static void do_connect(Net__Net_Service *svc, const Net__ConnectReq *in,
-                       Net__AddrRep_Closure c, void *data)
+ON_SOCK(connect, Net__ConnectReq, Net__AddrRep_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
-	int r;
+	int r = connect_checked(s, in->addr);
 
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
-	r = connect_checked(s, in->addr);
 	if (r == -EINPROGRESS)
 		r = 0;
 	reply_names(req, s, r);
 }
 
-static void do_shutdown(Net__Net_Service *svc, const Net__ShutdownPost *in,
-                        Net__Empty_Closure c, void *data)
+ON_SOCK(shutdown, Net__ShutdownPost, Net__Empty_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
-
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
 	if (in->how > 2)
 		reply(req, -EINVAL);
 	else if (s->type == SOCK_STREAM && !s->connected && !s->listening)
@@ -262,17 +246,10 @@ static void do_shutdown(Net__Net_Service *svc, const Net__ShutdownPost *in,
 		reply(req, s->ops->shutdown(s, (int)in->how));
 }
 
-static void do_close(Net__Net_Service *svc, const Net__CloseReq *in, Net__Empty_Closure c,
-                     void *data)
+ON_SOCK(close, Net__CloseReq, Net__Empty_Closure)
 {
-	struct rpc_req *req = data;
 	const bool abort = in->abort == 1; /* the message ends with the answer */
-	struct sock *s = sock_of(req, in->handle);
 
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
 	if (in->abort > 1 || in->linger_ms > LINGER_MAX_MS) {
 		broken(req, "close: bad argument");
 		return;
@@ -284,35 +261,19 @@ static void do_close(Net__Net_Service *svc, const Net__CloseReq *in, Net__Empty_
 	sock_close(s, abort);
 }
 
-static void do_set_opt(Net__Net_Service *svc, const Net__OptReq *in, Net__Empty_Closure c,
-                       void *data)
+ON_SOCK(set_opt, Net__OptReq, Net__Empty_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
-
-	(void)svc;
-	(void)c;
-	if (s)
-		reply(req, opts_set(s, (int)in->level, (int)in->name, req->payload,
-		                    req->hdr.payload_len));
+	reply(req, opts_set(s, (int)in->level, (int)in->name, req->payload,
+	                    req->hdr.payload_len));
 }
 
-static void do_get_opt(Net__Net_Service *svc, const Net__OptReq *in, Net__Empty_Closure c,
-                       void *data)
+ON_SOCK(get_opt, Net__OptReq, Net__Empty_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
 	uint8_t val[512];
 	uint32_t len = in->len < sizeof(val) ? in->len : (uint32_t)sizeof(val);
-	struct iovec io;
-	int r;
+	const int r = opts_get(s, (int)in->level, (int)in->name, val, &len);
+	const struct iovec io = {val, len};
 
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
-	r = opts_get(s, (int)in->level, (int)in->name, val, &len);
-	io = (struct iovec){val, len};
 	rpc_reply(req, r < 0 ? -r : 0, NULL, &io, 1);
 }
 
@@ -330,28 +291,20 @@ static void do_info(Net__Net_Service *svc, const Net__Empty *in, Net__InfoRep_Cl
 	rpc_reply(req, r < 0 ? -r : 0, &rep.base, NULL, 0);
 }
 
-static void do_data(Net__Net_Service *svc, const Net__DataMsg *in, Net__Empty_Closure c,
-                    void *data)
+ON_SOCK(data, Net__DataMsg, Net__Empty_Closure)
 {
-	struct rpc_req *req = data;
 	const uint32_t len = req->hdr.payload_len;
-	struct sock *s = sock_of(req, in->handle);
 
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
 	if (s->type != SOCK_STREAM || s->listening)
 		broken(req, "data: not a stream");
 	else if (in->offset != s->tx_got)
 		broken(req, "data: wrong offset");
 	else if (len > s->tx_limit - s->tx_got)
 		broken(req, "data: beyond the window");
-	else if (s->tx_shut)
-		broken(req, "data: after shutdown");
 	else {
 		s->tx_got += len;
-		if (!s->gone)
+		/* after shutdown: of a thread that was overtaken, and lost */
+		if (!s->gone && !s->tx_shut)
 			s->ops->send(s, req->payload, len, in->push == 0);
 		reply(req, 0);
 	}
@@ -396,32 +349,16 @@ static void dgram_post(struct rpc_req *req, struct sock *s, const Net__DgramMsg 
 	reply(req, r);
 }
 
-static void do_dgram(Net__Net_Service *svc, const Net__DgramMsg *in, Net__Empty_Closure c,
-                     void *data)
+ON_SOCK(dgram, Net__DgramMsg, Net__Empty_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
-
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
 	if (s->type != SOCK_DGRAM)
 		broken(req, "dgram: not a datagram socket");
 	else
 		dgram_post(req, s, in);
 }
 
-static void do_window(Net__Net_Service *svc, const Net__WindowPost *in, Net__Empty_Closure c,
-                      void *data)
+ON_SOCK(window, Net__WindowPost, Net__Empty_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
-
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
 	if ((in->rx_limit < s->rx_limit && !s->rx_shut) || in->rx_limit > LIMIT_MAX) {
 		broken(req, "window: went back");
 		return;
@@ -435,18 +372,10 @@ static void do_window(Net__Net_Service *svc, const Net__WindowPost *in, Net__Emp
 	reply(req, 0);
 }
 
-static void do_grant(Net__Net_Service *svc, const Net__GrantPost *in, Net__Empty_Closure c,
-                     void *data)
+ON_SOCK(grant, Net__GrantPost, Net__Empty_Closure)
 {
-	struct rpc_req *req = data;
-	struct sock *s = sock_of(req, in->handle);
-	int r;
+	const int r = s->listening ? add_range(s, in->first_id, in->n_ids) : -EINVAL;
 
-	(void)svc;
-	(void)c;
-	if (!s)
-		return;
-	r = s->listening ? add_range(s, in->first_id, in->n_ids) : -EINVAL;
 	if (r < 0) {
 		broken(req, "grant: bad range");
 		return;
