@@ -25,8 +25,8 @@
 #include "libos/epoll.h"
 
 #include "libos/deadline.h"
-#include "libos/pump.h"
 #include "libos/pool.h"
+#include "libos/pump.h"
 #include "libos/signal.h"
 #include "libos/syscall.h"
 

@@ -71,8 +71,8 @@ static struct nsock *nsock_new(int domain, int type, int protocol, uint32_t hand
 	if (!ns)
 		return NULL;
 	sock_init(&ns->s, &g_net_ofd_ops,
-	          type == SOCK_STREAM ? &g_net_stream_ops : &g_net_dgram_ops, domain, type,
-	          protocol);
+	          type == SOCK_STREAM ? &g_net_stream_ops : &g_net_dgram_ops, domain,
+	          type, protocol);
 	ns->handle = handle;
 	ns->rx_wnd = type == SOCK_STREAM ? 2 * NET_WND_MIN : 8 * NET_WND_MIN;
 	ns->rx_limit = ns->rx_wnd;
@@ -110,8 +110,8 @@ void nsock_fail(struct nsock *ns, int err, bool fatal)
 		atomic_fetch_or(&ns->flags, NSF_FATAL);
 		atomic_store(&ns->state, NS_CLOSED);
 	}
-	waitq_wake(&ns->s.ofd.wait,
-	           EPOLLERR | EPOLLIN | EPOLLOUT | (fatal ? EPOLLHUP | EPOLLRDHUP : 0u));
+	waitq_wake(&ns->s.ofd.wait, EPOLLERR | EPOLLIN | EPOLLOUT |
+	                                    (fatal ? EPOLLHUP | EPOLLRDHUP : 0u));
 }
 
 static int type_check(int type, int protocol)
@@ -148,8 +148,8 @@ long net_socket_create(int domain, int type, int protocol, struct sock **out)
 	req.protocol = (uint32_t)protocol;
 	req.rx_limit = ns->rx_limit;
 	rpc_call_init(&call);
-	net__net__socket(rpc_service(&g_net_chan), &req, (Net__Empty_Closure)rpc_reply_taken,
-	                 &call);
+	net__net__socket(rpc_service(&g_net_chan), &req,
+	                 (Net__Empty_Closure)rpc_reply_taken, &call);
 	if (call.err) {
 		table_remove(ns);
 		pool_put(&g_socks, ns);
@@ -172,7 +172,8 @@ static void post_close(struct nsock *ns, bool abort)
 
 	req.handle = ns->handle;
 	req.abort = abort || has_unread(ns) || (ns->linger_on && ns->linger_s == 0);
-	if (ns->linger_on && ns->linger_s > 0 && !req.abort && ns->s.type == SOCK_STREAM) {
+	if (ns->linger_on && ns->linger_s > 0 && !req.abort &&
+	    ns->s.type == SOCK_STREAM) {
 		struct rpc_call call;
 
 		req.linger_ms = (uint32_t)ns->linger_s * 1000u;
@@ -181,7 +182,8 @@ static void post_close(struct nsock *ns, bool abort)
 		                (Net__Empty_Closure)rpc_reply_taken, &call);
 		return; /* timed out or done: close() reports neither */
 	}
-	(void)rpc_post(&g_net_chan, 5, &req.base, NULL, NULL, 0); /* netd gone: nothing to close */
+	(void)rpc_post(&g_net_chan, 5, &req.base, NULL, NULL,
+	               0); /* netd gone: nothing to close */
 }
 
 /* @abort: with RST, as what no accept() took. */
@@ -269,7 +271,8 @@ static void on_eof(struct nsock *ns)
 	atomic_fetch_or(&ns->flags, NSF_EOF);
 	waitq_wake(&ns->s.ofd.wait,
 	           EPOLLIN | EPOLLRDHUP |
-	                   (atomic_load(&ns->flags) & NSF_SHUT_WR ? (uint32_t)EPOLLHUP : 0u));
+	                   (atomic_load(&ns->flags) & NSF_SHUT_WR ? (uint32_t)EPOLLHUP
+	                                                          : 0u));
 }
 
 /* Connections that netd gave and nobody can take (the listener closed meanwhile, no
@@ -297,7 +300,8 @@ void net_close_strays(void)
 		if (!req.handle)
 			return;
 		req.abort = 1;
-		(void)rpc_post(&g_net_chan, 5, &req.base, NULL, NULL, 0); /* gone: nothing to close */
+		(void)rpc_post(&g_net_chan, 5, &req.base, NULL, NULL,
+		               0); /* gone: nothing to close */
 	}
 }
 
@@ -366,7 +370,8 @@ static struct nsock *event_sock(unsigned index, const ProtobufCMessage *msg)
 	return table_find_locked(handle);
 }
 
-static void event_locked(struct nsock *ns, const ProtobufCMessage *msg, struct rpc_event *ev)
+static void event_locked(struct nsock *ns, const ProtobufCMessage *msg,
+                         struct rpc_event *ev)
 {
 	switch (ev->index) {
 	case 9:
@@ -490,8 +495,8 @@ long net_info(struct net_info *info)
 	if (!g_present)
 		return -ENODEV;
 	rpc_call_init(&call);
-	net__net__info(rpc_service(&g_net_chan), &req, (Net__InfoRep_Closure)rpc_reply_taken,
-	               &call);
+	net__net__info(rpc_service(&g_net_chan), &req,
+	               (Net__InfoRep_Closure)rpc_reply_taken, &call);
 	if (call.err)
 		return call.err;
 	rep = (const Net__InfoRep *)call.reply;

@@ -25,23 +25,23 @@
 
 #define NET_SOCKS_MAX 65536u
 #define NET_BLOCK_SIZE 8192u
-#define NET_BLOCKS_MAX 32768u      /* 256 MiB: what all windows together may promise */
+#define NET_BLOCKS_MAX 32768u /* 256 MiB: what all windows together may promise */
 #define NET_DGRAMS_MAX 65536u
 #define NET_WND_MIN (32u * 1024)
 #define NET_WND_MAX (1024u * 1024)
-#define NET_PIECE RPC_BULK_PIECE   /* a send gives way after this */
+#define NET_PIECE RPC_BULK_PIECE /* a send gives way after this */
 
 struct block {
 	_Atomic(struct block *) next;
-	_Atomic uint32_t fill;      /* bytes written by the leader */
-	uint32_t off;               /* bytes taken by the reader */
+	_Atomic uint32_t fill; /* bytes written by the leader */
+	uint32_t off;          /* bytes taken by the reader */
 	uint8_t data[NET_BLOCK_SIZE - 16];
 };
 
 struct net_addr {
 	uint8_t ip[16];
-	uint8_t len;                /* 4, 16; 0: none */
-	uint16_t port;              /* host order */
+	uint8_t len;   /* 4, 16; 0: none */
+	uint16_t port; /* host order */
 	uint32_t scope;
 };
 
@@ -50,7 +50,7 @@ struct dgram {
 	struct net_addr peer, local;
 	uint32_t len, ttl, tos, ifindex;
 	uint64_t charge;
-	uint64_t real_ns;           /* for SO_TIMESTAMP */
+	uint64_t real_ns; /* for SO_TIMESTAMP */
 	struct block *first;
 };
 
@@ -59,17 +59,17 @@ enum net_state {
 	NS_LISTEN,
 	NS_CONNECTING,
 	NS_CONNECTED,
-	NS_CLOSED,                  /* was connected; nothing more will come */
+	NS_CLOSED, /* was connected; nothing more will come */
 };
 
-#define NSF_EOF 1u              /* FIN came, at rx_recv */
+#define NSF_EOF 1u /* FIN came, at rx_recv */
 #define NSF_SHUT_RD 2u
 #define NSF_SHUT_WR 4u
-#define NSF_FATAL 8u            /* the connection died of an error */
+#define NSF_FATAL 8u /* the connection died of an error */
 #define NSF_BOUND 16u
-#define NSF_LOST 32u            /* netd is gone */
-#define NSF_FAILED 64u          /* connect() failed and no call of it was told */
-#define NSF_UNTOLD 128u         /* connect() said EINPROGRESS and was not asked again */
+#define NSF_LOST 32u    /* netd is gone */
+#define NSF_FAILED 64u  /* connect() failed and no call of it was told */
+#define NSF_UNTOLD 128u /* connect() said EINPROGRESS and was not asked again */
 
 /* Local options. */
 #define NSO_PKTINFO 1u
@@ -80,28 +80,28 @@ enum net_state {
 #define NSO_RECVHOPS6 32u
 #define NSO_RECVTCLASS6 64u
 #define NSO_TIMESTAMPNS 128u
-#define NSO_BROADCAST 256u  /* netd has it too */
+#define NSO_BROADCAST 256u /* netd has it too */
 
 struct nsock {
-	struct sock s;              /* first */
-	uint32_t handle;            /* constant */
-	struct nsock *hash_next;    /* g_net_lock */
+	struct sock s;           /* first */
+	uint32_t handle;         /* constant */
+	struct nsock *hash_next; /* g_net_lock */
 	struct lock lock;
-	_Atomic uint32_t state;     /* enum net_state */
-	_Atomic uint32_t flags;     /* NSF_* */
-	_Atomic uint32_t err;       /* first asynchronous error, positive */
-	_Atomic uint32_t opts;      /* NSO_* */
+	_Atomic uint32_t state;      /* enum net_state */
+	_Atomic uint32_t flags;      /* NSF_* */
+	_Atomic uint32_t err;        /* first asynchronous error, positive */
+	_Atomic uint32_t opts;       /* NSO_* */
 	struct net_addr local, peer; /* lock */
-	int linger_on, linger_s;    /* lock */
+	int linger_on, linger_s;     /* lock */
 
 	/* stream, receiving */
-	_Atomic uint64_t rx_recv;   /* leader: bytes that came */
-	_Atomic uint64_t rx_read;   /* reader: bytes taken */
-	uint64_t rx_limit;          /* as told to netd; rlock */
-	uint32_t rx_wnd;            /* rlock */
+	_Atomic uint64_t rx_recv; /* leader: bytes that came */
+	_Atomic uint64_t rx_read; /* reader: bytes taken */
+	uint64_t rx_limit;        /* as told to netd; rlock */
+	uint32_t rx_wnd;          /* rlock */
 	struct lock rlock;
-	struct block *head;         /* rlock */
-	struct block *tail;         /* leader */
+	struct block *head; /* rlock */
+	struct block *tail; /* leader */
 
 	/* stream, sending: tx_off changes under the position lock */
 	_Atomic uint64_t tx_off;
@@ -110,7 +110,7 @@ struct nsock {
 	/* listener; changed under lock, whether there is one may be asked without */
 	struct nsock *_Atomic aq_head;
 	struct nsock *aq_tail, *aq_next;
-	uint32_t aq_len, ids_used;  /* ids_used: taken by accept(), to be granted anew */
+	uint32_t aq_len, ids_used; /* ids_used: taken by accept(), to be granted anew */
 	uint32_t backlog;
 
 	/* datagrams; as with the listener */
@@ -132,7 +132,7 @@ extern const struct sock_ops g_net_stream_ops, g_net_dgram_ops;
 void net_init(void);
 
 /* ---- net.c ---- */
-uint32_t net_handles(uint32_t n);      /* @n fresh handles in a row */
+uint32_t net_handles(uint32_t n); /* @n fresh handles in a row */
 /* The first asynchronous error, once: 0 or negative errno. */
 int nsock_take_err(struct nsock *ns);
 void nsock_fail(struct nsock *ns, int err, bool fatal); /* positive errno; wakes */
@@ -142,8 +142,10 @@ void blocks_free(struct block *b);
 
 /* ---- net_addr.c ---- */
 /* -EINVAL, -EAFNOSUPPORT */
-int net_addr_in(const struct nsock *ns, const struct sock_name *name, struct net_addr *a);
-void net_addr_out(const struct nsock *ns, const struct net_addr *a, struct sock_name *name);
+int net_addr_in(const struct nsock *ns, const struct sock_name *name,
+                struct net_addr *a);
+void net_addr_out(const struct nsock *ns, const struct net_addr *a,
+                  struct sock_name *name);
 void net_addr_wire(struct net_addr *a, Net__Addr *w); /* @w borrows @a */
 bool net_addr_unwire(const Net__Addr *w, struct net_addr *a);
 

@@ -145,8 +145,9 @@ static void put_control(struct nsock *ns, const struct dgram *d, struct sock_ctl
 	const int ttl = (int)d->ttl, tos = (int)d->tos;
 
 	if (o & NSO_TIMESTAMP) {
-		const struct timeval tv = {(time_t)(d->real_ns / 1000000000u),
-		                           (suseconds_t)(d->real_ns % 1000000000u / 1000u)};
+		const struct timeval tv = {
+		        (time_t)(d->real_ns / 1000000000u),
+		        (suseconds_t)(d->real_ns % 1000000000u / 1000u)};
 		sock_ctl_put(c, SOL_SOCKET, SO_TIMESTAMP, &tv, sizeof(tv));
 	}
 	if (o & NSO_TIMESTAMPNS) {
@@ -169,7 +170,8 @@ static void put_control(struct nsock *ns, const struct dgram *d, struct sock_ctl
 /* Copy a datagram out; false: a bad address. */
 static bool copy_out(const struct dgram *d, struct uio *u)
 {
-	for (const struct block *b = d->first; b && uio_left(u); b = atomic_load(&b->next)) {
+	for (const struct block *b = d->first; b && uio_left(u);
+	     b = atomic_load(&b->next)) {
 		const uint32_t fill = atomic_load(&b->fill);
 		const size_t n = fill < uio_left(u) ? fill : uio_left(u);
 
@@ -238,7 +240,8 @@ static long take_one(struct nsock *ns, struct sock_msg *m, bool *none)
 	if (limit) {
 		w.handle = ns->handle;
 		w.rx_limit = limit;
-		(void)rpc_post(&g_net_chan, 11, &w.base, NULL, NULL, 0); /* gone: told by event */
+		(void)rpc_post(&g_net_chan, 11, &w.base, NULL, NULL,
+		               0); /* gone: told by event */
 	}
 	return r;
 }
@@ -271,7 +274,9 @@ static long dgram_recvmsg(struct sock *s, struct sock_msg *m)
 		r = wait_until(&s->ofd.wait, EPOLLIN | EPOLLERR, dq_ready, ns, deadline,
 		               PARK_INTR | PARK_RINGS);
 		if (r < 0)
-			return r == -ERESTARTSYS && deadline != PLAT_NO_DEADLINE ? -EINTR : r;
+			return r == -ERESTARTSYS && deadline != PLAT_NO_DEADLINE
+			               ? -EINTR
+			               : r;
 	}
 }
 
@@ -290,8 +295,8 @@ static int ctl_int(const void *data, size_t len, int *v)
 	return 0;
 }
 
-static int take_ip(const struct kcmsghdr *h, const void *data, size_t len, Net__DgramMsg *m,
-                   struct net_addr *src)
+static int take_ip(const struct kcmsghdr *h, const void *data, size_t len,
+                   Net__DgramMsg *m, struct net_addr *src)
 {
 	struct in_pktinfo pi;
 	int v;
@@ -322,8 +327,8 @@ static int take_ip(const struct kcmsghdr *h, const void *data, size_t len, Net__
 	}
 }
 
-static int take_ip6(const struct kcmsghdr *h, const void *data, size_t len, Net__DgramMsg *m,
-                    struct net_addr *src)
+static int take_ip6(const struct kcmsghdr *h, const void *data, size_t len,
+                    Net__DgramMsg *m, struct net_addr *src)
 {
 	static const uint8_t any[16];
 	struct in6_pktinfo pi;
@@ -351,8 +356,8 @@ static int take_ip6(const struct kcmsghdr *h, const void *data, size_t len, Net_
 }
 
 /* Control data of a send: what is for neither the socket nor its IP is passed over. */
-static int take_control(const struct nsock *ns, const struct sock_ctl *c, Net__DgramMsg *m,
-                        struct net_addr *src)
+static int take_control(const struct nsock *ns, const struct sock_ctl *c,
+                        Net__DgramMsg *m, struct net_addr *src)
 {
 	size_t at = 0, len;
 	struct kcmsghdr h;
@@ -361,7 +366,8 @@ static int take_control(const struct nsock *ns, const struct sock_ctl *c, Net__D
 
 	while ((r = sock_ctl_next(c, &at, &h, &data, &len)) == 1) {
 		if (h.level == SOL_SOCKET)
-			r = h.type == SCM_RIGHTS || h.type == SCM_CREDENTIALS ? 0 : -EINVAL;
+			r = h.type == SCM_RIGHTS || h.type == SCM_CREDENTIALS ? 0
+			                                                      : -EINVAL;
 		else if (h.level == IPPROTO_IP && ns->s.domain == AF_INET)
 			r = take_ip(&h, data, len, m, src);
 		else if (h.level == IPPROTO_IPV6 && ns->s.domain == AF_INET6)

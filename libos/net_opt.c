@@ -78,7 +78,8 @@ static int to_bytes(void *arg, void *ring, size_t n)
 	return 0;
 }
 
-static long forward_set(struct nsock *ns, int level, int name, const void *val, uint32_t len)
+static long forward_set(struct nsock *ns, int level, int name, const void *val,
+                        uint32_t len)
 {
 	uint8_t copy[SOCK_OPT_MAX];
 	struct bytes b = {copy, 0};
@@ -101,8 +102,8 @@ static long forward_set(struct nsock *ns, int level, int name, const void *val, 
 	call.source = from_bytes;
 	call.source_arg = &b;
 	call.source_len = len;
-	net__net__set_opt(rpc_service(&g_net_chan), &req, (Net__Empty_Closure)rpc_reply_taken,
-	                  &call);
+	net__net__set_opt(rpc_service(&g_net_chan), &req,
+	                  (Net__Empty_Closure)rpc_reply_taken, &call);
 	return call.err == -EIO ? -ENETDOWN : call.err;
 }
 
@@ -186,8 +187,8 @@ static long forward_get(struct nsock *ns, int level, int name, void *val, uint32
 	call.sink = to_bytes;
 	call.sink_arg = &b;
 	call.sink_cap = *len;
-	net__net__get_opt(rpc_service(&g_net_chan), &req, (Net__Empty_Closure)rpc_reply_taken,
-	                  &call);
+	net__net__get_opt(rpc_service(&g_net_chan), &req,
+	                  (Net__Empty_Closure)rpc_reply_taken, &call);
 	if (call.err)
 		return call.err == -EIO ? -ENETDOWN : call.err;
 	*len = b.used;
@@ -197,7 +198,8 @@ static long forward_get(struct nsock *ns, int level, int name, void *val, uint32
 long net_outq(struct nsock *ns)
 {
 	uint32_t n = 0, len = sizeof(n);
-	const long r = forward_get(ns, NET__OWN__OWN_LEVEL, NET__OWN__OWN_OUTQ, &n, &len);
+	const long r =
+	        forward_get(ns, NET__OWN__OWN_LEVEL, NET__OWN__OWN_OUTQ, &n, &len);
 
 	return r < 0 ? r : (long)n;
 }

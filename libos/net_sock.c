@@ -38,8 +38,8 @@ long net_bind_addr(struct nsock *ns, struct net_addr *a)
 	req.handle = ns->handle;
 	req.addr = &w;
 	rpc_call_init(&call);
-	net__net__bind(rpc_service(&g_net_chan), &req, (Net__AddrRep_Closure)rpc_reply_taken,
-	               &call);
+	net__net__bind(rpc_service(&g_net_chan), &req,
+	               (Net__AddrRep_Closure)rpc_reply_taken, &call);
 	if (call.err)
 		return net_err(call.err);
 	keep_names(ns, (const Net__AddrRep *)call.reply);
@@ -50,7 +50,8 @@ long net_bind_addr(struct nsock *ns, struct net_addr *a)
 /* A link-local address names no interface. */
 static bool lacks_scope(const struct net_addr *a)
 {
-	return a->len == 16 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80 && !a->scope;
+	return a->len == 16 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80 &&
+	       !a->scope;
 }
 
 static bool is_wildcard(const struct net_addr *a)
@@ -136,8 +137,8 @@ static long connect_result(struct nsock *ns)
 /* Wait for event Connected; a signal leaves the attempt going. */
 static long connect_wait(struct nsock *ns)
 {
-	long r = wait_until(&ns->s.ofd.wait, EPOLLOUT | EPOLLERR | EPOLLHUP, conn_done, ns,
-	                    sock_snd_deadline(&ns->s), PARK_INTR | PARK_RINGS);
+	long r = wait_until(&ns->s.ofd.wait, EPOLLOUT | EPOLLERR | EPOLLHUP, conn_done,
+	                    ns, sock_snd_deadline(&ns->s), PARK_INTR | PARK_RINGS);
 
 	if (r == -EAGAIN)
 		return -EINPROGRESS; /* SO_SNDTIMEO */
@@ -288,7 +289,8 @@ long net_shutdown(struct sock *s, int how)
 	atomic_fetch_or(&ns->flags, add);
 	m.handle = ns->handle;
 	m.how = (uint32_t)how;
-	(void)rpc_post(&g_net_chan, 4, &m.base, NULL, NULL, 0); /* netd gone: told by event */
+	(void)rpc_post(&g_net_chan, 4, &m.base, NULL, NULL,
+	               0); /* netd gone: told by event */
 	waitq_wake(&s->ofd.wait, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
 	return 0;
 }

@@ -142,7 +142,8 @@ static size_t take_locked(struct nsock *ns, struct uio *u, size_t max, bool peek
 	uint32_t off = b ? b->off : 0;
 
 	while (left && b) {
-		const uint32_t fill = atomic_load_explicit(&b->fill, memory_order_acquire);
+		const uint32_t fill =
+		        atomic_load_explicit(&b->fill, memory_order_acquire);
 		size_t n = fill - off, got;
 
 		if (n == 0) {
@@ -197,7 +198,8 @@ static void post_window(struct nsock *ns, uint64_t limit)
 
 	m.handle = ns->handle;
 	m.rx_limit = limit;
-	(void)rpc_post(&g_net_chan, 11, &m.base, NULL, NULL, 0); /* netd gone: told by event */
+	(void)rpc_post(&g_net_chan, 11, &m.base, NULL, NULL,
+	               0); /* netd gone: told by event */
 }
 
 static size_t take(struct nsock *ns, struct sock_msg *m)
@@ -225,7 +227,8 @@ static size_t take(struct nsock *ns, struct sock_msg *m)
 /* Nothing more will come. */
 static bool rx_ended(const struct nsock *ns)
 {
-	return atomic_load(&ns->err) || (flags_of(ns) & (NSF_EOF | NSF_SHUT_RD | NSF_FATAL)) ||
+	return atomic_load(&ns->err) ||
+	       (flags_of(ns) & (NSF_EOF | NSF_SHUT_RD | NSF_FATAL)) ||
 	       atomic_load(&ns->state) == NS_NEW;
 }
 
@@ -294,8 +297,9 @@ static long recv_loop(struct nsock *ns, struct sock_msg *m, uint64_t deadline)
 				continue;
 			return total ? (long)total : -EAGAIN;
 		}
-		r = wait_until(&ns->s.ofd.wait, EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP,
-		               rx_ready, &w, deadline, PARK_INTR | PARK_RINGS);
+		r = wait_until(&ns->s.ofd.wait,
+		               EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP, rx_ready, &w,
+		               deadline, PARK_INTR | PARK_RINGS);
 		if (r < 0 && w.need > 1 && stream_readable(ns))
 			w.need = 1; /* peeking: what there is */
 		else if (r < 0)
@@ -369,7 +373,8 @@ static long send_locked(struct nsock *ns, struct sock_msg *m, uint64_t deadline)
 	while (uio_left(m->u)) {
 		uint64_t room;
 
-		if (atomic_load(&ns->err) || (flags_of(ns) & (NSF_SHUT_WR | NSF_FATAL)) ||
+		if (atomic_load(&ns->err) ||
+		    (flags_of(ns) & (NSF_SHUT_WR | NSF_FATAL)) ||
 		    atomic_load(&ns->state) != NS_CONNECTED) {
 			r = send_error(ns);
 			break;
@@ -388,8 +393,8 @@ static long send_locked(struct nsock *ns, struct sock_msg *m, uint64_t deadline)
 			r = -EAGAIN;
 			break;
 		}
-		r = wait_until(&ns->s.ofd.wait, EPOLLOUT | EPOLLERR | EPOLLHUP, tx_ready, ns,
-		               deadline, PARK_INTR | PARK_RINGS);
+		r = wait_until(&ns->s.ofd.wait, EPOLLOUT | EPOLLERR | EPOLLHUP,
+		               tx_ready, ns, deadline, PARK_INTR | PARK_RINGS);
 		if (r < 0)
 			break;
 	}
@@ -414,8 +419,8 @@ static long stream_sendmsg(struct sock *s, struct sock_msg *m)
 	if (atomic_load(&ns->state) == NS_CONNECTING) {
 		if (sock_nonblock(s, m->flags))
 			return -EAGAIN;
-		r = wait_until(&s->ofd.wait, EPOLLOUT | EPOLLERR | EPOLLHUP, conn_ready, ns,
-		               deadline, PARK_INTR | PARK_RINGS);
+		r = wait_until(&s->ofd.wait, EPOLLOUT | EPOLLERR | EPOLLHUP, conn_ready,
+		               ns, deadline, PARK_INTR | PARK_RINGS);
 		if (r < 0)
 			return r;
 	}
@@ -447,7 +452,8 @@ static void grant_ids(struct nsock *l, uint32_t n)
 	m.handle = l->handle;
 	m.first_id = net_handles(n);
 	m.n_ids = n;
-	(void)rpc_post(&g_net_chan, 12, &m.base, NULL, NULL, 0); /* netd gone: told by event */
+	(void)rpc_post(&g_net_chan, 12, &m.base, NULL, NULL,
+	               0); /* netd gone: told by event */
 }
 
 static struct nsock *aq_pop(struct nsock *l, uint32_t *grant)

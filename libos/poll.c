@@ -8,9 +8,9 @@
  * bits are set.
  */
 #include "libos/deadline.h"
-#include "libos/pump.h"
 #include "libos/ofd.h"
 #include "libos/pool.h"
+#include "libos/pump.h"
 #include "libos/signal.h"
 #include "libos/syscall.h"
 

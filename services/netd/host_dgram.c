@@ -67,7 +67,8 @@ static void option_on(int fd, int level, int name)
 {
 	const int on = 1;
 
-	(void)setsockopt(fd, level, name, &on, sizeof(on)); /* the guest then reads zeroes */
+	(void)setsockopt(fd, level, name, &on,
+	                 sizeof(on)); /* the guest then reads zeroes */
 }
 
 void host_dgram_setup(struct hsock *h)
@@ -85,14 +86,17 @@ void host_dgram_setup(struct hsock *h)
 struct send_ctl {
 	union {
 		struct cmsghdr align;
-		uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
+		uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+		            2 * CMSG_SPACE(sizeof(int))];
 	} u;
 	size_t len;
 };
 
-static void add_cmsg(struct send_ctl *c, int level, int type, const void *data, size_t len)
+static void add_cmsg(struct send_ctl *c, int level, int type, const void *data,
+                     size_t len)
 {
-	struct cmsghdr h = {.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(len)};
+	struct cmsghdr h = {
+	        .cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(len)};
 
 	memcpy(c->u.buf + c->len, &h, sizeof(h));
 	memcpy(c->u.buf + c->len + CMSG_LEN(0), data, len);
@@ -102,7 +106,8 @@ static void add_cmsg(struct send_ctl *c, int level, int type, const void *data, 
 /* What the datagram asks for beyond its socket's options. */
 static void fill_ctl(const struct sock *s, const struct dgram *d, struct send_ctl *c)
 {
-	const bool six = s->domain == AF_INET6, from = d->local.len && !naddr_any(&d->local);
+	const bool six = s->domain == AF_INET6,
+	           from = d->local.len && !naddr_any(&d->local);
 	const int ttl = (int)d->ttl, tos = (int)d->tos;
 
 	memset(c, 0, sizeof(*c));
@@ -118,11 +123,11 @@ static void fill_ctl(const struct sock *s, const struct dgram *d, struct send_ct
 		add_cmsg(c, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	}
 	if (ttl)
-		add_cmsg(c, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_HOPLIMIT : IP_TTL, &ttl,
-		         sizeof(ttl));
+		add_cmsg(c, six ? IPPROTO_IPV6 : IPPROTO_IP,
+		         six ? IPV6_HOPLIMIT : IP_TTL, &ttl, sizeof(ttl));
 	if (tos)
-		add_cmsg(c, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_TCLASS : IP_TOS, &tos,
-		         sizeof(tos));
+		add_cmsg(c, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_TCLASS : IP_TOS,
+		         &tos, sizeof(tos));
 }
 
 int host_dgram_send(struct sock *s, const struct dgram *d)
@@ -143,7 +148,8 @@ int host_dgram_send(struct sock *s, const struct dgram *d)
 		m.msg_controllen = ctl.len;
 	}
 	if (sendmsg(h->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		return errno == EAGAIN ? 0 : -errno; /* no room: lost, as in any network */
+		return errno == EAGAIN ? 0
+		                       : -errno; /* no room: lost, as in any network */
 	return 0;
 }
 
@@ -170,7 +176,8 @@ static void take_cmsg(const struct cmsghdr *c, struct host_dgram *d)
 		}
 	} else if (c->cmsg_len >= CMSG_LEN(sizeof(v))) {
 		memcpy(&v, CMSG_DATA(c), sizeof(v));
-		if (c->cmsg_type == (c->cmsg_level == IPPROTO_IP ? IP_TTL : IPV6_HOPLIMIT))
+		if (c->cmsg_type ==
+		    (c->cmsg_level == IPPROTO_IP ? IP_TTL : IPV6_HOPLIMIT))
 			d->ttl = (uint32_t)v;
 		else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS)
 			d->tos = (uint32_t)v;
@@ -251,11 +258,13 @@ int host_group(struct sock *s, const struct naddr *g, uint32_t ifindex, bool joi
 	if (g->len == 4) {
 		memcpy(&m4.imr_multiaddr, g->ip, 4);
 		r = setsockopt(hsock_of(s)->fd, IPPROTO_IP,
-		               join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &m4, sizeof(m4));
+		               join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &m4,
+		               sizeof(m4));
 	} else {
 		memcpy(&m6.ipv6mr_multiaddr, g->ip, 16);
 		r = setsockopt(hsock_of(s)->fd, IPPROTO_IPV6,
-		               join ? IPV6_JOIN_GROUP : IPV6_LEAVE_GROUP, &m6, sizeof(m6));
+		               join ? IPV6_JOIN_GROUP : IPV6_LEAVE_GROUP, &m6,
+		               sizeof(m6));
 	}
 	return r < 0 ? -errno : 0;
 }
@@ -305,9 +314,9 @@ static struct host_iface *iface_of(const struct ifaddrs *a)
 static void iface_addr(struct host_iface *h, const struct ifaddrs *a)
 {
 	const struct sockaddr_in *in = (const void *)a->ifa_addr,
-				 *mask = (const void *)a->ifa_netmask;
+	                         *mask = (const void *)a->ifa_netmask;
 	const struct sockaddr_in6 *in6 = (const void *)a->ifa_addr,
-				  *mask6 = (const void *)a->ifa_netmask;
+	                          *mask6 = (const void *)a->ifa_netmask;
 	const struct sockaddr_ll *ll = (const void *)a->ifa_addr;
 	const size_t k = h->i.n_ip6;
 

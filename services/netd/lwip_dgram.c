@@ -79,7 +79,8 @@ int dgram_rx_peek(struct sock *s, struct dgram *d)
 		static uint8_t flat[65536];
 
 		d->n_io = 1;
-		d->io[0] = (struct iovec){flat, pbuf_copy_partial(q->p, flat, q->p->tot_len, 0)};
+		d->io[0] = (struct iovec){
+		        flat, pbuf_copy_partial(q->p, flat, q->p->tot_len, 0)};
 	}
 	return 1;
 }
@@ -98,7 +99,8 @@ void dgram_rx_take(struct sock *s)
 }
 
 /* How well @l fits a datagram from @peer to @local; -1: not at all. */
-static int score(const struct lsock *l, const struct naddr *local, const struct naddr *peer)
+static int score(const struct lsock *l, const struct naddr *local,
+                 const struct naddr *peer)
 {
 	const struct naddr *mine = &l->port.addr;
 	int points = 0;
@@ -152,7 +154,8 @@ static struct lsock *best_sock(const struct naddr *local, const struct naddr *pe
 	return best;
 }
 
-static bool deliver_all(struct pbuf *p, const struct naddr *local, const struct naddr *peer)
+static bool deliver_all(struct pbuf *p, const struct naddr *local,
+                        const struct naddr *peer)
 {
 	struct portbind *b = ports_on(IPPROTO_UDP, local->port);
 	bool any = false;
@@ -165,8 +168,8 @@ static bool deliver_all(struct pbuf *p, const struct naddr *local, const struct 
 			continue;
 		if (!naddr_any(mine) && !naddr_same_ip(mine, local))
 			continue;
-		if (l->s.connected && (l->s.peer.port != peer->port ||
-		                       !naddr_same_ip(&l->s.peer, peer)))
+		if (l->s.connected &&
+		    (l->s.peer.port != peer->port || !naddr_same_ip(&l->s.peer, peer)))
 			continue;
 		if (mine->len != local->len && (mine->len != 16 || l->s.opt.v6only))
 			continue;
@@ -176,7 +179,8 @@ static bool deliver_all(struct pbuf *p, const struct naddr *local, const struct 
 	return any;
 }
 
-static bool checksum_ok(struct pbuf *p, const struct udp_hdr *h, const struct netif *inp)
+static bool checksum_ok(struct pbuf *p, const struct udp_hdr *h,
+                        const struct netif *inp)
 {
 	if (!(inp->chksum_flags & NETIF_CHECKSUM_CHECK_UDP))
 		return true;
@@ -214,7 +218,7 @@ void __wrap_udp_input(struct pbuf *p, struct netif *inp)
 		pbuf_free(p);
 		return;
 	}
-	pbuf_realloc(p, len); /* what follows is padding */
+	pbuf_realloc(p, len);                  /* what follows is padding */
 	(void)pbuf_remove_header(p, UDP_HLEN); /* p->len was checked */
 	if (l)
 		dgram_queue(l, p, &peer, &local);
@@ -247,7 +251,9 @@ static void udp_fill(struct lsock *l, const struct dgram *d, const ip_addr_t *ds
 	const struct sockopts *o = &l->s.opt;
 	const bool six = IP_IS_V6(dst), multicast = ip_addr_ismulticast(dst);
 	struct udp_pcb *u = l->udp;
-	int ttl = six ? (multicast ? o->mc_hops6 : o->hops) : multicast ? o->mc_ttl : o->ttl;
+	int ttl = six         ? (multicast ? o->mc_hops6 : o->hops)
+	          : multicast ? o->mc_ttl
+	                      : o->ttl;
 
 	if (d->ttl)
 		ttl = (int)d->ttl;
@@ -267,7 +273,8 @@ static void udp_fill(struct lsock *l, const struct dgram *d, const ip_addr_t *ds
 }
 
 /* The interface that a datagram to a group was told to leave by, or NULL. */
-static struct netif *group_netif(const struct sockopts *o, const struct dgram *d, bool six)
+static struct netif *group_netif(const struct sockopts *o, const struct dgram *d,
+                                 bool six)
 {
 	uint32_t index = d->ifindex;
 	struct netif *n;
@@ -278,8 +285,10 @@ static struct netif *group_netif(const struct sockopts *o, const struct dgram *d
 	if (index)
 		return index < 256 ? netif_get_by_index((u8_t)index) : NULL;
 	memcpy(&ip, o->mc_if4, sizeof(o->mc_if4));
-	NETIF_FOREACH(n) {
-		if (!six && !ip4_addr_isany_val(ip) && ip4_addr_cmp(netif_ip4_addr(n), &ip))
+	NETIF_FOREACH(n)
+	{
+		if (!six && !ip4_addr_isany_val(ip) &&
+		    ip4_addr_cmp(netif_ip4_addr(n), &ip))
 			return n;
 	}
 	return NULL;
@@ -289,7 +298,8 @@ static struct netif *group_netif(const struct sockopts *o, const struct dgram *d
 static int dgram_source(struct lsock *l, const struct dgram *d, const struct naddr *dst,
                         struct netif **netif, ip_addr_t *src)
 {
-	const struct naddr *bound = l->s.bound && !l->port_chosen ? &l->port.addr : NULL;
+	const struct naddr *bound =
+	        l->s.bound && !l->port_chosen ? &l->port.addr : NULL;
 	const ip_addr_t *own;
 	struct netif *n;
 	ip_addr_t to;
@@ -321,7 +331,8 @@ static struct pbuf *dgram_pbuf(const struct dgram *d)
 	size_t off = 0;
 
 	for (int i = 0; p && i < d->n_io; i++) {
-		memcpy((uint8_t *)p->payload + off, d->io[i].iov_base, d->io[i].iov_len);
+		memcpy((uint8_t *)p->payload + off, d->io[i].iov_base,
+		       d->io[i].iov_len);
 		off += d->io[i].iov_len;
 	}
 	return p;
@@ -347,7 +358,8 @@ int dgram_send(struct sock *s, const struct dgram *d)
 	if (r < 0)
 		return r;
 	naddr_to_lwip(to, &dst);
-	if (to->len == 4 && ip4_addr_isbroadcast(ip_2_ip4(&dst), netif) && !s->opt.broadcast)
+	if (to->len == 4 && ip4_addr_isbroadcast(ip_2_ip4(&dst), netif) &&
+	    !s->opt.broadcast)
 		return -EACCES;
 	udp_fill(l, d, &dst, &src);
 	p = dgram_pbuf(d);

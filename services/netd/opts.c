@@ -15,12 +15,12 @@
 
 #define TCP_ONLY 1u
 #define DGRAM_ONLY 2u
-#define SIX_ONLY 4u   /* AF_INET6 sockets */
+#define SIX_ONLY 4u /* AF_INET6 sockets */
 #define READ_ONLY 8u
-#define AS_BOOL 16u   /* any nonzero is 1 */
-#define CLAMP 32u     /* out of range becomes the limit, not EINVAL */
-#define BYTE_OK 64u   /* one byte is enough (level IPPROTO_IP) */
-#define DOUBLE 128u   /* stored twice as large, as Linux does with buffers */
+#define AS_BOOL 16u /* any nonzero is 1 */
+#define CLAMP 32u   /* out of range becomes the limit, not EINVAL */
+#define BYTE_OK 64u /* one byte is enough (level IPPROTO_IP) */
+#define DOUBLE 128u /* stored twice as large, as Linux does with buffers */
 
 struct opt_row {
 	int level, name;
@@ -102,7 +102,8 @@ static int congestion_set(struct sock *s, const void *val, uint32_t len)
 	(void)s;
 	if (len == 0)
 		return -EINVAL;
-	if (len < 4 || memcmp(val, "reno", 4) != 0 || (len > 4 && ((const char *)val)[4]))
+	if (len < 4 || memcmp(val, "reno", 4) != 0 ||
+	    (len > 4 && ((const char *)val)[4]))
 		return -ENOENT;
 	return 0;
 }
@@ -144,8 +145,8 @@ static int group_change(struct sock *s, const struct naddr *g, bool join)
 
 	if (!naddr_multicast(g))
 		return -EINVAL;
-	while (i < s->n_groups && !(naddr_same_ip(&s->groups[i], g) &&
-	                            s->groups[i].scope == g->scope))
+	while (i < s->n_groups &&
+	       !(naddr_same_ip(&s->groups[i], g) && s->groups[i].scope == g->scope))
 		i++;
 	if (join == (i < s->n_groups))
 		return join ? -EADDRINUSE : -EADDRNOTAVAIL;
@@ -235,48 +236,55 @@ static int outq_get(struct sock *s, void *val, uint32_t *len)
 }
 
 static const struct opt_row g_rows[] = {
-	{SOL_SOCKET, SO_REUSEADDR, AS_BOOL, F(reuseaddr), 0, 1, NULL, NULL},
-	{SOL_SOCKET, SO_REUSEPORT, AS_BOOL, F(reuseport), 0, 1, NULL, NULL},
-	{SOL_SOCKET, SO_KEEPALIVE, AS_BOOL, F(keepalive), 0, 1, NULL, NULL},
-	{SOL_SOCKET, SO_BROADCAST, AS_BOOL, F(broadcast), 0, 1, NULL, NULL},
-	{SOL_SOCKET, SO_DONTROUTE, AS_BOOL, F(dontroute), 0, 1, NULL, NULL},
-	{SOL_SOCKET, SO_RCVBUF, CLAMP | DOUBLE, F(rcvbuf), 2304, RCVBUF_MAX, NULL, NULL},
-	{SOL_SOCKET, SO_SNDBUF, CLAMP | DOUBLE, F(sndbuf), SNDBUF_MIN, SNDBUF_MAX, NULL, NULL},
-	{SOL_SOCKET, SO_LINGER, 0, 0, 0, 0, linger_set, linger_get},
-	{SOL_SOCKET, SO_TYPE, READ_ONLY, 0, 0, 0, NULL, type_get},
-	{SOL_SOCKET, SO_DOMAIN, READ_ONLY, 0, 0, 0, NULL, domain_get},
-	{SOL_SOCKET, SO_PROTOCOL, READ_ONLY, 0, 0, 0, NULL, protocol_get},
-	{SOL_SOCKET, SO_ACCEPTCONN, READ_ONLY, 0, 0, 0, NULL, accepting_get},
-	{IPPROTO_TCP, TCP_NODELAY, TCP_ONLY | AS_BOOL, F(nodelay), 0, 1, NULL, NULL},
-	{IPPROTO_TCP, TCP_CORK, TCP_ONLY | AS_BOOL, F(cork), 0, 1, NULL, NULL},
-	{IPPROTO_TCP, TCP_QUICKACK, TCP_ONLY | AS_BOOL, F(quickack), 0, 1, NULL, NULL},
-	{IPPROTO_TCP, TCP_MAXSEG, TCP_ONLY, F(maxseg), 88, 32767, NULL, NULL},
-	{IPPROTO_TCP, TCP_KEEPIDLE, TCP_ONLY, F(keepidle), 1, 32767, NULL, NULL},
-	{IPPROTO_TCP, TCP_KEEPINTVL, TCP_ONLY, F(keepintvl), 1, 32767, NULL, NULL},
-	{IPPROTO_TCP, TCP_KEEPCNT, TCP_ONLY, F(keepcnt), 1, 127, NULL, NULL},
-	{IPPROTO_TCP, TCP_SYNCNT, TCP_ONLY, F(syncnt), 1, 127, NULL, NULL},
-	{IPPROTO_TCP, TCP_LINGER2, TCP_ONLY | CLAMP, F(linger2), -1, 120, NULL, NULL},
-	{IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_ONLY | CLAMP, F(defer_accept), 0, 63, NULL, NULL},
-	{IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_ONLY, F(user_timeout_ms), 0, INT32_MAX, NULL, NULL},
-	{IPPROTO_TCP, TCP_CONGESTION, TCP_ONLY, 0, 0, 0, congestion_set, congestion_get},
-	{IPPROTO_IP, IP_TTL, BYTE_OK, F(ttl), 1, 255, NULL, NULL},
-	{IPPROTO_IP, IP_TOS, BYTE_OK, F(tos), 0, 255, NULL, NULL},
-	{IPPROTO_IP, IP_MTU_DISCOVER, BYTE_OK, F(mtu_discover), 0, 5, NULL, NULL},
-	{IPPROTO_IP, IP_MULTICAST_TTL, BYTE_OK, F(mc_ttl), 0, 255, NULL, NULL},
-	{IPPROTO_IP, IP_MULTICAST_LOOP, BYTE_OK | AS_BOOL, F(mc_loop), 0, 1, NULL, NULL},
-	{IPPROTO_IP, IP_MULTICAST_IF, 0, 0, 0, 0, mc_if4_set, mc_if4_get},
-	{IPPROTO_IP, IP_ADD_MEMBERSHIP, DGRAM_ONLY, 0, 0, 0, join4, NULL},
-	{IPPROTO_IP, IP_DROP_MEMBERSHIP, DGRAM_ONLY, 0, 0, 0, leave4, NULL},
-	{NET__OWN__OWN_LEVEL, NET__OWN__OWN_OUTQ, READ_ONLY, 0, 0, 0, NULL, outq_get},
-	{IPPROTO_IPV6, IPV6_V6ONLY, SIX_ONLY, 0, 0, 1, v6only_set, v6only_get},
-	{IPPROTO_IPV6, IPV6_UNICAST_HOPS, SIX_ONLY, F(hops), -1, 255, NULL, NULL},
-	{IPPROTO_IPV6, IPV6_TCLASS, SIX_ONLY, F(tclass), -1, 255, NULL, NULL},
-	{IPPROTO_IPV6, IPV6_MTU_DISCOVER, SIX_ONLY, F(mtu_discover6), 0, 5, NULL, NULL},
-	{IPPROTO_IPV6, IPV6_MULTICAST_HOPS, SIX_ONLY, F(mc_hops6), -1, 255, NULL, NULL},
-	{IPPROTO_IPV6, IPV6_MULTICAST_LOOP, SIX_ONLY, F(mc_loop6), 0, 1, NULL, NULL},
-	{IPPROTO_IPV6, IPV6_MULTICAST_IF, SIX_ONLY, F(mc_if6), 0, INT32_MAX, NULL, NULL},
-	{IPPROTO_IPV6, IPV6_JOIN_GROUP, SIX_ONLY | DGRAM_ONLY, 0, 0, 0, join6, NULL},
-	{IPPROTO_IPV6, IPV6_LEAVE_GROUP, SIX_ONLY | DGRAM_ONLY, 0, 0, 0, leave6, NULL},
+        {SOL_SOCKET, SO_REUSEADDR, AS_BOOL, F(reuseaddr), 0, 1, NULL, NULL},
+        {SOL_SOCKET, SO_REUSEPORT, AS_BOOL, F(reuseport), 0, 1, NULL, NULL},
+        {SOL_SOCKET, SO_KEEPALIVE, AS_BOOL, F(keepalive), 0, 1, NULL, NULL},
+        {SOL_SOCKET, SO_BROADCAST, AS_BOOL, F(broadcast), 0, 1, NULL, NULL},
+        {SOL_SOCKET, SO_DONTROUTE, AS_BOOL, F(dontroute), 0, 1, NULL, NULL},
+        {SOL_SOCKET, SO_RCVBUF, CLAMP | DOUBLE, F(rcvbuf), 2304, RCVBUF_MAX, NULL,
+         NULL},
+        {SOL_SOCKET, SO_SNDBUF, CLAMP | DOUBLE, F(sndbuf), SNDBUF_MIN, SNDBUF_MAX, NULL,
+         NULL},
+        {SOL_SOCKET, SO_LINGER, 0, 0, 0, 0, linger_set, linger_get},
+        {SOL_SOCKET, SO_TYPE, READ_ONLY, 0, 0, 0, NULL, type_get},
+        {SOL_SOCKET, SO_DOMAIN, READ_ONLY, 0, 0, 0, NULL, domain_get},
+        {SOL_SOCKET, SO_PROTOCOL, READ_ONLY, 0, 0, 0, NULL, protocol_get},
+        {SOL_SOCKET, SO_ACCEPTCONN, READ_ONLY, 0, 0, 0, NULL, accepting_get},
+        {IPPROTO_TCP, TCP_NODELAY, TCP_ONLY | AS_BOOL, F(nodelay), 0, 1, NULL, NULL},
+        {IPPROTO_TCP, TCP_CORK, TCP_ONLY | AS_BOOL, F(cork), 0, 1, NULL, NULL},
+        {IPPROTO_TCP, TCP_QUICKACK, TCP_ONLY | AS_BOOL, F(quickack), 0, 1, NULL, NULL},
+        {IPPROTO_TCP, TCP_MAXSEG, TCP_ONLY, F(maxseg), 88, 32767, NULL, NULL},
+        {IPPROTO_TCP, TCP_KEEPIDLE, TCP_ONLY, F(keepidle), 1, 32767, NULL, NULL},
+        {IPPROTO_TCP, TCP_KEEPINTVL, TCP_ONLY, F(keepintvl), 1, 32767, NULL, NULL},
+        {IPPROTO_TCP, TCP_KEEPCNT, TCP_ONLY, F(keepcnt), 1, 127, NULL, NULL},
+        {IPPROTO_TCP, TCP_SYNCNT, TCP_ONLY, F(syncnt), 1, 127, NULL, NULL},
+        {IPPROTO_TCP, TCP_LINGER2, TCP_ONLY | CLAMP, F(linger2), -1, 120, NULL, NULL},
+        {IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_ONLY | CLAMP, F(defer_accept), 0, 63, NULL,
+         NULL},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_ONLY, F(user_timeout_ms), 0, INT32_MAX,
+         NULL, NULL},
+        {IPPROTO_TCP, TCP_CONGESTION, TCP_ONLY, 0, 0, 0, congestion_set,
+         congestion_get},
+        {IPPROTO_IP, IP_TTL, BYTE_OK, F(ttl), 1, 255, NULL, NULL},
+        {IPPROTO_IP, IP_TOS, BYTE_OK, F(tos), 0, 255, NULL, NULL},
+        {IPPROTO_IP, IP_MTU_DISCOVER, BYTE_OK, F(mtu_discover), 0, 5, NULL, NULL},
+        {IPPROTO_IP, IP_MULTICAST_TTL, BYTE_OK, F(mc_ttl), 0, 255, NULL, NULL},
+        {IPPROTO_IP, IP_MULTICAST_LOOP, BYTE_OK | AS_BOOL, F(mc_loop), 0, 1, NULL,
+         NULL},
+        {IPPROTO_IP, IP_MULTICAST_IF, 0, 0, 0, 0, mc_if4_set, mc_if4_get},
+        {IPPROTO_IP, IP_ADD_MEMBERSHIP, DGRAM_ONLY, 0, 0, 0, join4, NULL},
+        {IPPROTO_IP, IP_DROP_MEMBERSHIP, DGRAM_ONLY, 0, 0, 0, leave4, NULL},
+        {NET__OWN__OWN_LEVEL, NET__OWN__OWN_OUTQ, READ_ONLY, 0, 0, 0, NULL, outq_get},
+        {IPPROTO_IPV6, IPV6_V6ONLY, SIX_ONLY, 0, 0, 1, v6only_set, v6only_get},
+        {IPPROTO_IPV6, IPV6_UNICAST_HOPS, SIX_ONLY, F(hops), -1, 255, NULL, NULL},
+        {IPPROTO_IPV6, IPV6_TCLASS, SIX_ONLY, F(tclass), -1, 255, NULL, NULL},
+        {IPPROTO_IPV6, IPV6_MTU_DISCOVER, SIX_ONLY, F(mtu_discover6), 0, 5, NULL, NULL},
+        {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, SIX_ONLY, F(mc_hops6), -1, 255, NULL, NULL},
+        {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, SIX_ONLY, F(mc_loop6), 0, 1, NULL, NULL},
+        {IPPROTO_IPV6, IPV6_MULTICAST_IF, SIX_ONLY, F(mc_if6), 0, INT32_MAX, NULL,
+         NULL},
+        {IPPROTO_IPV6, IPV6_JOIN_GROUP, SIX_ONLY | DGRAM_ONLY, 0, 0, 0, join6, NULL},
+        {IPPROTO_IPV6, IPV6_LEAVE_GROUP, SIX_ONLY | DGRAM_ONLY, 0, 0, 0, leave6, NULL},
 };
 
 void opts_init(struct sockopts *o)
@@ -315,7 +323,8 @@ static const struct opt_row *row_of(const struct sock *s, int level, int name)
 	return NULL;
 }
 
-static int set_int(struct sock *s, const struct opt_row *r, const void *val, uint32_t len)
+static int set_int(struct sock *s, const struct opt_row *r, const void *val,
+                   uint32_t len)
 {
 	int *field = (int *)(void *)((char *)&s->opt + r->field);
 	int v, err = take_int(val, len, (r->flags & BYTE_OK) != 0, &v);
@@ -376,7 +385,8 @@ int opts_get(struct sock *s, int level, int name, void *val, uint32_t *len)
 	memcpy(&v, (const char *)&s->opt + r->field, sizeof(v));
 	if (name == IPV6_UNICAST_HOPS && level == IPPROTO_IPV6 && v == -1)
 		v = 64;
-	if ((r->flags & BYTE_OK) && *len > 0 && *len < sizeof(v) && v >= 0 && v <= 255) {
+	if ((r->flags & BYTE_OK) && *len > 0 && *len < sizeof(v) && v >= 0 &&
+	    v <= 255) {
 		*(uint8_t *)val = (uint8_t)v;
 		*len = 1;
 		return 0;

@@ -60,18 +60,18 @@ static void broken(struct rpc_req *req, const char *why)
 }
 
 /* A method on a socket: do_NAME() finds the socket or answers, what follows is the rest. */
-#define ON_SOCK(name, request, closure)                                                 \
-	static void on_##name(struct rpc_req *req, struct sock *s, const request *in);   \
-	static void do_##name(Net__Net_Service *svc, const request *in, closure c,       \
-	                      void *data)                                               \
-	{                                                                               \
-		struct sock *s = sock_of(data, in->handle);                             \
-                                                                                        \
-		(void)svc;                                                              \
-		(void)c;                                                                \
-		if (s)                                                                  \
-			on_##name(data, s, in);                                         \
-	}                                                                               \
+#define ON_SOCK(name, request, closure)                                                \
+	static void on_##name(struct rpc_req *req, struct sock *s, const request *in); \
+	static void do_##name(Net__Net_Service *svc, const request *in, closure c,     \
+	                      void *data)                                              \
+	{                                                                              \
+		struct sock *s = sock_of(data, in->handle);                            \
+                                                                                       \
+		(void)svc;                                                             \
+		(void)c;                                                               \
+		if (s)                                                                 \
+			on_##name(data, s, in);                                        \
+	}                                                                              \
 	static void on_##name(struct rpc_req *req, struct sock *s, const request *in)
 
 /* The protocol of socket(domain, type, protocol), or negative errno. */
@@ -82,8 +82,9 @@ static int protocol_of(const Net__SocketReq *in)
 	if (in->domain != AF_INET && in->domain != AF_INET6)
 		return -EAFNOSUPPORT;
 	if (in->type == SOCK_STREAM)
-		return in->protocol == 0 || in->protocol == IPPROTO_TCP ? IPPROTO_TCP
-		                                                         : -EPROTONOSUPPORT;
+		return in->protocol == 0 || in->protocol == IPPROTO_TCP
+		               ? IPPROTO_TCP
+		               : -EPROTONOSUPPORT;
 	if (in->type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT;
 	if (in->protocol == 0 || in->protocol == IPPROTO_UDP)
@@ -91,8 +92,8 @@ static int protocol_of(const Net__SocketReq *in)
 	return in->protocol == ping ? (int)ping : -EPROTONOSUPPORT;
 }
 
-static void do_socket(Net__Net_Service *svc, const Net__SocketReq *in, Net__Empty_Closure c,
-                      void *data)
+static void do_socket(Net__Net_Service *svc, const Net__SocketReq *in,
+                      Net__Empty_Closure c, void *data)
 {
 	struct rpc_req *req = data;
 	const int proto = protocol_of(in);
@@ -151,7 +152,8 @@ static int add_range(struct sock *s, uint32_t first, uint32_t n)
 		return 0;
 	if (n > RPC_HANDLES_MAX || first + n - 1 < first)
 		return -EINVAL;
-	if (s->n_ranges > 0 && r[s->n_ranges - 1].first + r[s->n_ranges - 1].n == first) {
+	if (s->n_ranges > 0 &&
+	    r[s->n_ranges - 1].first + r[s->n_ranges - 1].n == first) {
 		r[s->n_ranges - 1].n += n;
 		return 0;
 	}
@@ -254,7 +256,8 @@ ON_SOCK(close, Net__CloseReq, Net__Empty_Closure)
 		broken(req, "close: bad argument");
 		return;
 	}
-	if (in->linger_ms > 0 && req->hdr.kind == FRAME_CALL && s->connected && !in->abort)
+	if (in->linger_ms > 0 && req->hdr.kind == FRAME_CALL && s->connected &&
+	    !in->abort)
 		linger_add(s, req, in->linger_ms); /* answered by sock_closed() */
 	else
 		reply(req, 0);
@@ -312,7 +315,8 @@ ON_SOCK(data, Net__DataMsg, Net__Empty_Closure)
 
 static int dgram_checked(struct sock *s, const Net__DgramMsg *in, struct dgram *d)
 {
-	if (!wire_to_naddr(in->peer, s, &d->peer) || !wire_to_naddr(in->local, s, &d->local))
+	if (!wire_to_naddr(in->peer, s, &d->peer) ||
+	    !wire_to_naddr(in->local, s, &d->local))
 		return -EINVAL;
 	if (d->len > DGRAM_MAX)
 		return -EMSGSIZE;
@@ -386,21 +390,21 @@ ON_SOCK(grant, Net__GrantPost, Net__Empty_Closure)
 
 /* Space, Accepted, Connected, Eof and Error only travel to the guest. */
 static Net__Net_Service g_service = {
-	.base = {.descriptor = &net__net__descriptor,
+        .base = {.descriptor = &net__net__descriptor,
                  .invoke = protobuf_c_service_invoke_internal},
-	.socket = do_socket,
-	.bind = do_bind,
-	.listen = do_listen,
-	.connect = do_connect,
-	.shutdown = do_shutdown,
-	.close = do_close,
-	.set_opt = do_set_opt,
-	.get_opt = do_get_opt,
-	.info = do_info,
-	.data = do_data,
-	.dgram = do_dgram,
-	.window = do_window,
-	.grant = do_grant,
+        .socket = do_socket,
+        .bind = do_bind,
+        .listen = do_listen,
+        .connect = do_connect,
+        .shutdown = do_shutdown,
+        .close = do_close,
+        .set_opt = do_set_opt,
+        .get_opt = do_get_opt,
+        .info = do_info,
+        .data = do_data,
+        .dgram = do_dgram,
+        .window = do_window,
+        .grant = do_grant,
 };
 
 ProtobufCService *serve_service(void)

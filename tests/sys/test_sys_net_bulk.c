@@ -33,7 +33,8 @@ static void *sender(void *arg)
 		if (n > TOTAL - w->moved)
 			n = TOTAL - w->moved;
 		for (size_t i = 0; i < n; i++)
-			buf[i] = (unsigned char)((w->moved + i) * 31 + (i >> 8) + w->seed);
+			buf[i] = (unsigned char)((w->moved + i) * 31 + (i >> 8) +
+			                         w->seed);
 		w->sum = sum_of(w->sum, buf, n);
 		while (done < n) {
 			long r = send(w->fd, buf + done, n - done, 0);

@@ -16,7 +16,8 @@ static struct sockaddr_in closed_port(void)
 static void nonblocking_connect_ends_writable(void)
 {
 	struct sockaddr_in a;
-	int l = listener4(&a, 5), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), s;
+	int l = listener4(&a, 5), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
+	    s;
 
 	CHECK_EQ(ready_now(fd, POLLIN | POLLOUT), POLLOUT | POLLHUP);
 	CHECK_ERR(connect(fd, SA(&a), sizeof(a)), EINPROGRESS);

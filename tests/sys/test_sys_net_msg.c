@@ -152,7 +152,8 @@ static void control_data_of_a_send_counts_for_it_alone(void)
 	CHECK_ERR(send_with(y, &a, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)), EINVAL);
 	CHECK_ERR(send_with(y, &a, IPPROTO_IP, 99, &ttl, sizeof(ttl)), EINVAL);
 	CHECK_ERR(send_with(y, &a, SOL_SOCKET, 99, &ttl, sizeof(ttl)), EINVAL);
-	CHECK_EQ(send_with(y, &a, 250, 99, &ttl, sizeof(ttl)), 1); /* not for IP: passed over */
+	CHECK_EQ(send_with(y, &a, 250, 99, &ttl, sizeof(ttl)),
+	         1); /* not for IP: passed over */
 	close(x);
 	close(y);
 }

@@ -8,7 +8,9 @@
 
 static void numbers_need_no_resolver(void)
 {
-	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *r;
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST,
+	                         .ai_socktype = SOCK_STREAM},
+	                *r;
 	char host[64], serv[16];
 
 	CHECK_EQ(getaddrinfo("192.0.2.7", "80", &hints, &r), 0);
@@ -87,7 +89,8 @@ static void the_loopback_is_an_interface(void)
 static void a_group_that_was_joined_is_heard(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET};
-	struct ip_mreqn mr = {.imr_multiaddr.s_addr = htonl(0xefff0307), /* 239.255.3.7 */
+	struct ip_mreqn mr = {.imr_multiaddr.s_addr =
+	                              htonl(0xefff0307), /* 239.255.3.7 */
 	                      .imr_ifindex = (int)if_nametoindex("lo")};
 	socklen_t len = sizeof(a);
 	char buf[8];
@@ -97,7 +100,8 @@ static void a_group_that_was_joined_is_heard(void)
 	CHECK_EQ(getsockname(x, SA(&a), &len), 0);
 	a.sin_addr = mr.imr_multiaddr;
 	CHECK_EQ(setsockopt(x, IPPROTO_IP, IP_ADD_MEMBERSHIP, &mr, sizeof(mr)), 0);
-	CHECK_ERR(setsockopt(x, IPPROTO_IP, IP_ADD_MEMBERSHIP, &mr, sizeof(mr)), EADDRINUSE);
+	CHECK_ERR(setsockopt(x, IPPROTO_IP, IP_ADD_MEMBERSHIP, &mr, sizeof(mr)),
+	          EADDRINUSE);
 	CHECK_EQ(setsockopt(y, IPPROTO_IP, IP_MULTICAST_IF, &mr, sizeof(mr)), 0);
 	CHECK_EQ(sendto(y, "group", 5, 0, SA(&a), sizeof(a)), 5);
 	CHECK(becomes(x, POLLIN) & POLLIN);

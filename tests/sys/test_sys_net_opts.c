@@ -116,7 +116,8 @@ static void values_are_checked(void)
 
 static void unknown_options_give_enoprotoopt(void)
 {
-	int t = socket(AF_INET, SOCK_STREAM, 0), u = socket(AF_INET, SOCK_DGRAM, 0), v = 1;
+	int t = socket(AF_INET, SOCK_STREAM, 0), u = socket(AF_INET, SOCK_DGRAM, 0),
+	    v = 1;
 	socklen_t len = sizeof(v);
 
 	CHECK_ERR(set_int(t, SOL_SOCKET, 9999, 1), ENOPROTOOPT);

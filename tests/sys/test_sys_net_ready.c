@@ -57,7 +57,8 @@ static void an_unconnected_socket_is_out_and_hup(void)
 static void a_listener_is_in_with_a_connection(void)
 {
 	struct sockaddr_in a;
-	int l = listener4(&a, 5), c = socket(AF_INET, SOCK_STREAM, 0), ep = ep_on(l, ALL);
+	int l = listener4(&a, 5), c = socket(AF_INET, SOCK_STREAM, 0),
+	    ep = ep_on(l, ALL);
 
 	CHECK_EQ(ep_wait(ep, 0), 0);
 	CHECK_EQ(ready_now(l, POLLIN | POLLOUT), 0);

@@ -132,9 +132,10 @@ static bool start_all(void)
 	fds[2] = bell;
 	if (!add_guest(fds, config.client_id))
 		return false;
-	map = mmap(NULL, hosted_ring_size(RING_ORDER), PROT_READ | PROT_WRITE, MAP_SHARED,
-	           ring, 0);
-	g_doorbell = mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, bell, 0);
+	map = mmap(NULL, hosted_ring_size(RING_ORDER), PROT_READ | PROT_WRITE,
+	           MAP_SHARED, ring, 0);
+	g_doorbell =
+	        mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, bell, 0);
 	if (map == MAP_FAILED || g_doorbell == MAP_FAILED)
 		return false;
 	config.doorbell = &g_doorbell->word;
@@ -234,7 +235,8 @@ static void a_stream_flows_both_ways_at_once(void)
 
 	pair(sv);
 	for (int i = 0; i < 4; i++)
-		EQ(testlib_thread(&t[i], i & 1 ? receive_all : send_all, &sv[(i / 2) ^ (i & 1)]),
+		EQ(testlib_thread(&t[i], i & 1 ? receive_all : send_all,
+		                  &sv[(i / 2) ^ (i & 1)]),
 		   0);
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
@@ -256,7 +258,8 @@ static void pools_are_empty_after_the_last_close(void)
 /* Any of these may come when another thread resets, closes or drains. */
 static void allow(long r, const char *what)
 {
-	static const int errs[] = {EAGAIN, ECONNRESET, EPIPE, ENOTCONN, ECONNREFUSED, EBADF, 0};
+	static const int errs[] = {EAGAIN,       ECONNRESET, EPIPE, ENOTCONN,
+	                           ECONNREFUSED, EBADF,      0};
 
 	for (const int *e = errs; r < 0 && *e; e++) {
 		if (r == -*e)
@@ -282,7 +285,9 @@ static void one_call(unsigned *seed)
 
 	switch (rand_r(seed) % 9) {
 	case 0:
-		allow(SYS(SYS_sendto, g_udp, buf, n, 0, &g_udp_name, sizeof(g_udp_name)), "udp");
+		allow(SYS(SYS_sendto, g_udp, buf, n, 0, &g_udp_name,
+		          sizeof(g_udp_name)),
+		      "udp");
 		break;
 	case 1:
 		allow(SYS(SYS_recvfrom, g_udp, buf, n, MSG_DONTWAIT), "udp recv");
@@ -293,11 +298,13 @@ static void one_call(unsigned *seed)
 		break;
 	case 4:
 	case 5:
-		allow(SYS(SYS_recvfrom, fd, buf, n, MSG_DONTWAIT | (n & 1 ? MSG_PEEK : 0)),
+		allow(SYS(SYS_recvfrom, fd, buf, n,
+		          MSG_DONTWAIT | (n & 1 ? MSG_PEEK : 0)),
 		      "recv");
 		break;
 	case 6:
-		allow(SYS(SYS_setsockopt, fd, SOL_SOCKET, SO_KEEPALIVE, &v, sizeof(v)), "option");
+		allow(SYS(SYS_setsockopt, fd, SOL_SOCKET, SO_KEEPALIVE, &v, sizeof(v)),
+		      "option");
 		break;
 	case 7:
 		allow(SYS(SYS_epoll_wait, g_ep, &e, 1, 1), "epoll_wait");
@@ -382,12 +389,12 @@ static void a_dead_service_resets_connections(void)
 int main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
-		TEST(a_stream_flows_both_ways_at_once),
-		TEST(pools_are_empty_after_the_last_close),
-		TEST(threads_do_all_at_once),
-		TEST(pools_are_empty_after_the_last_close),
-		TEST(a_dead_service_resets_connections),
-		CU_TEST_INFO_NULL,
+	        TEST(a_stream_flows_both_ways_at_once),
+	        TEST(pools_are_empty_after_the_last_close),
+	        TEST(threads_do_all_at_once),
+	        TEST(pools_are_empty_after_the_last_close),
+	        TEST(a_dead_service_resets_connections),
+	        CU_TEST_INFO_NULL,
 	};
 
 	if (argc < 2)
