@@ -80,7 +80,8 @@ long unix_getsockopt(struct sock *sock, int level, int name, void *val, uint32_t
 	}
 }
 
-long unix_setsockopt(struct sock *sock, int level, int name, const void *val, uint32_t len)
+long unix_setsockopt(struct sock *sock, int level, int name, const void *val,
+                     uint32_t len)
 {
 	struct unix_sock *s = unix_of(sock);
 	uint32_t n;
