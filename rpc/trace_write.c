@@ -60,7 +60,7 @@ static void flush_locked(void)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			fprintf(stderr, "strait: trace stopped: %s\n", strerror(errno));
+			fprintf(stderr, "strait: trace stopped: %m\n"); /* any thread of a service */
 			g_trace_on = false;
 			break;
 		}
