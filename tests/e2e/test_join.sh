@@ -472,7 +472,7 @@ traced()
 	passed
 }
 
-for who in root user; do
+for who in $whos; do
 	if [ $who = root ]; then as=$alone; else as=$user; fi
 	files
 	locks

@@ -176,7 +176,7 @@ squashed()
 	[ "$(stat -c %u "$W/shared/x")" = 65534 ] || fail "$CASE: owner"
 }
 
-for who in root user; do
+for who in $whos; do
 	if [ $who = root ]; then as=$alone; else as=$user; fi
 	statuses
 	files

@@ -229,7 +229,7 @@ killed()
 	passed
 }
 
-for who in root user; do
+for who in $whos; do
 	if [ $who = root ]; then as=$alone; else as=$user; fi
 	published
 	host_stack

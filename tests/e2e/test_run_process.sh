@@ -170,7 +170,7 @@ P
 cp "$G" "$G.root" && chmod 700 "$G.root"
 cp "$G" "$G.user" && chmod 500 "$G.user" && chown 65534 "$G.user"
 
-for who in root user; do
+for who in $whos; do
 	if [ $who = root ]; then as=$alone; else as=$user; fi
 	statuses
 	signals
