@@ -41,6 +41,11 @@ same the_tar_is_right "$T/d/src" "$T/un/src"
 tar cf "$T/d/host.tar" -C "$T/d" src
 want tar_unpacks sh -c "mkdir '$T/d/x'; '$S' run --no-squash -v '$T/d:/d' -w /d/x '$B' tar xf ../host.tar"
 same the_unpacked_tree_is_right "$T/d/src" "$T/d/x/src"
+port=$(port)
+background python3 -m http.server --bind 127.0.0.1 --directory "$T/d/src" "$port"
+up "$port" || fail the_hosts_server_listens
+want wget_fetches "$S" run --no-squash --net host -v "$T/d:/d" -w /d "$B" wget -q -O got "http://127.0.0.1:$port/COPYRIGHT"
+same what_wget_fetched_is_right "$T/d/src/COPYRIGHT" "$T/d/got"
 want rm_removes_a_tree g rm -r copy x
 [ ! -e "$T/d/copy" ] && [ -e "$T/d/src/COPYRIGHT" ] || fail rm_removed_the_right_one
 ok rm_removed_the_right_one
