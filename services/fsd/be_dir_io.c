@@ -107,9 +107,9 @@ static void put_le(uint8_t *to, uint64_t v, int n)
 		to[i] = (uint8_t)(v >> (8 * i));
 }
 
-/* version, kind, export (4), ino (8), then device and birth time or, where the file
- * system has none, the kernel's handle (type 4, bytes).  The former is known already:
- * an open makes no call for it. */
+/* version, kind, export (4), ino (8), then the kernel's handle (type 4, bytes), by
+ * which a later instance can open the file wherever it was moved; where the file
+ * system makes none, device and birth time. */
 int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
 {
 	union {
@@ -123,7 +123,7 @@ int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
 	put_le(id + 2, node->mount->number, 4);
 	put_le(id + 6, stx->stx_ino, 8);
 	u.h.handle_bytes = MAX_HANDLE_SZ;
-	if (!(stx->stx_mask & STATX_BTIME) && dir_mount(node)->kernel_ids &&
+	if (dir_mount(node)->kernel_ids &&
 	    name_to_handle_at(NODE_FD(node), "", &u.h, &mount_id, AT_EMPTY_PATH) == 0 &&
 	    u.h.handle_bytes <= FILE_ID_MAX - 18) {
 		put_le(id + 14, (uint32_t)u.h.handle_type, 4);
