@@ -84,12 +84,12 @@ void host_dgram_setup(struct hsock *h)
 }
 
 struct send_ctl {
+	size_t len;
 	union {
 		struct cmsghdr align;
 		uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
 		            2 * CMSG_SPACE(sizeof(int))];
-	} u;
-	size_t len;
+	} u; /* last: clang counts a cmsghdr as of variable size */
 };
 
 static void add_cmsg(struct send_ctl *c, int level, int type, const void *data,
