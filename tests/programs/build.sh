@@ -52,9 +52,11 @@ fi
 
 # musl-gcc with the kernel's headers, and nothing else of /usr/include.
 make_musl_cc() {
-	local d
+	local d lock
 	command -v musl-gcc >/dev/null || die "musl-gcc is missing: tools/setup/deps.sh check installs it"
 	mkdir -p "$out/include/sys"
+	exec {lock}>"$out/.lock" # several programs are built at once
+	flock "$lock"
 	for d in linux asm-generic mtd sound; do
 		ln -sfn "/usr/include/$d" "$out/include/$d"
 	done
@@ -63,6 +65,7 @@ make_musl_cc() {
 	printf '#!/bin/sh\nexec musl-gcc -static -idirafter "%s" "$@"\n' "$out/include" >"$CC.new"
 	chmod +x "$CC.new"
 	mv "$CC.new" "$CC"
+	exec {lock}>&-
 }
 
 # Two keys.  Compiling depends on the recipe and the headers; linking on what the
