@@ -20,8 +20,10 @@ tmp=$(mktemp -d) || exit 1
 trap 'chmod -R u+rwx "$tmp" 2>/dev/null; rm -rf "$tmp"' EXIT
 mkdir "$tmp/native" "$tmp/dir"
 
+# In a session of its own: that of the caller may have its leader outside this pid
+# namespace, and getsid() then has no number for it.
 run_native() {
-	(cd "$tmp/native" && exec timeout 50 "$1") </dev/null
+	(cd "$tmp/native" && exec setsid --wait timeout 50 "$1") </dev/null
 }
 
 no=$(mark native)
