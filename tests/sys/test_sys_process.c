@@ -148,6 +148,8 @@ static void scheduling_policies_have_their_ranges(void)
 	CHECK_EQ(syscall(SYS_sched_get_priority_max, SCHED_OTHER), 0);
 	CHECK_EQ(syscall(SYS_sched_get_priority_min, SCHED_BATCH), 0);
 	CHECK_ERR(syscall(SYS_sched_get_priority_max, 77), EINVAL);
+	p.sched_priority = 0; /* whatever the caller's policy was */
+	CHECK_EQ(syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &p), 0);
 	CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_OTHER);
 	CHECK_EQ(syscall(SYS_sched_getparam, 0, &p), 0);
 	CHECK_EQ(p.sched_priority, 0);
