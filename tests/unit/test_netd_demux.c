@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* lwip_core.c brings sys_now() and the IPv6 gateway hook. */
 
@@ -286,21 +287,43 @@ static void time_wait_ends_by_the_clock(void)
 	CU_ASSERT_EQUAL(tw_on_port(80, false), 0);
 }
 
+/* CPU time: what neighbours do does not count, but for the caches. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* The cheapest of four lots of 500 connections, in ns a connection. */
+static uint64_t cheapest(unsigned from)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (unsigned lot = 0; lot < 4; lot++) {
+		const uint64_t t = cpu_ns();
+		uint64_t took;
+
+		for (unsigned i = from + lot * 500; i < from + lot * 500 + 500; i++)
+			(void)into_time_wait((uint16_t)(5000 + i), 1 + i, true);
+		took = (cpu_ns() - t) / 500;
+		best = took < best ? took : best;
+	}
+	return best;
+}
+
 static void time_wait_of_many_stays_flat(void)
 {
-	uint64_t first = 0, last, t = clock_ns();
+	const uint64_t first = cheapest(0);
+	uint64_t last;
 
-	for (unsigned i = 0; i < 12000; i++) {
+	for (unsigned i = 2000; i < 10000; i++)
 		(void)into_time_wait((uint16_t)(5000 + i), 1 + i, true);
-		if (i == 1999)
-			first = clock_ns() - t;
-		if (i == 9999)
-			t = clock_ns();
-	}
-	last = clock_ns() - t;
+	last = cheapest(10000);
 	CU_ASSERT_EQUAL(tw_count(), 12000);
-	printf("[%lu ns a connection at first, %lu at 10,000] ", (unsigned long)(first / 2000),
-	       (unsigned long)(last / 2000));
+	printf("[%lu ns of CPU a connection at first, %lu at 10,000] ", (unsigned long)first,
+	       (unsigned long)last);
 	CU_ASSERT_TRUE(last < first * 4);
 	tw_expire(clock_ms() + TW_MS + 1);
 	CU_ASSERT_EQUAL(tw_count(), 0);
