@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # deps.sh - install what is missing to build (and check) Strait.
 #
-# usage: tools/setup/deps.sh [build|check|bench|dev]...     (default: build)
+# usage: tools/setup/deps.sh [build|check|xen|bench|dev]...     (default: build)
 #
 # Debian packages come from apt, as packages.tbl says; the sources of musl, lwIP
 # and protobuf-c from apt-get source, into ${STRAIT_CACHE:-~/.cache/strait}/src.
@@ -16,7 +16,7 @@ case ${1:-} in
 esac
 [ $# -gt 0 ] || set -- build
 for arg; do
-	case $arg in build|check|bench|dev) ;; *) die "unknown set '$arg'; see --help" ;; esac
+	case $arg in build|check|xen|bench|dev) ;; *) die "unknown set '$arg'; see --help" ;; esac
 done
 mkdir -p "$STRAIT_CACHE/src" || die "cannot make $STRAIT_CACHE; set STRAIT_CACHE to a folder of yours"
 command -v dpkg-query >/dev/null || die "this needs Debian (or a system with apt and dpkg)"

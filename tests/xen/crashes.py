@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""crashes.py DIR [NAME...] - print the lines of a run's logs that tell of a crash.
+
+Looks at console.log, script.log and console/*.log, but not at the consoles of the
+domains NAMEd, which may crash.
+"""
+import glob
+import os
+import re
+import sys
+
+BAD = re.compile(
+    r"Segmentation fault|\bAborted\b|Inconsistency detected|[Pp]anic\b|BUG:|Oops|"
+    r"general protection fault|Unhandled|Xen call trace|Call Trace|FATAL|"
+    r"domain_crash|Out of memory: Killed|not permitted|stack smashing|"
+    r"strait: (crash|guest start)|runtime error:|AddressSanitizer")
+
+
+def main():
+    out, excused = sys.argv[1], set(sys.argv[2:])
+    logs = [os.path.join(out, "console.log"), os.path.join(out, "script.log")]
+    for path in sorted(glob.glob(os.path.join(out, "console", "guest-*.log"))):
+        if os.path.basename(path)[len("guest-"):-len(".log")] not in excused:
+            logs.append(path)
+    for path in logs:
+        if not os.path.exists(path):
+            continue
+        for number, line in enumerate(open(path, errors="replace"), 1):
+            if BAD.search(line):
+                print(f"  {os.path.relpath(path, out)}:{number}: {line.strip()[:150]}")
+
+
+main()
