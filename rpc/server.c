@@ -89,6 +89,11 @@ int rpc_conn_fd(const struct rpc_conn *c)
 	return vchan_fd(c->v);
 }
 
+void rpc_conn_ack(struct rpc_conn *c)
+{
+	vchan_ack(c->v);
+}
+
 uint32_t rpc_event_credit(const struct rpc_conn *c)
 {
 	return c->credit;

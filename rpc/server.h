@@ -66,6 +66,9 @@ unsigned rpc_conn_busy(const struct rpc_conn *c); /* calls not yet answered */
 bool rpc_conn_broken(const struct rpc_conn *c);
 int rpc_conn_fd(const struct rpc_conn *c);        /* poll for reading */
 
+/* rpc_conn_fd() was ready: take that back, so that the next event is seen. */
+void rpc_conn_ack(struct rpc_conn *c);
+
 /* Serve up to @max frames.  Returns the number served; 0: nothing left and the
  * wake-up is armed (looked again after arming): wait on rpc_conn_fd(). */
 int rpc_conn_pump(struct rpc_conn *c, int max);

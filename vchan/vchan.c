@@ -11,6 +11,8 @@
  */
 #include "vchan/vchan.h"
 
+#include "vchan/link.h"
+
 #include <errno.h>
 #include <libxenvchan.h>
 #include <sched.h>
@@ -24,6 +26,7 @@ struct vchan_end {
 	uint32_t rd_size, wr_size; /* bytes, powers of two */
 	uint32_t rd_cons, wr_prod; /* ours */
 	atomic_bool unsaid;        /* published, and nobody looked whether to notify */
+	struct link_address at;
 };
 
 struct vchan_end *vchan_server_open(int domid, const char *xs_path, unsigned order)
@@ -32,8 +35,7 @@ struct vchan_end *vchan_server_open(int domid, const char *xs_path, unsigned ord
 
 	if (!v)
 		return NULL;
-	v->ctrl = libxenvchan_server_init(NULL, domid, xs_path, (size_t)1 << order,
-	                                  (size_t)1 << order);
+	v->ctrl = vchan_link_open(domid, xs_path, order, &v->at);
 	if (!v->ctrl) {
 		free(v);
 		return NULL;
@@ -62,7 +64,13 @@ int vchan_fd(const struct vchan_end *v)
 
 void vchan_ack(struct vchan_end *v)
 {
-	(void)v; /* hosted: the eventfd is watched with EPOLLET and never read */
+	vchan_link_ack(v->ctrl);
+}
+
+void vchan_address(const struct vchan_end *v, uint32_t *ring_ref, uint32_t *port)
+{
+	*ring_ref = v->at.ring_ref;
+	*port = v->at.port;
 }
 
 void vchan_hang_up(struct vchan_end *v)

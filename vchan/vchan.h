@@ -35,13 +35,23 @@ struct vchan_strait {
 _Static_assert(sizeof(struct vchan_strait) == 256, "strait area");
 #define VCHAN_STRAIT_OFFSET (4096u - 256u)
 
+/* Before vchan_server_open(): what the supervisor handed over for it, which this
+ * takes.  Hosted the ring, the guest's event and doorbell; on Xen nothing, all -1.
+ * 0 or negative errno. */
+int vchan_offer(int domid, const char *xs_path, const int fds[3])
+	__attribute__((warn_unused_result));
 /* Make the server end for guest @domid at @xs_path: libxenvchan_server_init().
  * Returns NULL with errno set. */
 struct vchan_end *vchan_server_open(int domid, const char *xs_path, unsigned order);
+/* On Xen, what the guest must be told to find the channel; hosted 0 and 0. */
+void vchan_address(const struct vchan_end *v, uint32_t *ring_ref, uint32_t *port);
+/* What vchan_server_open() opens and asks of it, for a sandbox; both end with 0. */
+extern const char *const g_vchan_devices[];
+extern const unsigned long g_vchan_ioctls[];
 void vchan_close(struct vchan_end *v);
 
 int vchan_fd(const struct vchan_end *v);
-/* Clear the descriptor's readiness after it woke us (hosted: nothing to do). */
+/* Clear the descriptor's readiness after it woke us. */
 void vchan_ack(struct vchan_end *v);
 /* Tell the guest that this end is closed, before the memory can be let go. */
 void vchan_hang_up(struct vchan_end *v);

@@ -54,6 +54,8 @@ int sandbox_seccomp(void) __attribute__((warn_unused_result));
 void guests_init(struct fsd *f);
 void guest_add(struct fsd *f, const Control__GuestAdd *g, int *fds, int n_fds);
 void guest_gone(struct fsd *f, uint32_t domid);
+/* The channel's descriptor was ready: @which is what it is watched with. */
+void guest_event(struct fsd *f, const void *which);
 /* Serve what is there.  True if something was. */
 bool guests_serve(struct fsd *f);
 /* Look a bounded while for more. */

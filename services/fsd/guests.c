@@ -5,13 +5,14 @@
  * (nothing of it runs any more).  Its locks go as soon as it is closed.
  */
 #define _GNU_SOURCE
+#include "services/fsd/cred.h"
 #include "services/fsd/fsd.h"
 #include "services/fsd/lock.h"
 #include "services/fsd/serve.h"
-#include "vchan/hosted.h"
 #include "vchan/vchan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -74,14 +75,16 @@ void guests_init(struct fsd *f)
 	};
 }
 
-static void tell(struct fsd *f, uint32_t domid, bool ready)
+/* @end: the channel, when the guest is ready; NULL: all it had is released. */
+static void tell(struct fsd *f, uint32_t domid, const struct vchan_end *end)
 {
 	Control__Control c = CONTROL__CONTROL__INIT;
 	Control__GuestReady up = CONTROL__GUEST_READY__INIT;
 	Control__Released gone = CONTROL__RELEASED__INIT;
 
 	up.domid = gone.domid = domid;
-	if (ready) {
+	if (end) {
+		vchan_address(end, &up.ring_ref, &up.event_channel);
 		c.body_case = CONTROL__CONTROL__BODY_GUEST_READY;
 		c.guest_ready = &up;
 	} else {
@@ -105,30 +108,28 @@ static int take_fd(int *fds, int n_fds, uint32_t i)
 
 static struct vchan_end *open_channel(const Control__GuestAdd *m, int *fds, int n_fds)
 {
-	const int ring = take_fd(fds, n_fds, m->ring_fd);
-	const int event = take_fd(fds, n_fds, m->event_fd);
-	const int bell = take_fd(fds, n_fds, m->doorbell_fd);
+	const int fd[3] = {take_fd(fds, n_fds, m->ring_fd),
+	                   take_fd(fds, n_fds, m->event_fd),
+	                   take_fd(fds, n_fds, m->doorbell_fd)};
+	struct vchan_end *end = NULL;
+	struct cred *was;
 	char path[256];
-	int r = ring < 0 || event < 0 || bell < 0 || m->xs_path.len >= sizeof path
-	                ? -EINVAL
-	                : 0;
+	int r;
 
+	snprintf(path, sizeof path, "%.*s",
+	         (int)(m->xs_path.len < 255 ? m->xs_path.len : 255),
+	         (const char *)m->xs_path.data);
+	r = vchan_offer((int)m->domid, path, fd);
+	was = cred_save(); /* devices are opened as ourselves, not as a guest */
+	if (r == 0)
+		r = cred_use(NULL);
 	if (r == 0) {
-		memcpy(path, m->xs_path.data, m->xs_path.len);
-		path[m->xs_path.len] = 0;
-		r = hosted_vchan_register((int)m->domid, path, ring, event, bell);
+		end = vchan_server_open((int)m->domid, path, RPC_RING_ORDER);
+		r = end ? 0 : errno ? -errno : -EIO;
 	}
-	if (r < 0) {
-		if (ring >= 0)
-			close(ring);
-		if (event >= 0)
-			close(event);
-		if (bell >= 0)
-			close(bell);
-		errno = -r;
-		return NULL;
-	}
-	return vchan_server_open((int)m->domid, path, RPC_RING_ORDER);
+	cred_restore(was);
+	errno = -r;
+	return end;
 }
 
 static struct guest *guest_new(struct fsd *f, const Control__GuestAdd *m,
@@ -189,7 +190,7 @@ void guest_add(struct fsd *f, const Control__GuestAdd *m, int *fds, int n_fds)
 	g->next = f->guests;
 	f->guests = g;
 	serve_sessions(++f->n_guests);
-	tell(f, m->domid, true);
+	tell(f, m->domid, end);
 }
 
 void guest_gone(struct fsd *f, uint32_t domid)
@@ -199,7 +200,7 @@ void guest_gone(struct fsd *f, uint32_t domid)
 	while (g && g->domid != domid)
 		g = g->next;
 	if (!g) {
-		tell(f, domid, false);
+		tell(f, domid, NULL);
 		return;
 	}
 	/* It is dead: what it had published is all that comes.  Bounded by the ring. */
@@ -252,7 +253,7 @@ static void guest_free(struct fsd *f, struct guest *g)
 	rpc_conn_free(g->conn);
 	free(g);
 	serve_sessions(--f->n_guests);
-	tell(f, domid, false);
+	tell(f, domid, NULL);
 }
 
 void guests_reap(struct fsd *f)
@@ -270,6 +271,13 @@ void guests_reap(struct fsd *f)
 		*p = g->next;
 		guest_free(f, g);
 	}
+}
+
+void guest_event(struct fsd *f, const void *which)
+{
+	for (struct guest *g = f->guests; g; g = g->next)
+		if (g == which)
+			rpc_conn_ack(g->conn);
 }
 
 void guests_close_all(struct fsd *f)

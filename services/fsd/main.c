@@ -249,6 +249,8 @@ static int wait_events(struct fsd *f, int timeout)
 		else if (ev[i].data.ptr == &f->wake)
 			(void)!read(f->wake, &count,
 			            sizeof count); /* just the wake-up */
+		else
+			guest_event(f, ev[i].data.ptr);
 	}
 	return r;
 }

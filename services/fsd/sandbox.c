@@ -5,8 +5,10 @@
  */
 #define _GNU_SOURCE
 #include "services/fsd/fsd.h"
+#include "vchan/vchan.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
@@ -65,6 +67,28 @@ static int allow_mounts(const struct fsd *f, int rules, uint64_t access)
 	return 0;
 }
 
+/* What the channels of later guests are made of. */
+static int allow_devices(int rules)
+{
+	struct landlock_path_beneath_attr at = {
+	        .allowed_access =
+	                LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE};
+
+	for (const char *const *path = g_vchan_devices; *path; path++) {
+		int r = 0;
+
+		at.parent_fd = open(*path, O_PATH | O_CLOEXEC);
+		if (at.parent_fd < 0 || syscall(SYS_landlock_add_rule, rules,
+		                                LANDLOCK_RULE_PATH_BENEATH, &at, 0) < 0)
+			r = -errno;
+		if (at.parent_fd >= 0)
+			close(at.parent_fd);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int sandbox_landlock(const struct fsd *f)
 {
 	/* How many kinds of file access each ABI knows; all are ruled. */
@@ -90,6 +114,8 @@ int sandbox_landlock(const struct fsd *f)
 	if (rules < 0)
 		return -errno;
 	r = allow_mounts(f, rules, rs.fs);
+	if (r == 0)
+		r = allow_devices(rules);
 	if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
 		r = -errno;
 	close(rules);
@@ -191,6 +217,11 @@ int sandbox_seccomp(void)
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (size_t i = 0; r == 0 && i < sizeof allowed / sizeof allowed[0]; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
+	for (size_t i = 0; r == 0 && g_vchan_ioctls[i]; i++) {
+		const struct scmp_arg_cmp is = {1, SCMP_CMP_EQ, g_vchan_ioctls[i], 0};
+
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &is);
+	}
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

@@ -17,7 +17,6 @@
 #include "rpc/tick.h"
 #include "services/netd/clock.h"
 #include "services/netd/stack.h"
-#include "vchan/hosted.h"
 #include "vchan/vchan.h"
 
 #include <errno.h>
@@ -63,16 +62,19 @@ static void say_ready(void)
 	say(&c);
 }
 
-static void say_guest(uint32_t domid, bool ready)
+/* @end: the channel, when the guest is ready; NULL: all it had is released. */
+static void say_guest(uint32_t domid, const struct vchan_end *end)
 {
 	Control__Control c = CONTROL__CONTROL__INIT;
 	Control__GuestReady up = CONTROL__GUEST_READY__INIT;
 	Control__Released gone = CONTROL__RELEASED__INIT;
 
 	up.domid = gone.domid = domid;
-	c.body_case = ready ? CONTROL__CONTROL__BODY_GUEST_READY
-	                    : CONTROL__CONTROL__BODY_RELEASED;
-	if (ready)
+	if (end)
+		vchan_address(end, &up.ring_ref, &up.event_channel);
+	c.body_case = end ? CONTROL__CONTROL__BODY_GUEST_READY
+	                  : CONTROL__CONTROL__BODY_RELEASED;
+	if (end)
 		c.guest_ready = &up;
 	else
 		c.released = &gone;
@@ -116,18 +118,12 @@ static struct vchan_end *channel_open(const Control__GuestAdd *m, int *fds, int 
 	const int fd[3] = {take_fd(fds, n_fds, m->ring_fd), take_fd(fds, n_fds, m->event_fd),
 	                   take_fd(fds, n_fds, m->doorbell_fd)};
 	char path[256];
-	int r = -EINVAL;
+	int r;
 
-	if (fd[0] >= 0 && fd[1] >= 0 && fd[2] >= 0 && m->xs_path.len < sizeof(path)) {
-		memcpy(path, m->xs_path.data, m->xs_path.len);
-		path[m->xs_path.len] = 0;
-		r = hosted_vchan_register((int)m->domid, path, fd[0], fd[1], fd[2]);
-	}
+	(void)snprintf(path, sizeof(path), "%.*s", (int)(m->xs_path.len < 255 ? m->xs_path.len : 255),
+	               (const char *)m->xs_path.data);
+	r = vchan_offer((int)m->domid, path, fd);
 	if (r < 0) {
-		for (int i = 0; i < 3; i++) {
-			if (fd[i] >= 0)
-				close(fd[i]);
-		}
 		errno = -r;
 		return NULL;
 	}
@@ -186,7 +182,7 @@ static void guest_add(const Control__GuestAdd *m, int *fds, int n_fds)
 	}
 	g->next = g_loop.guests;
 	g_loop.guests = g;
-	say_guest(m->domid, true);
+	say_guest(m->domid, end);
 }
 
 static void guest_drop(struct guest *g)
@@ -204,7 +200,7 @@ static void guest_drop(struct guest *g)
 	(void)epoll_ctl(g_loop.epoll, EPOLL_CTL_DEL, rpc_conn_fd(conn), NULL);
 	rpc_conn_free(conn);
 	if (leaving)
-		say_guest(domid, false);
+		say_guest(domid, NULL);
 }
 
 /* Dead: what it had published is all that comes. */
@@ -213,7 +209,7 @@ static void guest_gone(uint32_t domid)
 	struct guest *g = guest_find(domid);
 
 	if (!g) {
-		say_guest(domid, false);
+		say_guest(domid, NULL);
 		return;
 	}
 	if (!g->broken)
@@ -438,6 +434,7 @@ static void take_event(const struct epoll_event *ev)
 	}
 	for (struct guest *g = g_loop.guests; g; g = g->next) {
 		if (ev->data.ptr == g) {
+			rpc_conn_ack(g->conn);
 			g->runnable = true;
 			return;
 		}

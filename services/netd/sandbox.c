@@ -6,9 +6,12 @@
  * nor make a socket.  The host stack: besides, INET sockets.
  */
 #include "services/netd/loop.h"
+#include "vchan/vchan.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <stddef.h>
@@ -67,11 +70,55 @@ static int allow_sockets(scmp_filter_ctx ctx)
 	return r;
 }
 
+/* On Xen the channels of later guests are made of two devices: netd may open those
+ * and, where the kernel has landlock, no other file. */
+static int allow_channels(scmp_filter_ctx ctx)
+{
+	int r = g_vchan_devices[0] ? seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 0)
+	                           : 0;
+
+	for (size_t i = 0; r == 0 && g_vchan_ioctls[i]; i++) {
+		const struct scmp_arg_cmp is = {1, SCMP_CMP_EQ, g_vchan_ioctls[i], 0};
+
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &is);
+	}
+	return r;
+}
+
+static int open_only_devices(void)
+{
+	const struct landlock_ruleset_attr all = {
+		.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1, /* as of ABI 1 */
+	};
+	struct landlock_path_beneath_attr at = {
+		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE,
+	};
+	const int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+	int r = 0;
+
+	if (rules < 0)
+		return 0; /* a kernel without it: the other walls stand */
+	for (const char *const *path = g_vchan_devices; *path && r == 0; path++) {
+		at.parent_fd = open(*path, O_PATH | O_CLOEXEC);
+		if (at.parent_fd < 0 || syscall(SYS_landlock_add_rule, rules,
+		                                LANDLOCK_RULE_PATH_BENEATH, &at, 0) < 0)
+			r = -errno;
+		if (at.parent_fd >= 0)
+			close(at.parent_fd);
+	}
+	if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		r = -errno;
+	close(rules);
+	return r;
+}
+
 int sandbox_enter(bool host_stack)
 {
 	scmp_filter_ctx ctx;
 	int r = drop_caps();
 
+	if (r == 0 && g_vchan_devices[0])
+		r = open_only_devices();
 	if (r < 0)
 		return r;
 	ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
@@ -80,6 +127,8 @@ int sandbox_enter(bool host_stack)
 	r = allow(ctx, g_common, sizeof(g_common) / sizeof(g_common[0]));
 	if (r == 0 && host_stack)
 		r = allow_sockets(ctx);
+	if (r == 0)
+		r = allow_channels(ctx);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
