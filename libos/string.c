@@ -4,8 +4,11 @@
  *
  * Hidden inside libos: the program has its C library's.  Written with string
  * instructions (fast on CPUs with ERMS) and without builtins, lest they call
- * themselves.
+ * themselves.  Interrupt code of platform/xen calls them too, so they leave vector
+ * registers alone.
  */
+#pragma GCC target("general-regs-only")
+
 #include <stddef.h>
 #include <stdint.h>
 
