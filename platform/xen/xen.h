@@ -26,6 +26,7 @@
 
 #include "platform/context.h"
 #include "platform/platform.h"
+#include "platform/xen/queue.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -123,54 +124,125 @@ _Noreturn void crash(const char *what, const struct trap_frame *f);
 
 #define XTHREAD_FP_SIZE 2752u        /* x87 to AVX-512; checked against CPUID */
 
+/* A thread on a futex word (futex.c). */
+struct futex_sleep {
+	struct link link; /* first; in the order of arrival */
+	const _Atomic uint32_t *word;
+	struct xthread *thread;
+};
+
+/* What a C function may expect to find again behind a call. */
+struct fp_control {
+	uint8_t x87[28]; /* FNSTENV */
+	uint32_t mxcsr;
+};
+
 struct xthread {
 	struct trap_frame frame;         /* while it does not run */
-	struct xthread *next;            /* run queue or wait queue */
-	struct thread *libos;            /* GS base */
-	uint64_t fs;
+	struct thread *libos;            /* GS base; NULL: a thread of the platform's own */
+	uint64_t fs;                     /* while its registers are not loaded */
 	uint32_t id;                     /* host_id: > 0, not reused at once */
 	uint8_t state;                   /* sched.c's */
 	bool in_upcall;                  /* libos_fault() or libos_interrupt() run */
 	_Atomic bool kicked;             /* plat_thread_kick(), not yet delivered */
-	/* the rest is sched.c's and futex.c's */
-	const _Atomic uint32_t *word, *word2; /* what it sleeps on */
-	uint64_t deadline;
+	bool fp_full;                    /* fp holds all, else control */
+	struct fp_control control;
+	uint8_t *fp;                     /* 64-aligned, XTHREAD_FP_SIZE */
+	/* sched.c, futex.c */
+	struct runq_node run;
+	struct heap_node timer;          /* the end of its sleep */
+	struct futex_sleep sleep[2];     /* what it sleeps on */
 	int wait_result;
-	uint64_t cpu_ns, since;
+	uint64_t cpu_ns;                 /* until it was last given the CPU */
+	/* thread.c */
+	struct xthread *same_hash;       /* threads by id */
+	uint8_t *signal_stack;           /* upcalls run there */
+	size_t signal_stack_size;
 	_Atomic uint32_t *gone;
-	bool fp_full;
-	void *fp;                        /* 64-aligned, XTHREAD_FP_SIZE */
 };
 
 struct cpu {
-	struct xthread *now;
+	struct xthread *now;             /* NULL: it idles */
 	bool resched;                    /* look for another thread at the end of trap() */
 	uint64_t scratch[4];             /* trap.S's */
+	/* the rest is sched.c's */
+	struct xthread *loaded;          /* whose FP state and thread pointers are in the CPU */
+	struct link ready;               /* threads that could run */
+	struct heap timers;
+	uint64_t since;                  /* when `now` got the CPU; accounted until then */
+	uint64_t slice_end;              /* then another one's turn, if there is one */
+	uint64_t armed;                  /* the one-shot timer, PLAT_NO_DEADLINE: off */
+	uint64_t vfloor;                 /* virtual time that sleepers do not fall behind */
+	uint64_t cpu_ns;                 /* of all threads, ever */
 };
 extern struct cpu g_cpu;
 
+enum { XTHREAD_READY, XTHREAD_RUNNING, XTHREAD_ASLEEP, XTHREAD_GONE };
+
 void sched_init(void);               /* makes the caller the first thread, id 1 */
+/* @th is self() of the calling thread from here on. */
+void sched_set_libos(struct thread *th);
+/* Put a thread that is in no queue into the run queue.  IF=0. */
+void sched_ready(struct xthread *t);
+/* Make a thread that sleeps ready; its sleep returns @result.  Else nothing.  IF=0. */
+void sched_wake(struct xthread *t, int result);
+/* Sleep until sched_wake() or @deadline: wait_result, or -ETIMEDOUT.  IF=0. */
+int sched_sleep(uint64_t deadline);
 /* Give the CPU away until somebody makes the thread ready again; IF=0, returns with
  * IF=0.  Idles in SCHEDOP_block when nobody is ready. */
 void sched_switch(void);
 /* From trap(): the frame to go on with, after VEC_SWITCH or when g_cpu.resched;
  * also hands a waiting kick to a thread that goes back to program code. */
 struct trap_frame *sched_pick(struct trap_frame *f);
+void sched_tick(void);               /* VIRQ_TIMER: deadlines and the time slice; IF=0 */
+
+/* ---- upcall.c ---- */
+
 /* From trap(): turn @f, of the running thread, into a run of libos_fault() (@sig > 0),
  * libos_interrupt() (0) or libos_raw_syscall() (-1) on the thread's signal stack,
  * which ends by VEC_RETURN.  Returns the frame to go on with.  IF=0. */
 struct trap_frame *sched_upcall(struct trap_frame *f, int sig, int code, uint64_t addr);
 /* VEC_RETURN: the context that libos left, loaded back. */
 struct trap_frame *sched_upcall_end(struct trap_frame *f);
-void sched_tick(void);               /* VIRQ_TIMER: deadlines and the time slice; IF=0 */
-/* Wake sleepers on @word (futex or doorbell); IF=0. Returns their number. */
+/* Tell libos of a kick of the calling thread, which is in libos.  IF=0. */
+void upcall_take_kick(void);
+
+/* ---- futex.c, park.c ---- */
+
+void futex_init(void);
+void futex_forget(struct xthread *t); /* it sleeps no more.  IF=0 */
+/* Wake sleepers on @word (futex or doorbell), first come first served.  IF=0.
+ * Returns their number. */
 int futex_wake_locked(const _Atomic uint32_t *word, int n);
+/* Sleep on @n words until woken, kicked (-EINTR) or @deadline (-ETIMEDOUT).  The
+ * caller has looked at the words: IF=0 since, so no wake-up is lost. */
+int futex_sleep_locked(const _Atomic uint32_t *const *words, int n, uint64_t deadline);
+/* A service rang: count the doorbell up and wake who waits.  IF=0. */
+void doorbell_ring_locked(void);
+
+/* ---- thread.c ---- */
+
+/* A thread of the platform's own (no libos, no upcalls) on the stack that ends at
+ * @top.  0 or -EAGAIN. */
+int thread_start(void (*fn)(void *), void *arg, void *top);
+void thread_add(struct xthread *t);  /* to those found by id; sets it.  IF=0 */
+void thread_free(struct xthread *t); /* its last act; IF=0, not on its stack */
+struct xthread *xthread_alloc(void); /* NULL: no memory, or too many.  IF=0 */
 
 /* ---- fpu.c ---- */
 
 void fpu_init(void);                 /* CR0, CR4, XCR0 as CPUID allows; FP state clean */
 void fpu_save(void *fp);             /* XSAVE or FXSAVE */
 void fpu_load(const void *fp);
+/* An image that plat_fpstate_check() passed, with its answer. */
+void fpu_load_image(const void *fp, uint64_t features);
+void fpu_save_control(struct fp_control *c);
+void fpu_load_control(const struct fp_control *c); /* registers: as behind a call */
+/* si_code of SIGFPE for vector 16 (#MF) or 19 (#XM). */
+int fpu_fault_code(uint64_t vector);
+/* Thread pointers, by the fastest way that the CPU has: GS base; FS base is
+ * plat_set_fs()'s. */
+void fpu_set_gs(uint64_t base);
 
 /* ---- clock.c ---- */
 
@@ -198,6 +270,8 @@ void evtchn_close(unsigned port);
 void evtchn_send(unsigned port);
 bool evtchn_peer_alive(unsigned port); /* EVTCHNOP_status: still interdomain */
 void evtchn_upcall(void);            /* from trap(): run the handlers of what is pending */
+/* The ports that have a handler, for SCHEDOP_poll: their number, at most @max.  IF=0. */
+unsigned evtchn_ports(uint32_t *to, unsigned max);
 
 /* ---- gnttab.c: pages of other domains ---- */
 
@@ -225,6 +299,9 @@ void channel_close_all(void);        /* live bytes off, pages unmapped */
 /* ---- config.c: command line and xenstore -> g_config ---- */
 
 void config_init(void);
+/* Random bytes that the toolstack passed for this guest alone, kept since
+ * config_init() and given once: their number, at most @size; 0: none. */
+size_t config_entropy(uint8_t *to, size_t size);
 
 /* ---- console.c ---- */
 
