@@ -11,20 +11,20 @@ XEN_DIR=$STRAIT_CACHE/xen
 XEN_PACKAGES="xen-hypervisor-4.17-amd64 xen-utils-4.17 xen-utils-common xenstore-utils
 	libxencall1 libxendevicemodel1 libxenevtchn1 libxenforeignmemory1 libxengnttab1
 	libxenhypfs1 libxenmisc4.17 libxenstore4 libxentoolcore1 libxentoollog1
-	libyajl2 libuuid1 liblzma5 libzstd1 zlib1g busybox-static"
+	libxen-dev libyajl2 libuuid1 liblzma5 libzstd1 zlib1g busybox-static"
 
 xen_kernel_package() {
 	apt-cache depends linux-image-amd64 2>/dev/null | awk '$1 == "Depends:" {print $2; exit}'
 }
 
 xen_fetch() {
-	[ ! -e "$XEN_DIR/.fetched" ] || return 0
+	[ "$(cat "$XEN_DIR/.fetched" 2>/dev/null)" != "$XEN_PACKAGES" ] || return 0
 	local tmp kernel deb log=$STRAIT_CACHE/xen-fetch.log
 	command -v apt-get >/dev/null || die "this needs Debian's apt"
 	mkdir -p "$STRAIT_CACHE"
 	exec {xen_lock}>"$STRAIT_CACHE/.xen.lock"
 	flock "$xen_lock"
-	[ ! -e "$XEN_DIR/.fetched" ] || return 0
+	[ "$(cat "$XEN_DIR/.fetched" 2>/dev/null)" != "$XEN_PACKAGES" ] || return 0
 	say "Fetching Xen and its dom0 from Debian's packages (80 MB)" >&2
 	rm -rf "$STRAIT_CACHE"/.xen.new.*
 	tmp=$(mktemp -d "$STRAIT_CACHE/.xen.new.XXXXXX")
@@ -48,7 +48,7 @@ $(tail -n 5 "$log")"
 	basename "$(echo "$tmp"/x/lib/modules/*)" >"$tmp/kver"
 	python3 "$here/vmlinux.py" "$tmp/x/boot/vmlinuz-$(cat "$tmp/kver")" "$tmp/vmlinux"
 	depmod -b "$tmp/x" "$(cat "$tmp/kver")"
-	touch "$tmp/.fetched"
+	echo "$XEN_PACKAGES" >"$tmp/.fetched"
 	rm -rf "$XEN_DIR"
 	mv "$tmp" "$XEN_DIR"
 	exec {xen_lock}>&-

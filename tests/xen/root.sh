@@ -55,16 +55,19 @@ root_make() {
 	cp "$here"/dom0/init "$root/init"
 	cp "$here"/dom0/{block,vif-bridge} "$root/etc/xen/scripts/"
 	cp "$here"/dom0/lib.sh "$root/etc/lab.sh"
+	cp "$here"/dom0/cases.sh "$root/etc/cases.sh"
 	chmod +x "$root/init" "$root"/etc/xen/scripts/*
 	printf 'autoballoon="off"\nclaim_mode=0\n' >"$root/etc/xen/xl.conf"
 	printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
 	printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 	printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 	cp "$(command -v curl)" "$root/usr/bin/"
+	gcc -O2 -Wall -Wextra -I"$x/usr/include" -o "$root/usr/bin/domwatch" "$here/dom0/domwatch.c" \
+		-L"$x/usr/lib/x86_64-linux-gnu" -Wl,-rpath-link,"$x/usr/lib/x86_64-linux-gnu" -lxenctrl
 	# pthread_cancel() loads it; ldd does not tell
 	mkdir -p "$root/usr/lib/x86_64-linux-gnu"
 	cp -L /lib/x86_64-linux-gnu/libgcc_s.so.1 "$root/usr/lib/x86_64-linux-gnu/"
-	libraries "$root" "$root/$bin"/* "$root/usr/bin/xenstore" "$root/usr/bin/curl"
+	libraries "$root" "$root/$bin"/* "$root"/usr/bin/{xenstore,curl,domwatch}
 	root_modules "$root" "$(cat "$XEN_DIR/kver")"
 }
 

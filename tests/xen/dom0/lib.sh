@@ -2,10 +2,18 @@
 # lib.sh - functions for scripts in dom0 (busybox sh); already there when they start.
 
 # say TEXT: a line with the time since dom0's kernel started.
-say() { echo "$(cut -d' ' -f1 /proc/uptime) $*"; }
+say() {
+	local up
+	read -r up _ </proc/uptime
+	echo "$up $*"
+}
 
 # now: that time in hundredths of a second.
-now() { cut -d' ' -f1 /proc/uptime | tr -d .; }
+now() {
+	local up
+	read -r up _ </proc/uptime
+	echo "${up%.*}${up#*.}"
+}
 
 # guest NAME ELF [MEMORY [COMMAND-LINE [LINE-OF-XL-CFG...]]]: write /run/NAME.cfg.
 # What ends or crashes stays, so that its state can be read, until gone NAME.
@@ -34,24 +42,40 @@ state() { xl list "$1" 2>/dev/null | awk -v n="$1" '$1 == n {print $5}'; }
 # status NAME: what it left in data/strait/state ("running", "exit 0", "signal 11").
 status() { xenstore-read "/local/domain/$(xl domid "$1")/data/strait/state" 2>/dev/null; }
 
-# ended NAME SECONDS: wait until it has shut down; 1 when it has not by then.
+# ended NAME SECONDS: wait until it has shut down, 1 when it has not by then; prints
+# "poweroff", "crash", "gone", ... and the CPU time it took, in microseconds.
 ended() {
-	local id end=$(($(now) + $2 * 100)) s n=0
-	id=$(xl domid "$1" 2>/dev/null) || return 0
-	while [ "$(now)" -lt $end ]; do
-		case $(xenstore-read "/local/domain/$id/data/strait/state" 2>/dev/null) in
-		exit*|signal*|crash*) sleep 0.1; n=9 ;;
-		esac
-		if [ $((n = n + 1)) -ge 10 ]; then
-			n=0
-			s=$(state "$1")
-			case $s in
-			''|*s*|*c*|*d*) return 0 ;;
-			esac
-		fi
+	local id
+	id=$(xl domid "$1" 2>/dev/null) || { echo gone; return 0; }
+	domwatch "$2" "$id" | cut -d' ' -f2-
+}
+
+# run NAME SECONDS: start, wait, print its console and destroy it.  In $how: how it
+# ended ("exit 0", "signal 11", "crash", "hangs", ...); in $cpu the microseconds.
+run() {
+	local word
+	cpu=0
+	start "$1" </dev/null || { how=not-created; return 1; }
+	word=$(ended "$1" "$2")
+	how=$(status "$1")
+	case $word in
+	'') how=hangs ;;
+	crash*) how=crash ;;
+	gone*) how=gone ;;
+	*) cpu=${word#* } how=${how:-no-status} ;;
+	esac
+	settle "$1"
+	console "$1"
+	gone "$1"
+}
+
+# settle NAME: wait until xenconsoled has written all that the domain said.
+settle() {
+	local size last=-1
+	while size=$(stat -c %s "/var/log/xen/console/guest-$1.log" 2>/dev/null); [ "$size" != "$last" ]; do
+		last=$size
 		sleep 0.1
 	done
-	return 1
 }
 
 # gone NAME...: destroy what is left of them.

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# cases.sh - test cases in dom0; source it, define functions case_NAME, end with `cases`.
+#
+# Each case runs in a shell of its own.  /out/results gets a line "ok NAME SECONDS" or
+# "not ok NAME SECONDS"; what a case says goes to /out/case.NAME too.
+
+# fail TEXT: end this case.
+fail() {
+	echo "FAILED: $*"
+	exit 1
+}
+
+# want TEXT COMMAND...: the command must succeed.
+want() {
+	local what=$1
+	shift
+	"$@" || fail "$what"
+}
+
+# result NAME STATUS SECONDS-TIMES-100
+result() {
+	local word=ok
+	[ "$2" = 0 ] || word="not ok"
+	echo "$word $1 $(($3 / 100)).$(printf %02d $(($3 % 100)))" | tee -a /out/results
+}
+
+# cases SCRIPT: every case_NAME in it, in order; those named in /test/only if that is there.
+cases() {
+	local name begin rc all=0
+	: >>/out/results
+	for name in $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' "${1:-.script}"); do
+		[ ! -e /test/only ] || grep -qx "$name" /test/only || continue
+		begin=$(now)
+		echo "# $name"
+		{ (case_"$name"); echo $? >/run/case.status; } 2>&1 | tee "/out/case.$name"
+		rc=$(cat /run/case.status)
+		result "$name" "$rc" $(($(now) - begin))
+		[ "$rc" = 0 ] || all=1
+	done
+	return $all
+}

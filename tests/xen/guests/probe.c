@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * probe.c - what the tests on Xen ask of a bare guest: one subcommand each.
+ *
+ * The same file runs hosted and as a domain.  Output is lines; exit status 0 means that
+ * what was asked for held.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static double seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static int words(int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++)
+		printf("arg %d <%s>\n", i, argv[i]);
+	for (char **e = environ; *e; e++)
+		printf("env <%s>\n", *e);
+	return 0;
+}
+
+/* Repeat what comes in, until a line "end". */
+static int echo(void)
+{
+	char line[4096];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		if (!strcmp(line, "end\n"))
+			return 0;
+		printf("got %zu <%.60s>\n", strlen(line), strtok(line, "\n"));
+	}
+	printf("end of file\n");
+	return 1;
+}
+
+/* @lines numbered lines, which must all come out. */
+static int flood(int lines)
+{
+	for (int i = 0; i < lines; i++)
+		printf("line %06d %.*s\n", i, i % 60, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz01234567");
+	return 0;
+}
+
+static int die(const char *how)
+{
+	volatile int one = 1, zero = 0;
+
+	if (!strcmp(how, "segv"))
+		*(volatile int *)8 = 1;
+	else if (!strcmp(how, "call"))
+		((void (*)(void))(uintptr_t)16)();
+	else if (!strcmp(how, "text"))
+		*(volatile char *)(uintptr_t)die = 1;
+	else if (!strcmp(how, "fpe"))
+		return one / zero;
+	else if (!strcmp(how, "ill"))
+		__asm__ volatile("ud2");
+	else if (!strcmp(how, "abort"))
+		abort();
+	else if (!strcmp(how, "term"))
+		raise(SIGTERM);
+	else if (!strcmp(how, "stack"))
+		return die(how) + die(how);
+	else if (!strcmp(how, "exec")) {
+		char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		*p = (char)0xc3;
+		((void (*)(void))(uintptr_t)p)();
+	}
+	printf("still here after %s\n", how);
+	return 99;
+}
+
+/* Memory until there is no more: ENOMEM, and life goes on. */
+static int use_all(void)
+{
+	enum { PIECE = 1 << 20, PIECES = 4096 };
+	static char *piece[PIECES];
+	int n = 0;
+
+	while (n < PIECES) {
+		piece[n] = mmap(NULL, PIECE, PROT_READ | PROT_WRITE,
+		                MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		if (piece[n] == MAP_FAILED)
+			break;
+		memset(piece[n++], 0x5a, PIECE);
+	}
+	int err = errno;
+
+	for (int i = 0; i < n; i++) {
+		if (piece[i][PIECE - 1] != 0x5a) {
+			printf("piece %d lost\n", i);
+			return 1;
+		}
+		munmap(piece[i], PIECE);
+	}
+	void *again = malloc(PIECE);
+
+	printf("%d MiB, then %s; afterwards malloc %s\n", n, strerror(err), again ? "works" : "fails");
+	return n == PIECES || err != ENOMEM || !again;
+}
+
+/* Threads that compute with vector registers while timers and other threads take the
+ * CPU away: each must get the same sum each time. */
+static _Atomic int g_ticks, g_stop;
+static void on_tick(int sig)
+{
+	volatile double noise = 1;
+
+	(void)sig;
+	for (int i = 0; i < 50; i++)
+		noise = noise * 1.0000001 + 1.5;
+	g_ticks++;
+}
+
+static void *compute(void *arg)
+{
+	double first = 0;
+
+	for (int round = 0; !g_stop; round++) {
+		double sum = (double)(intptr_t)arg, v[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+		for (int i = 0; i < 20000; i++)
+			for (int k = 0; k < 8; k++) {
+				v[k] = v[k] * 1.0000001 + 0.5;
+				sum += v[k];
+			}
+		if (round == 0)
+			first = sum;
+		else if (sum != first)
+			return "a sum differs";
+	}
+	return NULL;
+}
+
+static void *counter(void *arg)
+{
+	while (!g_stop)
+		++*(volatile long *)arg;
+	return NULL;
+}
+
+static int load(int duration)
+{
+	struct sigaction sa = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
+	struct itimerspec it = {{0, 20000000}, {0, 20000000}};
+	long count[2] = {0, 0};
+	pthread_t t[6];
+	timer_t timer;
+	void *bad;
+	int rc = 0, n = 0;
+
+	sigaction(SIGALRM, &sa, NULL);
+	timer_create(CLOCK_MONOTONIC, &ev, &timer);
+	timer_settime(timer, 0, &it, NULL);
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[n++], NULL, compute, (void *)(intptr_t)i);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&t[n++], NULL, counter, &count[i]);
+
+	double end = seconds() + duration, worst = 0;
+
+	while (seconds() < end) {
+		struct timespec nap = {0, 10000000};
+		double before = seconds();
+
+		while (nanosleep(&nap, &nap) == -1 && errno == EINTR)
+			;
+		if (seconds() - before > worst)
+			worst = seconds() - before;
+	}
+	g_stop = 1;
+	for (int i = 0; i < n; i++) {
+		pthread_join(t[i], &bad);
+		if (bad) {
+			printf("thread %d: %s\n", i, (char *)bad);
+			rc = 1;
+		}
+	}
+	printf("ticks %d, counters %s, longest sleep of 10 ms: %.0f ms\n", g_ticks,
+	       count[0] > 1000 && count[1] > 1000 ? "both went on" : "one starved", worst * 1e3);
+	return rc || g_ticks < duration * 5 || count[0] <= 1000 || count[1] <= 1000;
+}
+
+/* Append a line to @path and fsync it, for ever; say so only then. */
+static int append(const char *path, int lines)
+{
+	int fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0644);
+
+	if (fd < 0) {
+		perror(path);
+		return 1;
+	}
+	for (int i = 0; i < lines; i++) {
+		char text[64];
+		int n = snprintf(text, sizeof(text), "acknowledged %d\n", i);
+
+		if (write(fd, text, (size_t)n) != n || fsync(fd) != 0) {
+			perror("append");
+			return 1;
+		}
+		(void)!write(1, text, (size_t)n);
+	}
+	return 0;
+}
+
+/* Lock @path and hold it, busy with calls, until killed; or take the lock and go. */
+static int lock(const char *path, int hold)
+{
+	int fd = open(path, O_CREAT | O_RDWR, 0644);
+	char block[4096] = {1};
+
+	if (fd < 0 || flock(fd, hold ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
+		perror(path);
+		return 1;
+	}
+	printf("locked\n");
+	while (hold)
+		if (pwrite(fd, block, sizeof(block), 0) != (ssize_t)sizeof(block)) {
+			perror("pwrite");
+			return 1;
+		}
+	return 0;
+}
+
+/* Null calls: fstat() of a file of the service. */
+static int calls(const char *path, int n)
+{
+	int fd = open(path, O_CREAT | O_RDWR, 0644);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		perror(path);
+		return 1;
+	}
+	double start = seconds();
+
+	for (int i = 0; i < n; i++)
+		if (fstat(fd, &st) != 0)
+			return 1;
+	printf("%d calls, %.0f us each\n", n, (seconds() - start) / n * 1e6);
+	return 0;
+}
+
+static int is(const char *word, const char *name)
+{
+	return !strcmp(word, name);
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "words";
+	const char *arg = argc > 2 ? argv[2] : "";
+	int n = atoi(argc > 3 ? argv[3] : arg);
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (is(what, "hello")) {
+		printf("hello, world\n");
+		return 0;
+	}
+	if (is(what, "words"))
+		return words(argc, argv);
+	if (is(what, "exit"))
+		return n;
+	if (is(what, "echo"))
+		return echo();
+	if (is(what, "flood"))
+		return flood(n);
+	if (is(what, "die"))
+		return die(arg);
+	if (is(what, "memory"))
+		return use_all();
+	if (is(what, "load"))
+		return load(n);
+	if (is(what, "append"))
+		return append(arg, n);
+	if (is(what, "hold"))
+		return lock(arg, 1);
+	if (is(what, "lock"))
+		return lock(arg, 0);
+	if (is(what, "calls"))
+		return calls(arg, n);
+	if (is(what, "wait")) {
+		printf("waiting\n");
+		for (;;)
+			pause();
+	}
+	fprintf(stderr, "probe: unknown '%s'\n", what);
+	return 2;
+}

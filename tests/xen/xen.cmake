@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+# Tests on real Xen (README.md): each boot is a fixture that does many tests in one
+# machine; each of these is then a test of its own, that reads how it went.
+if(NOT STRAIT_GUEST OR NOT TARGET strait-cc)
+	return()
+endif()
+set(here "${CMAKE_CURRENT_LIST_DIR}")
+
+# strait_xen_boot(NAME TIMEOUT s): runs `boot NAME`
+function(strait_xen_boot name timeout)
+	strait_script_test(xen.boot.${name} COMMAND "${here}/boot" ${name} LABELS xen TIMEOUT ${timeout})
+	set_tests_properties(xen.boot.${name} PROPERTIES FIXTURES_SETUP xen.${name} COST 1000)
+endfunction()
+
+function(_strait_xen_verdict boot name)
+	strait_script_test(xen.${boot}.${name} COMMAND "${here}/verdict" ${boot} ${name} ${ARGN} LABELS xen)
+	set_tests_properties(xen.${boot}.${name} PROPERTIES FIXTURES_REQUIRED xen.${boot})
+endfunction()
+
+# The conformance programs, but for those that sys.tbl leaves out.
+strait_xen_boot(sys 480)
+file(STRINGS "${here}/sys.tbl" rows REGEX "^out ")
+set(out)
+foreach(row IN LISTS rows)
+	string(REGEX REPLACE "^out +([^ ]+) .*" "\\1" pattern "${row}")
+	string(REPLACE "*" ".*" pattern "${pattern}")
+	list(APPEND out "^${pattern}$")
+endforeach()
+file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/sys/test_sys_*.c")
+foreach(source IN LISTS sources)
+	get_filename_component(base "${source}" NAME_WE)
+	string(REGEX REPLACE "^test_sys_" "" name "${base}")
+	set(dir "${CMAKE_BINARY_DIR}/tests/sys")
+	set(left_out)
+	foreach(pattern IN LISTS out)
+		if(name MATCHES "${pattern}")
+			set(left_out 1)
+		endif()
+	endforeach()
+	if(NOT left_out)
+		_strait_xen_verdict(sys ${name} "${source}" "${dir}/strait/${base}" "${dir}/native/${base}")
+	endif()
+endforeach()
+
+# The other boots: a test for each function case_NAME of dom0_BOOT.sh.
+function(strait_xen_cases boot timeout)
+	strait_xen_boot(${boot} ${timeout})
+	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${here}/dom0_${boot}.sh")
+	file(STRINGS "${here}/dom0_${boot}.sh" cases REGEX "^case_")
+	foreach(case IN LISTS cases)
+		string(REGEX REPLACE "^case_([a-z0-9_]+).*" "\\1" case "${case}")
+		_strait_xen_verdict(${boot} ${case})
+	endforeach()
+endfunction()
+
+# What guests of these boots run: tests/xen/guests/NAME.c.
+set(dir "${CMAKE_BINARY_DIR}/tests/xen")
+file(MAKE_DIRECTORY "${dir}")
+add_custom_command(OUTPUT "${dir}/probe"
+	COMMAND "${STRAIT_BIN_DIR}/strait-cc" -std=gnu11 -O1 -g -D_GNU_SOURCE= -Wall -Wextra -static
+	        -o "${dir}/probe" "${here}/guests/probe.c" -lpthread
+	DEPENDS "${here}/guests/probe.c" ${STRAIT_TOOLCHAIN} COMMENT "strait-cc probe" VERBATIM)
+add_custom_target(xen_guests ALL DEPENDS "${dir}/probe")
