@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+# The parts of platform/xen that are data structures and arithmetic, on the host.
+strait_unit_test(test_xen_sched SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_xen_sched.c"
+	"${CMAKE_SOURCE_DIR}/platform/xen/queue.c" "${CMAKE_SOURCE_DIR}/platform/xen/drbg.c"
+	"${CMAKE_SOURCE_DIR}/platform/xen/futex.c" "${CMAKE_SOURCE_DIR}/platform/xen/park.c")
+target_compile_definitions(test_xen_sched PRIVATE STRAIT_TESTLIB)
