@@ -168,7 +168,7 @@ void joins_take(struct run *r, int sock, const char *ask, size_t len)
 		close(sock);
 		return;
 	}
-	if (r->phase > RUN_RUNNING || r->result >= 0 || j == r->joins + JOINS_MAX) {
+	if (r->phase > RUN_RUNNING || (r->result >= 0 && r->hold < 0) || j == r->joins + JOINS_MAX) {
 		refuse(sock, j == r->joins + JOINS_MAX
 		                     ? "it has as many guests as it can have (64)"
 		                     : "it is ending");

@@ -13,10 +13,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -53,6 +55,90 @@ static void make_mem(const struct run_opts *o, struct mount_opt *m)
 	if (!o->rootless && o->uid && m->guest[1] &&
 	    fchownat(m->fd, "", o->uid, o->gid, AT_EMPTY_PATH))
 		die(EXIT_STRAIT, "cannot give %s to the guest: %s", m->guest, strerror(errno));
+}
+
+/* A loop device for an image, which goes when nothing uses it.  A descriptor. */
+static int loop_attach(const struct mount_opt *m, int image, char *dev, size_t size)
+{
+	struct loop_config c = { .fd = (uint32_t)image };
+	int ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC), n, fd = -1;
+
+	c.info.lo_flags = LO_FLAGS_AUTOCLEAR | (m->read_only ? LO_FLAGS_READ_ONLY : 0u);
+	snprintf((char *)c.info.lo_file_name, LO_NAME_SIZE, "%.*s", LO_NAME_SIZE - 1, m->source);
+	/* Another process may take the number before we do. */
+	for (int tries = 0; ctl >= 0 && tries < 16; tries++) {
+		n = ioctl(ctl, LOOP_CTL_GET_FREE);
+		if (n < 0)
+			break;
+		snprintf(dev, size, "/dev/loop%d", n);
+		fd = open(dev, (m->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+		if (fd < 0 || !ioctl(fd, LOOP_CONFIGURE, &c))
+			break;
+		int e = errno;
+
+		close(fd);
+		fd = -1;
+		errno = e;
+		if (e != EBUSY)
+			break;
+	}
+	int e = errno;
+
+	if (ctl >= 0)
+		close(ctl);
+	errno = e;
+	return fd;
+}
+
+/* What the kernel says of a file system that it does not mount. */
+static void fs_reason(int fs, char *text, size_t size)
+{
+	ssize_t n = read(fs, text, size - 1);
+
+	text[n > 0 ? n : 0] = 0;
+	text[strcspn(text, "\n")] = 0;
+}
+
+/* The file system on a disk or an image.  The kernel mounts it: root only. */
+static void make_disk(const struct run_opts *o, struct mount_opt *m)
+{
+	char dev[64] = "", why[256] = "";
+	int image = open(m->source, (m->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	struct stat st;
+
+	if (image < 0 || fstat(image, &st))
+		die(EXIT_STRAIT, "disk %s: %s", m->source, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		die(EXIT_STRAIT, "disk %s: is neither a block device nor an image", m->source);
+	if (o->rootless)
+		die(EXIT_STRAIT, "disk %s: only root can mount a disk; run this as root, or mount "
+		                 "a folder instead", m->source);
+	int loop = S_ISREG(st.st_mode) ? loop_attach(m, image, dev, sizeof(dev)) : image;
+
+	if (loop < 0)
+		die(EXIT_STRAIT, "disk %s: no loop device: %s", m->source, strerror(errno));
+	int fs = (int)syscall(SYS_fsopen, m->fstype, FSOPEN_CLOEXEC);
+
+	if (fs < 0)
+		die(EXIT_STRAIT, "disk %s: this machine knows no file system %s", m->source,
+		    m->fstype);
+	if (!syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "source", *dev ? dev : m->source, 0) &&
+	    (!m->read_only || !syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "ro", NULL, 0)) &&
+	    !syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		m->fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+		                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+		                             (m->read_only ? MOUNT_ATTR_RDONLY : 0u));
+	if (m->fd < 0) {
+		int e = errno;
+
+		fs_reason(fs, why, sizeof(why));
+		die(EXIT_STRAIT, "disk %s: cannot be mounted as %s: %s", m->source, m->fstype,
+		    *why ? why : strerror(e));
+	}
+	close(fs);
+	close(image);
+	if (loop != image)
+		close(loop);
 }
 
 static void make_dir(const struct run_opts *o, struct mount_opt *m)
@@ -237,7 +323,9 @@ void mounts_make(struct run_opts *o, const struct net_plan *net)
 	/* What lies deeper comes later: "/" sorts first, "/a" before "/a/b". */
 	qsort(o->mounts, o->n_mounts, sizeof(o->mounts[0]), by_path);
 	for (unsigned i = 0; i < o->n_mounts; i++) {
-		if (o->mounts[i].source)
+		if (o->mounts[i].disk)
+			make_disk(o, &o->mounts[i]);
+		else if (o->mounts[i].source)
 			make_dir(o, &o->mounts[i]);
 		else
 			make_mem(o, &o->mounts[i]);

@@ -27,13 +27,15 @@ struct opt {
 	const char *help;
 };
 
+/* Where a value was given, if not on the command line: "FILE:LINE: KEY". */
+static const char *g_label;
+
 static void __attribute__((noreturn)) bad(const char *opt, const char *v, const char *want)
 {
-	die(EXIT_STRAIT, "%s %s: %s", opt, v, want);
+	die(EXIT_STRAIT, "%s %s: %s", g_label ? g_label : opt, v, want);
 }
 
-/* A decimal number up to @max that ends at one of @ends (or the end). */
-static bool parse_number(const char **s, uint64_t max, const char *ends, uint64_t *out)
+bool opts_parse_number(const char **s, uint64_t max, const char *ends, uint64_t *out)
 {
 	uint64_t v = 0;
 	const char *p = *s;
@@ -54,13 +56,12 @@ static bool parse_number(const char **s, uint64_t max, const char *ends, uint64_
 	return true;
 }
 
-/* 64, 64k, 64m, 64g: bytes. */
-static bool parse_size(const char *s, uint64_t *out)
+bool opts_parse_size(const char *s, uint64_t *out)
 {
 	static const char units[] = "bkmgt";
 	uint64_t v;
 
-	if (!parse_number(&s, INT64_MAX, "bkmgtBKMGT", &v))
+	if (!opts_parse_number(&s, INT64_MAX, "bkmgtBKMGT", &v))
 		return false;
 	if (*s) {
 		unsigned shift = 10 * (unsigned)(strchr(units, tolower((unsigned char)*s)) - units);
@@ -124,6 +125,17 @@ static struct mount_opt *add_mount(struct run_opts *o, const char *opt, const ch
 	return m;
 }
 
+struct mount_opt *opts_add_mount(struct run_opts *o, const char *label, const char *v,
+                                 const char *guest)
+{
+	struct mount_opt *m;
+
+	g_label = label;
+	m = add_mount(o, label, v, guest);
+	g_label = NULL;
+	return m;
+}
+
 static void set_volume(struct run_opts *o, const char *v)
 {
 	char *s = xprintf("%s", v);
@@ -153,7 +165,7 @@ static void set_mem(struct run_opts *o, const char *v)
 		*size++ = 0;
 	struct mount_opt *m = add_mount(o, "--mem", v, s);
 
-	if (size && !parse_size(size, &m->size))
+	if (size && !opts_parse_size(size, &m->size))
 		bad("--mem", v, "want GUESTDIR or GUESTDIR:SIZE, as /data:64m");
 }
 
@@ -221,10 +233,10 @@ static void set_user(struct run_opts *o, const char *v)
 	const char *s = v;
 	uint64_t uid, gid;
 
-	if (!parse_number(&s, UINT32_MAX - 1, ":", &uid))
+	if (!opts_parse_number(&s, UINT32_MAX - 1, ":", &uid))
 		bad("-u", v, "want UID or UID:GID, numbers");
 	gid = uid;
-	if (*s == ':' && (s++, !parse_number(&s, UINT32_MAX - 1, "", &gid)))
+	if (*s == ':' && (s++, !opts_parse_number(&s, UINT32_MAX - 1, "", &gid)))
 		bad("-u", v, "want UID or UID:GID, numbers");
 	o->uid = (uint32_t)uid;
 	o->gid = (uint32_t)gid;
@@ -301,8 +313,8 @@ static void set_port(struct run_opts *o, const char *v)
 	}
 	const char *guest_text = last + 1;
 
-	if (!parse_number(&port_text, 65535, "", &host_port) ||
-	    !parse_number(&guest_text, 65535, "", &guest_port) || !guest_port)
+	if (!opts_parse_number(&port_text, 65535, "", &host_port) ||
+	    !opts_parse_number(&guest_text, 65535, "", &guest_port) || !guest_port)
 		bad("-p", v, want);
 	p->host = (uint16_t)host_port;
 	p->guest = (uint16_t)guest_port;
@@ -312,7 +324,7 @@ static void set_port(struct run_opts *o, const char *v)
 
 static void set_memory(struct run_opts *o, const char *v)
 {
-	if (!parse_size(v, &o->memory) || o->memory < 4u << 20)
+	if (!opts_parse_size(v, &o->memory) || o->memory < 4u << 20)
 		bad("--memory", v, "want a size of at least 4m, as 256m or 1g");
 }
 
@@ -321,7 +333,7 @@ static void set_cpus(struct run_opts *o, const char *v)
 	const char *s = v;
 	uint64_t n;
 
-	if (!parse_number(&s, CPUS_MAX, "", &n) || !n)
+	if (!opts_parse_number(&s, CPUS_MAX, "", &n) || !n)
 		bad("--cpus", v, "want a whole number, 1 or more");
 	o->cpus = (uint32_t)n;
 }
@@ -355,7 +367,7 @@ static void set_log(struct run_opts *o, const char *v)
 	}
 }
 
-static bool valid_name(const char *v)
+bool opts_valid_name(const char *v)
 {
 	size_t n = strlen(v);
 
@@ -369,21 +381,21 @@ static bool valid_name(const char *v)
 
 static void set_name(struct run_opts *o, const char *v)
 {
-	if (!valid_name(v))
+	if (!opts_valid_name(v))
 		bad("--name", v, "want 1 to 63 letters, digits, and _ . -, a letter or digit first");
 	o->name = v;
 }
 
 static void set_join(struct run_opts *o, const char *v)
 {
-	if (!valid_name(v))
+	if (!opts_valid_name(v))
 		bad("--join", v, "want the name of a guest that runs; `strait ps` lists them");
 	o->join = v;
 }
 
 static void set_hostname(struct run_opts *o, const char *v)
 {
-	if (!valid_name(v))
+	if (!opts_valid_name(v))
 		bad("--hostname", v,
 		    "want 1 to 63 letters, digits, and _ . -, a letter or digit first");
 	o->hostname = v;
@@ -392,6 +404,11 @@ static void set_hostname(struct run_opts *o, const char *v)
 static void set_trace(struct run_opts *o, const char *v)
 {
 	o->trace = v;
+}
+
+static void set_config(struct run_opts *o, const char *v)
+{
+	o->config = v;
 }
 
 static void set_trace_payload(struct run_opts *o, const char *v)
@@ -446,12 +463,15 @@ static const struct opt table[] = {
 	{ "--join", NULL, "NAME", set_join,
 	  "use the files and the network of a guest that runs" },
 	{ "--hostname", NULL, "NAME", set_hostname, "what the program sees (default: the name)" },
+	{ "--config", NULL, "FILE", set_config,
+	  "instead of all else: the guests and services that FILE describes" },
 	{ "--help", "-h", NULL, set_help, "this text" },
 };
 
 void opts_help_run(void)
 {
 	fputs("usage: strait run [OPTIONS] PROG [ARGS]\n"
+	      "       strait run --config FILE\n"
 	      "\n"
 	      "Runs PROG, built by strait-cc, with its files in fsd and its sockets in netd.\n"
 	      "\n",
@@ -493,6 +513,22 @@ static const struct opt *find(const char *arg, const char **value)
 	return NULL;
 }
 
+void opts_init(struct run_opts *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->env = xalloc((ENV_MAX + 8) * sizeof(*o->env));
+}
+
+void opts_apply(struct run_opts *o, const char *option, const char *label, const char *value)
+{
+	const char *none;
+	const struct opt *t = find(option, &none);
+
+	g_label = label;
+	t->set(o, value);
+	g_label = NULL;
+}
+
 static void set_defaults(struct run_opts *o)
 {
 	char base[NAME_LEN_MAX + 1];
@@ -505,7 +541,7 @@ static void set_defaults(struct run_opts *o)
 		o->cwd = "/";
 	snprintf(base, 48, "%s", slash ? slash + 1 : o->argv[0]);
 	if (!o->name)
-		o->name = xprintf("%s-%d", valid_name(base) ? base : "guest", (int)getpid());
+		o->name = xprintf("%s-%d", opts_valid_name(base) ? base : "guest", (int)getpid());
 	if (!o->hostname)
 		o->hostname = o->name;
 }
@@ -568,12 +604,18 @@ static void check_together(struct run_opts *o)
 		die(EXIT_STRAIT, "--trace-payload: needs --trace FILE");
 }
 
+void opts_finish(struct run_opts *o)
+{
+	set_defaults(o);
+	env_defaults(o);
+	check_together(o);
+}
+
 void opts_parse_run(int argc, char **argv, struct run_opts *o)
 {
 	int i = 1;
 
-	memset(o, 0, sizeof(*o));
-	o->env = xalloc((ENV_MAX + 8) * sizeof(*o->env));
+	opts_init(o);
 	for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
 		const char *value;
 
@@ -591,10 +633,14 @@ void opts_parse_run(int argc, char **argv, struct run_opts *o)
 			die(EXIT_STRAIT, "%s needs a value: %s", argv[i - 1], t->arg);
 		t->set(o, t->arg ? (value ? value : argv[i]) : NULL);
 	}
+	if (o->config) {
+		if (argc != 3 && !(argc == 2 && argv[1][8] == '='))
+			die(EXIT_STRAIT, "--config %s: takes no other option and no program, "
+			                 "the description has them", o->config);
+		return;
+	}
 	if (i >= argc)
 		die(EXIT_STRAIT, "no program given; `strait run --help` shows the usage");
 	o->argv = argv + i;
-	set_defaults(o);
-	env_defaults(o);
-	check_together(o);
+	opts_finish(o);
 }

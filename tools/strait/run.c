@@ -150,8 +150,12 @@ static bool advance(struct run *r)
 		if (r->result >= 0 && !r->guest)
 			begin_release(r);
 	}
-	if (r->phase == RUN_RUNNING && !r->guest)
-		begin_release(r);
+	if (r->phase == RUN_RUNNING && !r->guest) {
+		if (r->hold < 0)
+			begin_release(r);
+		else
+			services_release(r); /* what our own guest had, now */
+	}
 	if (r->phase == RUN_RELEASING && (services_all(r, is_released) || late(r))) {
 		if (!services_all(r, is_released))
 			say(r->o.join ? "note: a service did not let go of %s in time"
@@ -270,6 +274,17 @@ static void on_keeper(struct run *r)
 		close(fd);
 }
 
+/* Whoever started us has no more guests for our services. */
+static void on_hold(struct run *r)
+{
+	char c;
+
+	if (read(r->hold, &c, 1) > 0)
+		return;
+	close(r->hold); /* and with it, out of the epoll set */
+	r->hold = -1;
+}
+
 static void answer_ps(const struct run *r, char *out, size_t size)
 {
 	static const char *const nets[] = { "lwip", "host", "none" };
@@ -367,6 +382,10 @@ static void loop(struct run *r)
 				break;
 			case SRC_NAME:
 				on_name(r);
+				break;
+			case SRC_HOLD:
+				if (r->hold >= 0)
+					on_hold(r);
 				break;
 			case SRC_JOINED:
 				if (r->joined_sock >= 0)
@@ -482,20 +501,20 @@ static uint32_t squash_id(const char *sudo)
 static void choose_squash(struct run_opts *o)
 {
 	o->squash = !o->rootless && !o->no_squash;
-	if (!o->squash)
+	if (!o->squash || o->squash_given)
 		return;
 	o->squash_uid = squash_id("SUDO_UID");
 	o->squash_gid = squash_id("SUDO_GID");
 }
 
-static void prepare(struct run *r, int argc, char **argv)
+static void prepare(struct run *r)
 {
 	r->result = -1;
 	r->guest_sock = r->gate = r->keeper_sock = r->trace_fd = r->joined_sock = -1;
 	r->last_domid = GUEST_DOMID;
 	r->started = run_now();
-	opts_parse_run(argc, argv, &r->o);
-	r->prog_fd = prog_open(r->o.argv[0], &r->prog_open_to_others);
+	r->prog_fd = prog_open(r->o.program ? r->o.program : r->o.argv[0],
+	                       &r->prog_open_to_others);
 	if (r->o.join)
 		joined_connect(r);
 	else
@@ -522,12 +541,25 @@ static void end_children(void)
 		;
 }
 
-int run_main(int argc, char **argv)
+/* Others may join from now on, and wait until we are up. */
+static void tell_named(int fd)
+{
+	if (fd < 0)
+		return;
+	(void)!write(fd, "n", 1); /* nobody is left to tell when it fails */
+	close(fd);
+}
+
+int run_guest(const struct run_opts *o, int named, int hold)
 {
 	static struct run r;
 
-	open_stdio();
-	prepare(&r, argc, argv);
+	r.o = *o;
+	r.hold = hold;
+	prepare(&r);
+	tell_named(named);
+	if (hold >= 0)
+		run_watch(&r, hold, SRC_HOLD);
 	enter(&r, RUN_STARTING, START_MS);
 	if (r.o.join) {
 		joined_ask(&r);
@@ -553,4 +585,13 @@ int run_main(int argc, char **argv)
 		close(r.o.mounts[i].fd);
 	loop(&r);
 	return r.result;
+}
+
+int run_main(int argc, char **argv)
+{
+	struct run_opts o;
+
+	open_stdio();
+	opts_parse_run(argc, argv, &o);
+	return o.config ? run_config(o.config) : run_guest(&o, -1, -1);
 }

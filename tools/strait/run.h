@@ -42,6 +42,7 @@ struct service {
 	bool used;
 	bool ready;          /* said so, with a version we speak */
 	bool added;          /* was told of the guest */
+	bool leaving;        /* was told that it is gone */
 	bool released;       /* let go of it */
 	int ring_fd, event_fd;
 	uint32_t epoch;      /* counts its lives */
@@ -55,6 +56,7 @@ struct run {
 	uint64_t deadline;   /* of the phase, monotonic ms; 0: none */
 	uint64_t started;    /* monotonic ms */
 	int epoll, signals, name_sock, trace_fd;
+	int hold;            /* others need our services until its end of file; -1 */
 	int prog_fd;
 	bool prog_open_to_others;
 	bool stamps;         /* a trace is made: frames carry times */
@@ -85,7 +87,7 @@ void run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf,
 void run_watch(struct run *r, int fd, uint32_t what); /* readable: see run.c */
 
 enum run_source { SRC_SIGNAL, SRC_FSD, SRC_NETD, SRC_GUEST, SRC_KEEPER, SRC_NAME,
-                  SRC_JOINED, SRC_JOIN /* + index */ };
+                  SRC_JOINED, SRC_HOLD, SRC_JOIN /* + index */ };
 
 /* run_services.c */
 /* What a service must know of a guest; descriptors are borrowed. */

@@ -186,8 +186,10 @@ static int fill_file(struct run *r, Control__FileConfig *f, Control__Mount *m,
 		m[i].kind = bytes(from->source ? "dir" : "mem");
 		m[i].source = bytes(from->source ? from->source : from->guest);
 		m[i].read_only = from->read_only;
-		m[i].exclusive = !from->source;
-		m[i].keep_root = !from->source; /* nobody else's files */
+		m[i].exclusive = !from->source || from->exclusive;
+		m[i].allow_setid = from->setid;
+		/* nobody else's files */
+		m[i].keep_root = !from->source || (from->disk && !r->o.squash_given);
 		m[i].fd = (uint32_t)n;
 		fds[n++] = from->fd;
 		list[i] = &m[i];
@@ -405,7 +407,7 @@ void service_died(struct run *r, struct service *s, int status)
 
 	s->pid = 0;
 	s->released = true;
-	if (r->phase == RUN_STOPPING || r->result >= 0)
+	if (r->phase == RUN_STOPPING || (r->result >= 0 && r->hold < 0))
 		return;
 	if (!was_ready)
 		run_fail(r, "%s (%s) ended before it was ready (%s %d); is it strait's %s? check %s",
@@ -416,6 +418,10 @@ void service_died(struct run *r, struct service *s, int status)
 		run_fail(r, "%s ended while the guest ran (%s %d); the guest cannot go on",
 		         s->name, WIFSIGNALED(status) ? "signal" : "exit status",
 		         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (r->hold >= 0) { /* it is no use to others any more */
+		close(r->hold);
+		r->hold = -1;
+	}
 }
 
 void services_release(struct run *r)
@@ -423,9 +429,12 @@ void services_release(struct run *r)
 	for (int i = 0; i < N_SERVICES; i++) {
 		struct service *s = &r->service[i];
 
+		if (s->leaving)
+			continue;
 		if (!s->pid || s->sock < 0 || !s->added || !s->ready ||
 		    service_guest_gone(s, GUEST_DOMID))
 			s->released = true; /* it is going already */
+		s->leaving = true;
 	}
 }
 

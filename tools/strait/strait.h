@@ -28,9 +28,13 @@
 enum net_mode { NET_LWIP, NET_HOST, NET_NONE };
 
 struct mount_opt {
-	const char *source; /* host directory; NULL: mem */
+	const char *source; /* host directory, or the disk's file; NULL: mem */
 	char *guest;        /* absolute, normalised */
 	bool read_only;
+	bool disk;          /* the file system of type @fstype on source is meant */
+	bool exclusive, setid;
+	const char *vdev;   /* what the disk is called in a service domain: xvda */
+	const char *fstype;
 	uint64_t size;      /* of a mem; 0: the default */
 	int fd;             /* the mount, once made */
 };
@@ -46,6 +50,8 @@ struct port_opt {
 
 struct run_opts {
 	char **argv;        /* program and its arguments, NULL-terminated */
+	const char *program; /* where it lies, when argv[0] does not say; else NULL */
+	const char *config; /* a description: all guests are of it */
 	const char *name;
 	const char *join;   /* the guest whose services are used; NULL: our own */
 	const char *hostname;
@@ -69,6 +75,7 @@ struct run_opts {
 	bool no_squash;
 	bool rootless;      /* in a user namespace of our own */
 	bool squash;        /* on files, the guest's root is this user: */
+	bool squash_given;  /* ... said by a description, not chosen here */
 	uint32_t squash_uid, squash_gid;
 };
 
@@ -85,6 +92,19 @@ char *xprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* opts.c: parse `strait run`'s arguments; says and exits on a bad one. */
 void opts_parse_run(int argc, char **argv, struct run_opts *o);
 void opts_help_run(void);
+/* For options that come from elsewhere, in this order.  opts_apply() sets @option (its
+ * long name; it must take a value) to @value; @label stands in messages instead of
+ * the option.  What it stores points into @value. */
+void opts_init(struct run_opts *o);
+void opts_apply(struct run_opts *o, const char *option, const char *label, const char *value);
+void opts_finish(struct run_opts *o); /* defaults, and what must fit together */
+struct mount_opt *opts_add_mount(struct run_opts *o, const char *label, const char *v,
+                                 const char *guest);
+bool opts_valid_name(const char *name);
+/* A decimal number up to @max that ends at one of @ends (or the end). */
+bool opts_parse_number(const char **s, uint64_t max, const char *ends, uint64_t *out);
+/* 64, 64k, 64m, 64g: bytes; not 0. */
+bool opts_parse_size(const char *s, uint64_t *out);
 
 /* prog.c: find and check the program; returns a descriptor open for execveat.
  * Says and exits 126 or 127 when it cannot run. */
@@ -118,5 +138,12 @@ int names_cmd_stop(int argc, char **argv);
 
 /* run.c: the supervisor.  Returns the exit status. */
 int run_main(int argc, char **argv);
+/* One guest, as its instance or joined to another (@o->join).  Of an instance whose
+ * services others use too: @named gets a byte and is closed once they can join, and the
+ * services stay until end of file on @hold; else both are -1. */
+int run_guest(const struct run_opts *o, int named, int hold);
+
+/* run_config.c: `strait run --config FILE`: all guests of a description, hosted. */
+int run_config(const char *file);
 
 #endif /* TOOLS_STRAIT_H */

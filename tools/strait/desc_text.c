@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * desc_text.c - the small syntaxes inside a description: entries and words.
+ */
+#include "tools/strait/desc.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *desc_split(char *text, void (*each)(void *arg, char *part), void *arg)
+{
+	char *in = text;
+
+	while (*in) {
+		char *part = in, *out = in, quote = 0;
+
+		for (; *in && (quote || *in != ','); in++) {
+			if (quote ? *in == quote : (*in == '\'' || *in == '"'))
+				quote = quote ? 0 : *in;
+			else
+				*out++ = *in;
+		}
+		if (quote)
+			return "a quote is not closed";
+		bool more = *in == ',';
+
+		in += more;
+		while (isspace((unsigned char)*part) && part < out)
+			part++;
+		while (out > part && isspace((unsigned char)out[-1]))
+			out--;
+		if (out == part && more)
+			return "nothing stands between two commas";
+		*out = 0;
+		if (out > part)
+			each(arg, part);
+	}
+	return NULL;
+}
+
+/* One word of a shell's, from *@s on, written to @out.  False: a quote stays open. */
+static bool take_word(const char **s, char *out)
+{
+	char quote = 0;
+
+	for (; **s && (quote || !isspace((unsigned char)**s)); (*s)++) {
+		char c = **s;
+
+		if (quote == '\'' ? c == '\'' : quote == '"' ? c == '"' : c == '\'' || c == '"') {
+			quote = quote ? 0 : c;
+			continue;
+		}
+		/* In "..", backslash quotes what is special there, else it stands. */
+		if (c == '\\' && (*s)[1] &&
+		    (!quote || (quote == '"' && strchr("\\\"$`", (*s)[1]))))
+			c = *++*s;
+		*out++ = c;
+	}
+	*out = 0;
+	return !quote;
+}
+
+char **desc_words(const char *text, unsigned *n)
+{
+	size_t len = strlen(text);
+	char **list = xalloc((len / 2 + 2) * sizeof(*list));
+	char *room = xalloc(len + len / 2 + 3);
+
+	*n = 0;
+	for (;;) {
+		while (isspace((unsigned char)*text))
+			text++;
+		if (!*text)
+			return list;
+		if (!take_word(&text, room)) {
+			free(list);
+			return NULL;
+		}
+		list[(*n)++] = room;
+		room += strlen(room) + 1;
+	}
+}
+
+char *desc_quote(const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                            "0123456789_-./=:,+@%^";
+	char *out = xalloc(4 * strlen(word) + 3), *p = out;
+
+	if (*word && word[strspn(word, plain)] == 0)
+		return strcpy(out, word);
+	*p++ = '\'';
+	for (; *word; word++) {
+		if (*word == '\'') {
+			memcpy(p, "'\\''", 4);
+			p += 4;
+		} else {
+			*p++ = *word;
+		}
+	}
+	*p++ = '\'';
+	*p = 0;
+	return out;
+}
+
+static bool is_name(char c, bool first)
+{
+	return c == '_' || isalpha((unsigned char)c) || (!first && isdigit((unsigned char)c));
+}
+
+void desc_top_names(const char *text, void (*each)(void *arg, const char *name, int line),
+                    void *arg)
+{
+	int line = 1, depth = 0;
+	char name[64];
+
+	for (const char *p = text; *p;) {
+		if (*p == '#') {
+			p += strcspn(p, "\n");
+		} else if (*p == '\'' || *p == '"') {
+			const char quote = *p++;
+
+			while (*p && *p != quote && *p != '\n')
+				p += *p == '\\' && p[1] && p[1] != '\n' ? 2 : 1;
+			p += *p == quote;
+		} else if (is_name(*p, true)) {
+			size_t n = 0;
+
+			for (; is_name(*p, false); p++)
+				if (n < sizeof(name) - 1)
+					name[n++] = *p;
+			name[n] = 0;
+			if (!depth)
+				each(arg, name, line);
+		} else {
+			depth += (*p == '[') - (*p == ']');
+			line += *p == '\n';
+			p++;
+		}
+	}
+}
