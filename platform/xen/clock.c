@@ -87,7 +87,7 @@ void clock_arm(uint64_t deadline)
 	struct vcpu_set_singleshot_timer t = {.timeout_abs_ns = deadline};
 
 	if (hypercall(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, (long)&t, 0) != 0)
-		crash("Xen refuses to set the timer", NULL);
+		boot_die("Xen refuses to set the timer");
 }
 
 void clock_init(void)

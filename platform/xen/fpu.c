@@ -153,35 +153,6 @@ void fpu_load_control(const struct fp_control *c)
 	__asm__ volatile("fninit; fldenv %0; ldmxcsr %1" : : "m"(c->x87), "m"(c->mxcsr));
 }
 
-/* ---- faults ---- */
-
-enum { FPE_INTDIV = 1, FPE_FLTDIV = 3, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV };
-
-int fpu_fault_code(uint64_t vector)
-{
-	uint16_t control, status;
-	uint32_t mxcsr, raised;
-
-	if (vector == 0)
-		return FPE_INTDIV;
-	if (vector == 16) {
-		__asm__ volatile("fnstcw %0; fnstsw %1" : "=m"(control), "=m"(status));
-		raised = status & ~(uint32_t)control;
-	} else {
-		__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
-		raised = mxcsr & ~(mxcsr >> 7);
-	}
-	if (raised & 0x01)
-		return FPE_FLTINV;
-	if (raised & 0x04)
-		return FPE_FLTDIV;
-	if (raised & 0x08)
-		return FPE_FLTOVF;
-	if (raised & 0x12) /* a denormal, too: Linux has no other name for it */
-		return FPE_FLTUND;
-	return raised & 0x20 ? FPE_FLTRES : 0;
-}
-
 /* ---- thread pointers ---- */
 
 static void wrmsr(uint32_t msr, uint64_t v)

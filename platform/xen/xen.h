@@ -250,8 +250,6 @@ void fpu_load(const void *fp);
 void fpu_load_image(const void *fp, uint64_t features);
 void fpu_save_control(struct fp_control *c);
 void fpu_load_control(const struct fp_control *c); /* registers: as behind a call */
-/* si_code of SIGFPE for vector 16 (#MF) or 19 (#XM). */
-int fpu_fault_code(uint64_t vector);
 /* Thread pointers, by the fastest way that the CPU has: GS base; FS base is
  * plat_set_fs()'s. */
 void fpu_set_gs(uint64_t base);
