@@ -280,8 +280,6 @@ void evtchn_close(unsigned port);
 void evtchn_send(unsigned port);
 bool evtchn_peer_alive(unsigned port); /* EVTCHNOP_status: still interdomain */
 void evtchn_upcall(void);            /* from trap(): run the handlers of what is pending */
-/* The ports that have a handler, for SCHEDOP_poll: their number, at most @max.  IF=0. */
-unsigned evtchn_ports(uint32_t *to, unsigned max);
 
 /* ---- gnttab.c: pages of other domains ---- */
 
