@@ -14,6 +14,7 @@
 #include "lwip/ip.h"
 #include "lwip/prot/tcp.h"
 #include "services/netd/clock.h"
+#include "services/netd/link.h"
 #include "services/netd/tw.h"
 
 #include <stdlib.h>
@@ -271,6 +272,7 @@ unsigned demux_count(void)
 void __wrap_tcp_input(struct pbuf *p, struct netif *inp)
 {
 	const struct tcp_hdr *th = p->payload;
+	const bool many = (p->flags & LINK_PBUF_SEGMENTS) != 0;
 	struct demux_ent *e;
 	struct tuple t;
 	enum tw_verdict v;
@@ -286,6 +288,10 @@ void __wrap_tcp_input(struct pbuf *p, struct netif *inp)
 		e->pcb->next = NULL;
 		tcp_active_pcbs = e->pcb;
 		__real_tcp_input(p, inp);
+		/* lwIP counts one segment and would wait for a second to acknowledge
+		 * it.  conn_after() has it sent at the end of the turn. */
+		if (many && tcp_active_pcbs && (tcp_active_pcbs->flags & TF_ACK_DELAY))
+			tcp_ack(tcp_active_pcbs);
 		demux_adopt();
 		return;
 	}

@@ -40,8 +40,8 @@
 #define GROUP_MS 100u   /* IGMP_TMR_INTERVAL, MLD6_TMR_INTERVAL */
 
 struct lsock *g_lsocks;
-static struct netif g_tap;
-static bool g_have_tap, g_offload;
+static struct netif g_eth;
+static bool g_have_eth, g_offload;
 static ip6_addr_t g_gateway6;
 static bool g_have_gateway6;
 static uint64_t g_last_traffic, g_next_second = UINT64_MAX, g_next_group = UINT64_MAX;
@@ -56,7 +56,7 @@ u32_t sys_now(void)
 const ip6_addr_t *netd_gateway6(struct netif *netif, const ip6_addr_t *dest)
 {
 	(void)dest;
-	return g_have_gateway6 && netif == &g_tap ? &g_gateway6 : NULL;
+	return g_have_gateway6 && netif == &g_eth ? &g_gateway6 : NULL;
 }
 
 /* ---- addresses ---- */
@@ -71,8 +71,8 @@ void naddr_to_lwip(const struct naddr *a, ip_addr_t *out)
 	}
 	memcpy(ip_2_ip6(out)->addr, a->ip, 16);
 	IP_SET_TYPE(out, IPADDR_TYPE_V6);
-	if (g_have_tap && ip6_addr_has_scope(ip_2_ip6(out), IP6_UNKNOWN))
-		ip6_addr_assign_zone(ip_2_ip6(out), IP6_UNKNOWN, &g_tap);
+	if (g_have_eth && ip6_addr_has_scope(ip_2_ip6(out), IP6_UNKNOWN))
+		ip6_addr_assign_zone(ip_2_ip6(out), IP6_UNKNOWN, &g_eth);
 }
 
 void naddr_from_lwip(const ip_addr_t *ip, uint16_t port, struct naddr *a)
@@ -114,7 +114,7 @@ struct netif *lwip_netif(uint32_t index)
 /* lwIP would queue the packet and lose it; the program must hear at once. */
 static bool reachable(const struct netif *n, const ip_addr_t *dst)
 {
-	if (n != &g_tap)
+	if (n != &g_eth)
 		return true;
 	if (IP_IS_V4(dst))
 		return ip4_addr_netcmp(ip_2_ip4(dst), netif_ip4_addr(n), netif_ip4_netmask(n)) ||
@@ -360,33 +360,33 @@ static void link_input(struct pbuf *p, uint16_t ethertype, bool trusted)
 {
 	traffic();
 	if (trusted)
-		g_tap.chksum_flags &= (u16_t)~CHECK_TCP_UDP;
+		g_eth.chksum_flags &= (u16_t)~CHECK_TCP_UDP;
 	else
-		g_tap.chksum_flags |= CHECK_TCP_UDP;
-	p->if_idx = netif_get_index(&g_tap);
+		g_eth.chksum_flags |= CHECK_TCP_UDP;
+	p->if_idx = netif_get_index(&g_eth);
 	if (ethertype == ETHTYPE_IP)
-		(void)ip4_input(p, &g_tap); /* these three always take the pbuf */
+		(void)ip4_input(p, &g_eth); /* these three always take the pbuf */
 	else if (ethertype == ETHTYPE_IPV6)
-		(void)ip6_input(p, &g_tap);
+		(void)ip6_input(p, &g_eth);
 	else if (ethertype == ETHTYPE_ARP)
-		etharp_input(p, &g_tap);
+		etharp_input(p, &g_eth);
 	else
 		pbuf_free(p);
 }
 
-static err_t tap_output(struct netif *netif, struct pbuf *p)
+static err_t eth_output(struct netif *netif, struct pbuf *p)
 {
 	traffic();
 	return link_send(netif, p);
 }
 
-static err_t tap_init(struct netif *n)
+static err_t eth_init(struct netif *n)
 {
 	n->name[0] = 'e';
 	n->name[1] = 'n';
 	n->output = etharp_output;
 	n->output_ip6 = ethip6_output;
-	n->linkoutput = tap_output;
+	n->linkoutput = eth_output;
 	n->hwaddr_len = 6;
 	n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET |
 	           NETIF_FLAG_LINK_UP | NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
@@ -413,34 +413,34 @@ static int check_config(const Control__NetConfig *cfg, char why[256])
 	return -EINVAL;
 }
 
-static void tap_addresses6(const Control__NetConfig *cfg)
+static void eth_addresses6(const Control__NetConfig *cfg)
 {
 	ip6_addr_t ip6;
 	s8_t i;
 
-	netif_create_ip6_linklocal_address(&g_tap, 1);
+	netif_create_ip6_linklocal_address(&g_eth, 1);
 	if (cfg->ip6.len == 16) {
 		memset(&ip6, 0, sizeof(ip6));
 		memcpy(ip6.addr, cfg->ip6.data, 16);
-		if (netif_add_ip6_address(&g_tap, &ip6, &i) == ERR_OK)
-			netif_ip6_addr_set_state(&g_tap, i, IP6_ADDR_PREFERRED);
+		if (netif_add_ip6_address(&g_eth, &ip6, &i) == ERR_OK)
+			netif_ip6_addr_set_state(&g_eth, i, IP6_ADDR_PREFERRED);
 	}
 	if (cfg->gateway6.len == 16) {
 		memset(&g_gateway6, 0, sizeof(g_gateway6));
 		memcpy(g_gateway6.addr, cfg->gateway6.data, 16);
-		ip6_addr_assign_zone(&g_gateway6, IP6_UNICAST, &g_tap);
+		ip6_addr_assign_zone(&g_gateway6, IP6_UNICAST, &g_eth);
 		g_have_gateway6 = true;
 	}
 }
 
-static int tap_start(const Control__NetConfig *cfg, int fd, char why[256])
+static int eth_start(const Control__NetConfig *cfg, int fd, char why[256])
 {
 	ip4_addr_t ip = {0}, mask = {0}, gw = {0};
 	int r = check_config(cfg, why);
 
 	if (r < 0)
 		return r;
-	r = link_open(fd, cfg->vnet_hdr, cfg->mac.data, link_input);
+	r = link_open(fd, cfg->vnet_hdr, cfg->offload, cfg->mac.data, link_input);
 	if (r < 0) {
 		(void)snprintf(why, 256, "netd: the link with a vnet header of %u bytes: %s",
 		               cfg->vnet_hdr, strerror(-r));
@@ -452,21 +452,21 @@ static int tap_start(const Control__NetConfig *cfg, int fd, char why[256])
 	}
 	if (cfg->gateway4.len == 4)
 		memcpy(&gw.addr, cfg->gateway4.data, 4);
-	memcpy(g_tap.hwaddr, cfg->mac.data, 6);
-	if (!netif_add(&g_tap, &ip, &mask, &gw, NULL, tap_init, ip_input)) {
+	memcpy(g_eth.hwaddr, cfg->mac.data, 6);
+	if (!netif_add(&g_eth, &ip, &mask, &gw, NULL, eth_init, ip_input)) {
 		(void)snprintf(why, 256, "netd: lwIP takes no interface");
 		return -ENOMEM;
 	}
-	memcpy(g_tap.hwaddr, cfg->mac.data, 6);
-	g_tap.mtu = g_tap.mtu6 = (u16_t)cfg->mtu;
+	memcpy(g_eth.hwaddr, cfg->mac.data, 6);
+	g_eth.mtu = g_eth.mtu6 = (u16_t)cfg->mtu;
 	g_offload = cfg->vnet_hdr != 0;
-	NETIF_SET_CHECKSUM_CTRL(&g_tap, g_offload ? NETIF_CHECKSUM_ENABLE_ALL &
+	NETIF_SET_CHECKSUM_CTRL(&g_eth, g_offload ? NETIF_CHECKSUM_ENABLE_ALL &
 	                                                    (u16_t)~NETIF_CHECKSUM_GEN_TCP
 	                                          : NETIF_CHECKSUM_ENABLE_ALL);
-	netif_set_default(&g_tap);
-	netif_set_up(&g_tap);
-	g_have_tap = true;
-	tap_addresses6(cfg);
+	netif_set_default(&g_eth);
+	netif_set_up(&g_eth);
+	g_have_eth = true;
+	eth_addresses6(cfg);
 	return 0;
 }
 
@@ -500,16 +500,17 @@ static int start(const Control__NetConfig *cfg, int fd, char why[256])
 			               params);
 			return -EINVAL;
 		}
-	} else if (!named(&cfg->link, "tap")) {
-		(void)snprintf(why, 256, "netd: link '%.*s' is not known; tap or loop",
+	} else if (!named(&cfg->link, "tap") && !named(&cfg->link, "afpacket")) {
+		(void)snprintf(why, 256, "netd: link '%.*s' is not known; tap, afpacket or loop",
 		               (int)LWIP_MIN(cfg->link.len, 100), (const char *)cfg->link.data);
 		return -EINVAL;
 	}
 	if (fd < 0) {
-		(void)snprintf(why, 256, "netd: the tap link came without its descriptor");
+		(void)snprintf(why, 256, "netd: the link '%.*s' came without its descriptor",
+		               (int)LWIP_MIN(cfg->link.len, 100), (const char *)cfg->link.data);
 		return -EINVAL;
 	}
-	return tap_start(cfg, fd, why);
+	return eth_start(cfg, fd, why);
 }
 
 /* ---- Net.Info ---- */
@@ -518,15 +519,15 @@ static void iface_fill(Net__Iface *i, struct netif *n, char name[8],
                        ProtobufCBinaryData ip6[LWIP_IPV6_NUM_ADDRESSES],
                        uint32_t prefix6[LWIP_IPV6_NUM_ADDRESSES])
 {
-	const bool tap = n == &g_tap;
+	const bool eth = n == &g_eth;
 
 	net__iface__init(i);
 	i->index = netif_get_index(n);
-	(void)snprintf(name, 8, "%s", tap ? "eth0" : "lo");
+	(void)snprintf(name, 8, "%s", eth ? "eth0" : "lo");
 	i->name = (ProtobufCBinaryData){strlen(name), (uint8_t *)name};
-	i->flags = IFF_UP | IFF_RUNNING | (tap ? IFF_BROADCAST | IFF_MULTICAST : IFF_LOOPBACK);
-	i->mtu = tap ? n->mtu : 65536;
-	i->mac = (ProtobufCBinaryData){tap ? 6 : 0, n->hwaddr};
+	i->flags = IFF_UP | IFF_RUNNING | (eth ? IFF_BROADCAST | IFF_MULTICAST : IFF_LOOPBACK);
+	i->mtu = eth ? n->mtu : 65536;
+	i->mac = (ProtobufCBinaryData){eth ? 6 : 0, n->hwaddr};
 	if (!ip4_addr_isany(netif_ip4_addr(n))) {
 		union {
 			const ip4_addr_t *from;
@@ -543,7 +544,7 @@ static void iface_fill(Net__Iface *i, struct netif *n, char name[8],
 			continue;
 		ip6[i->n_ip6] = (ProtobufCBinaryData){
 			16, (uint8_t *)ip_2_ip6(&n->ip6_addr[k])->addr};
-		prefix6[i->n_ip6] = tap ? 64 : 128;
+		prefix6[i->n_ip6] = eth ? 64 : 128;
 		i->n_ip6++;
 	}
 	i->n_prefix6 = i->n_ip6;
@@ -592,13 +593,15 @@ static bool any_loop(void)
 static bool flush(void)
 {
 	(void)tx_flush();
+	link_flush();
 	if (!any_loop())
 		return false;
 	traffic();
 	if (g_offload) /* what we send to ourselves has no checksum */
-		g_tap.chksum_flags &= (u16_t)~CHECK_TCP_UDP;
+		g_eth.chksum_flags &= (u16_t)~CHECK_TCP_UDP;
 	netif_poll_all();
 	(void)tx_flush();
+	link_flush();
 	return true;
 }
 

@@ -567,7 +567,7 @@ static void conn_after(void *owner)
 		tcp_fail(l, ETIMEDOUT);
 		return;
 	}
-	if (l->tx && l->pcb)
+	if (l->pcb && (l->tx || (l->pcb->flags & TF_ACK_NOW)))
 		tx_dirty(l);
 }
 

@@ -2,6 +2,7 @@
 set(_unit "${CMAKE_SOURCE_DIR}/tests/unit")
 strait_unit_test(test_netd_errmap LIBS netd_core rpc_server)
 strait_unit_test(test_netd_demux LIBS netd_core rpc_server)
+strait_unit_test(test_netd_link LIBS netd_core rpc_server)
 strait_unit_test(test_netd_opts LIBS netd_core rpc_server)
 if(TARGET netd)
 	strait_unit_test(test_netd_net SOURCES "${_unit}/test_netd_net.c" "${_unit}/netd_net_util.c"

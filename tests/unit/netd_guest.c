@@ -99,6 +99,7 @@ static void configure_net(Control__NetConfig *n, const char *stack, const char *
 	n->stack = (ProtobufCBinaryData){strlen(stack), s.to};
 	n->link = (ProtobufCBinaryData){strlen(link), l.to};
 	n->vnet_hdr = g_vnet;
+	n->offload = g_vnet ? TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 : 0;
 	n->mtu = g_mtu;
 	n->mac = (ProtobufCBinaryData){6, mac};
 	n->ip4 = (ProtobufCBinaryData){4, ip4};

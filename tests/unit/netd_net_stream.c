@@ -498,13 +498,25 @@ static double netd_cpu(void)
 	return (double)ns / 1e9;
 }
 
+#define LOTS 12u
+
+/* The cheapest of three lots, from lot @i on: load beside us makes some dearer. */
+static double cheapest(const double cpu[LOTS + 1], unsigned i)
+{
+	double best = cpu[i + 1] - cpu[i];
+
+	for (unsigned k = i + 1; k < i + 3; k++)
+		best = cpu[k + 1] - cpu[k] < best ? cpu[k + 1] - cpu[k] : best;
+	return best;
+}
+
 void short_connections_do_not_get_slower(void)
 {
 	struct peer p = {.ip = g_set->guest,
-	                 .n = g_set->lossy ? 50 : g_set->vnet ? 12000 : 3000};
+	                 .n = g_set->lossy ? 48 : g_set->vnet ? 12000 : 3000};
 	const int l = server(AF_INET, "0.0.0.0", &p.port, 128);
-	const unsigned sixth = (unsigned)p.n / 6;
-	double first = netd_cpu(), last = 0;
+	const unsigned lot = (unsigned)p.n / LOTS;
+	double cpu[LOTS + 1] = {netd_cpu()}, first, last;
 
 	peer_start(&p, short_clients);
 	for (unsigned i = 0; i < p.n; i++) {
@@ -513,17 +525,16 @@ void short_connections_do_not_get_slower(void)
 		CU_ASSERT_FATAL(c > 0);
 		(void)ng_send(c, "done", 4, false);
 		(void)ng_close(c, false); /* netd's side goes to TIME_WAIT */
-		if (i + 1 == sixth)
-			first = netd_cpu() - first;
-		if (i + 1 == p.n - sixth)
-			last = netd_cpu();
+		if ((i + 1) % lot == 0)
+			cpu[(i + 1) / lot] = netd_cpu();
 	}
-	last = netd_cpu() - last;
 	peer_join(&p);
 	CU_ASSERT_TRUE(p.ok);
+	first = cheapest(cpu, 0);
+	last = cheapest(cpu, LOTS - 3);
 	if (!g_set->lossy) {
 		printf("[%.0f us of netd's CPU a connection at first, %.0f after %u] ",
-		       first * 1e6 / sixth, last * 1e6 / sixth, (unsigned)p.n - sixth);
+		       first * 1e6 / lot, last * 1e6 / lot, (unsigned)p.n - 3 * lot);
 		CU_ASSERT_TRUE(last < first * 2);
 	}
 	(void)ng_close(l, false);

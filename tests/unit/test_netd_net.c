@@ -2,19 +2,24 @@
 /*
  * netd as a process, a guest on its channel, and the kernel's own stack as the
  * peer, in a network namespace that the test makes.  The same cases run over a
- * TAP with offload and large frames, over a plain TAP of MTU 1500, over a link
- * that loses, delays, doubles and reorders, over loop-back alone, and with the
- * host stack.
+ * TAP with offload and large frames, over one of MTU 1500 with many segments in a
+ * frame, over a plain TAP of MTU 1500, over a link that loses, delays, doubles and
+ * reorders segments and frames of many, over loop-back alone, and with the host
+ * stack.
  */
 #include "netd_net.h"
 
 static const struct setting g_settings[] = {
 	{"offload", "lwip", "tap", 65000, true, true, false, NG_GUEST_IP, NG_KERNEL_IP,
          NG_GUEST_IP6, NG_KERNEL_IP6},
+	{"segments", "lwip", "tap", 1500, true, true, false, NG_GUEST_IP, NG_KERNEL_IP,
+         NG_GUEST_IP6, NG_KERNEL_IP6},
 	{"plain", "lwip", "tap", 1500, false, true, false, NG_GUEST_IP, NG_KERNEL_IP,
          NG_GUEST_IP6, NG_KERNEL_IP6},
 	{"bad-link", "lwip", "test:tap,delay=1,jitter=2,drop=10,dup=10,reorder=20,seed=7", 1500,
          false, true, true, NG_GUEST_IP, NG_KERNEL_IP, NG_GUEST_IP6, NG_KERNEL_IP6},
+	{"bad-link-segments", "lwip", "test:tap,delay=1,jitter=2,drop=10,dup=10,reorder=20,seed=9",
+         1500, true, true, true, NG_GUEST_IP, NG_KERNEL_IP, NG_GUEST_IP6, NG_KERNEL_IP6},
 	{"loop", "lwip", "loop", 1500, false, false, false, "127.0.0.1", "127.0.0.1", "::1",
          "::1"},
 	{"host", "host", "", 1500, false, true, false, "127.0.0.1", "127.0.0.1", "::1", "::1"},

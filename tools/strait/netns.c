@@ -57,7 +57,8 @@ static void tun_fail(int err)
 	die(EXIT_STRAIT, "--net lwip cannot make a TAP device: %s", strerror(err));
 }
 
-/* The TAP, with checksums left to the kernel where it can. */
+/* The TAP, with checksums and the cutting of large segments left to the kernel where
+ * it can. */
 static int make_tap(struct keeper_msg *m)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
@@ -73,7 +74,9 @@ static int make_tap(struct keeper_msg *m)
 	    ioctl(fd, TUNSETVNETHDRSZ, &size))
 		tun_fail(errno);
 	m->vnet_hdr = (uint32_t)size;
-	m->offload = ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM) ? 0 : TUN_F_CSUM;
+	m->offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+	if (ioctl(fd, TUNSETOFFLOAD, m->offload))
+		m->offload = ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM) ? 0 : TUN_F_CSUM;
 	m->mtu = NET_MTU;
 	return fd;
 }
