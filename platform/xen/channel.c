@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel.c - the guest's end of its vchans: libxenvchan's client, by hand.
+ *
+ *   absent ──channel_init()──> open ──keeper: the peer is gone──> private
+ *                                └───channel_close_all()───> closed, the guest ends
+ *
+ * The service is hostile: orders and grants are read once, from then on its page is
+ * only rpc's affair.  The peer's death shows as its live byte at 0 (its event comes),
+ * as a port that is bound to nobody, or as a node that went from xenstore.  Then every
+ * page of its is replaced by a private copy, at the same address: libos threads may be
+ * reading at this moment, find what the service had published, and the live byte at 0.
+ * No page of the dead domain stays mapped, so that it does not linger as a zombie.
+ *
+ * A changed epoch is only said: reconnecting is libos's to come.
+ */
+#include "platform/lock.h"
+#include "platform/xen/cmdline.h"
+#include "platform/xen/config.h"
+#include "platform/xen/evtchn.h"
+#include "platform/xen/grant.h"
+#include "platform/xen/keeper.h"
+#include "platform/xen/vm.h"
+#include "platform/xen/xenstore.h"
+#include "vchan/wire.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ORDER_MIN 12u
+#define ORDER_MAX 20u /* 1 MiB each way: the grants of more do not fit the page */
+#define DATA_PAGES_MAX (2u << (ORDER_MAX - PAGE_SHIFT))
+#define GRANTS_OFFSET 24u
+#define WAIT_NS UINT64_C(30000000000) /* for the service to make its end */
+#define PAUSE_NS 10000000ul
+#define LOOK_NS UINT64_C(1000000000)
+
+_Static_assert(GRANTS_OFFSET + 4 * DATA_PAGES_MAX <= VCHAN_STRAIT_OFFSET, "Strait's area");
+
+enum { CH_ABSENT, CH_OPEN, CH_PRIVATE };
+
+static struct channel {
+	struct vchan_wire *ctl;
+	char *data;                    /* left ring, then right ring */
+	unsigned port, n_data;
+	uint8_t state;                 /* IF=0 */
+	_Atomic bool gone;             /* the peer is: the keeper is to look */
+	uint64_t ctl_gfn, data_gfn;
+	uint64_t spare[2];             /* frames for when there is no memory */
+	char port_path[SERVICE_PATH_MAX + 20], epoch_path[32];
+	uint32_t ctl_handle, handles[DATA_PAGES_MAX];
+} g_channels[N_SERVICES];
+
+/* ---- notifications; IF=0 ---- */
+
+static void on_event(unsigned port, void *arg)
+{
+	struct channel *ch = arg;
+
+	(void)port;
+	doorbell_ring_locked();
+	if (ch->state == CH_OPEN && ch->ctl && !ch->ctl->srv_live) {
+		ch->gone = true;
+		keeper_wake();
+	}
+}
+
+void plat_channel_notify(unsigned id)
+{
+	if (id < N_SERVICES && g_channels[id].state == CH_OPEN)
+		evtchn_send(g_channels[id].port);
+}
+
+/* ---- connecting ---- */
+
+static size_t join(char *to, size_t size, const char *a, const char *b)
+{
+	size_t n = 0;
+
+	for (; *a && n + 1 < size; a++)
+		to[n++] = *a;
+	for (; *b && n + 1 < size; b++)
+		to[n++] = *b;
+	to[n] = '\0';
+	return n;
+}
+
+static _Noreturn void die(const struct service_node *s, const char *what)
+{
+	config_die("service ", s->name, what);
+}
+
+static _Noreturn void die_of(const struct service_node *s, const char *what, int err)
+{
+	char text[120];
+
+	join(text, sizeof(text), what,
+	     err == -ENOMEM   ? ": out of memory"
+	     : err == -EINVAL ? ": no such grant or port of that domain"
+	     : err == -EACCES ? ": the grant is not for this domain"
+	     : err == -ENOSPC ? ": a limit of Xen's is reached"
+	                      : ": Xen refuses");
+	die(s, text);
+}
+
+struct rendezvous {
+	char ref_path[SERVICE_PATH_MAX + 20];
+	char ref[16], port[16];
+};
+
+/* Not yet: the node is not written, or written and not yet granted to us. */
+static bool not_yet(int result)
+{
+	return result == -ENOENT || result == -EACCES;
+}
+
+/* One look at all services' nodes; how many are complete. */
+static unsigned look(struct rendezvous *meet)
+{
+	struct xenstore_node nodes[2 * N_SERVICES];
+	unsigned n = 0, ready = 0;
+
+	for (unsigned i = 0; i < N_SERVICES; i++) {
+		if (!g_services[i].present)
+			continue;
+		nodes[n++] = (struct xenstore_node){meet[i].ref_path, meet[i].ref,
+		                                    sizeof(meet[i].ref), 0};
+		nodes[n++] = (struct xenstore_node){g_channels[i].port_path, meet[i].port,
+		                                    sizeof(meet[i].port), 0};
+	}
+	xenstore_read_all(nodes, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (nodes[i].result < 0 && !not_yet(nodes[i].result))
+			config_die("xenstore: ", nodes[i].path,
+			           nodes[i].result == -ETIMEDOUT
+			                   ? ": xenstored does not answer"
+			                   : " cannot be read");
+		if (nodes[i].result < 0)
+			nodes[i].to[0] = '\0';
+		else
+			ready++;
+	}
+	return ready;
+}
+
+static void wait_for_services(struct rendezvous *meet)
+{
+	const uint64_t end = evtchn_time() + WAIT_NS;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < N_SERVICES; i++) {
+		n += g_services[i].present ? 2 : 0;
+		join(meet[i].ref_path, sizeof(meet[i].ref_path), g_services[i].path,
+		     "/ring-ref");
+		join(g_channels[i].port_path, sizeof(g_channels[i].port_path),
+		     g_services[i].path, "/event-channel");
+	}
+	while (n && look(meet) < n) {
+		for (unsigned i = 0; i < N_SERVICES; i++)
+			if (evtchn_time() > end && g_services[i].present &&
+			    (!meet[i].ref[0] || !meet[i].port[0]))
+				die(&g_services[i], ": it does not offer its channel within 30 s");
+		xenstore_pause(PAUSE_NS);
+	}
+}
+
+static uint32_t number(const struct service_node *s, const char *text, const char *what)
+{
+	uint64_t v;
+
+	if (!cmdline_number(text, UINT32_MAX, &v))
+		die(s, what);
+	return (uint32_t)v;
+}
+
+/* The orders are read here, once. */
+static unsigned ring_order(const struct service_node *s, const struct vchan_wire *ctl)
+{
+	const unsigned left = __atomic_load_n(&ctl->left_order, __ATOMIC_RELAXED);
+	const unsigned right = __atomic_load_n(&ctl->right_order, __ATOMIC_RELAXED);
+
+	if (left != right || left < ORDER_MIN || left > ORDER_MAX)
+		die(s, ": its rings have a size that is not allowed");
+	return left;
+}
+
+static void map_rings(struct channel *ch, const struct service_node *s, uint32_t ref,
+                      struct plat_channel *to)
+{
+	static uint32_t refs[DATA_PAGES_MAX];
+	int err;
+
+	ch->ctl = gnttab_map(s->domid, &ref, 1, &ch->ctl_handle, &err);
+	if (!ch->ctl)
+		die_of(s, ": its control page cannot be mapped", err);
+	ch->ctl_gfn = vm_phys(ch->ctl) >> PAGE_SHIFT;
+	to->order = ring_order(s, ch->ctl);
+	ch->n_data = 2u << (to->order - PAGE_SHIFT);
+	memcpy(refs, (const char *)ch->ctl + GRANTS_OFFSET, 4ul * ch->n_data);
+	ch->data = gnttab_map(s->domid, refs, ch->n_data, ch->handles, &err);
+	if (!ch->data)
+		die_of(s, ": its rings cannot be mapped", err);
+	ch->data_gfn = vm_phys(ch->data) >> PAGE_SHIFT;
+	to->ctl = ch->ctl;
+	to->left = ch->data;
+	to->right = ch->data + (1ul << to->order);
+}
+
+static void connect_to(unsigned id, const struct rendezvous *meet, struct plat_channel *to)
+{
+	const struct service_node *s = &g_services[id];
+	struct channel *ch = &g_channels[id];
+	const uint32_t ref = number(s, meet->ref, ": its ring-ref is malformed");
+	const uint32_t remote = number(s, meet->port, ": its event-channel is malformed");
+	uint64_t flags;
+	int port;
+
+	map_rings(ch, s, ref, to);
+	if (ch->ctl->srv_live != 1)
+		die(s, ": it has closed its channel");
+	flags = irq_off();
+	ch->spare[0] = page_alloc();
+	ch->spare[1] = page_alloc();
+	irq_restore(flags);
+	if (ch->spare[0] == FRAME_NONE || ch->spare[1] == FRAME_NONE)
+		die(s, ": out of memory");
+	port = evtchn_bind_interdomain(s->domid, remote, on_event, ch);
+	if (port < 0)
+		die_of(s, ": its event channel cannot be bound", port);
+	ch->port = (unsigned)port;
+	ch->state = CH_OPEN;
+	to->id = id;
+	to->epoch = s->epoch;
+	/* As libxenvchan's client does; a server that waits for it wakes. */
+	ch->ctl->cli_live = 1;
+	ch->ctl->srv_notify = WIRE_NOTIFY_WRITE;
+	evtchn_send(ch->port);
+}
+
+void channel_init(void)
+{
+	static struct rendezvous meet[N_SERVICES];
+
+	wait_for_services(meet);
+	if (g_services[0].present)
+		connect_to(0, &meet[0], &g_config.file);
+	if (g_services[1].present)
+		connect_to(1, &meet[1], &g_config.net);
+}
+
+/* ---- the peer's death ---- */
+
+/* Put a private frame behind @at; with its content when there is memory for that. */
+static void make_private(void *at, uint64_t spare, bool keep)
+{
+	const uint64_t flags = irq_off();
+	const uint64_t own = keep ? page_alloc() : FRAME_NONE;
+	uint64_t stop, *entry = pt_leaf((uintptr_t)at, &stop);
+
+	if (own != FRAME_NONE)
+		memcpy(page_virt(own), at, PAGE_SIZE);
+	*entry = (own != FRAME_NONE ? own : spare) | PTE_FRAME | PTE_BORROWED |
+	         pt_bits(PROT_R | PROT_W);
+	pt_flush((uintptr_t)at);
+	irq_restore(flags);
+}
+
+/* The control page first: what its indices tell is then in the copies of the data. */
+static void release(struct channel *ch)
+{
+	const uint64_t flags = irq_off();
+	const bool was_open = ch->state == CH_OPEN;
+	struct vchan_wire *copy = page_virt(ch->spare[0]);
+	bool keep;
+
+	ch->state = was_open ? CH_PRIVATE : ch->state;
+	if (!was_open) {
+		irq_restore(flags);
+		return;
+	}
+	keep = pages_free_count() > 2ul * ch->n_data;
+	memcpy(copy, ch->ctl, PAGE_SIZE);
+	copy->srv_live = 0;
+	if (!keep) /* what was published is lost: nothing is there to read */
+		copy->right_prod = copy->right_cons;
+	make_private(ch->ctl, ch->spare[0], false);
+	irq_restore(flags);
+	for (unsigned i = 0; i < ch->n_data; i++)
+		make_private(ch->data + i * PAGE_SIZE, ch->spare[1], keep);
+	evtchn_close(ch->port);
+	grant_unmap_frames(ch->ctl_gfn, &ch->ctl_handle, 1);
+	grant_unmap_frames(ch->data_gfn, ch->handles, ch->n_data);
+	gfn_free(ch->ctl_gfn, 1);
+	gfn_free(ch->data_gfn, ch->n_data);
+	plat_doorbell_ring();
+}
+
+/* ---- the keeper's part ---- */
+
+static void on_port_node(const char *path, void *arg)
+{
+	struct channel *ch = arg;
+	char value[16];
+
+	if (not_yet(xenstore_read(path, value, sizeof(value))))
+		ch->gone = true;
+}
+
+static void on_epoch_node(const char *path, void *arg)
+{
+	struct service_node *s = arg;
+	char value[16], text[96];
+	uint64_t epoch;
+	size_t n;
+
+	if (xenstore_read(path, value, sizeof(value)) < 0 ||
+	    !cmdline_number(value, UINT32_MAX, &epoch) || (uint32_t)epoch == s->epoch)
+		return;
+	s->epoch = (uint32_t)epoch;
+	n = join(text, sizeof(text) - 1, "strait: a new instance of service ", s->name);
+	n += join(text + n, sizeof(text) - 1 - n,
+	          " was announced: this program does not reconnect", "\n");
+	plat_log(text, n);
+}
+
+static void watch_nodes(void)
+{
+	static bool done;
+
+	if (done)
+		return;
+	done = true;
+	for (unsigned i = 0; i < N_SERVICES; i++) {
+		struct channel *ch = &g_channels[i];
+
+		if (ch->state != CH_OPEN)
+			continue;
+		join(ch->epoch_path, sizeof(ch->epoch_path), "strait/", g_services[i].name);
+		join(ch->epoch_path + strlen(ch->epoch_path),
+		     sizeof(ch->epoch_path) - strlen(ch->epoch_path), "/epoch", "");
+		/* Without them the port's state tells, a second later. */
+		(void)xenstore_watch(ch->port_path, on_port_node, ch);
+		(void)xenstore_watch(ch->epoch_path, on_epoch_node, &g_services[i]);
+	}
+}
+
+uint64_t channel_keep(uint64_t now)
+{
+	static uint64_t next_look;
+	const bool look_now = now >= next_look;
+	bool any = false;
+
+	watch_nodes();
+	for (unsigned i = 0; i < N_SERVICES; i++) {
+		struct channel *ch = &g_channels[i];
+
+		if (ch->state != CH_OPEN)
+			continue;
+		if (ch->gone || !ch->ctl->srv_live ||
+		    (look_now && !evtchn_peer_alive(ch->port)))
+			release(ch);
+		else
+			any = true;
+	}
+	if (look_now)
+		next_look = now + LOOK_NS;
+	return any ? next_look : PLAT_NO_DEADLINE;
+}
+
+/* The guest ends: IF=0, nobody looks at the rings again. */
+void channel_close_all(void)
+{
+	for (unsigned i = 0; i < N_SERVICES; i++) {
+		struct channel *ch = &g_channels[i];
+
+		if (ch->state != CH_OPEN)
+			continue;
+		ch->state = CH_PRIVATE;
+		ch->ctl->cli_live = 0;
+		evtchn_send(ch->port);
+		evtchn_close(ch->port);
+		grant_unmap_frames(ch->ctl_gfn, &ch->ctl_handle, 1);
+		grant_unmap_frames(ch->data_gfn, ch->handles, ch->n_data);
+	}
+}
