@@ -6,6 +6,8 @@
  */
 #define _GNU_SOURCE
 #include "services/fsd/fsd.h"
+
+#include "rpc/slice.h"
 #include "services/fsd/lock.h"
 #include "services/fsd/pool.h"
 #include "services/fsd/serve.h"
@@ -143,6 +145,7 @@ static int init(struct fsd *f)
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C is the supervisor's business */
 	umask(0);
+	slice_short();
 	f->epoll = epoll_create1(EPOLL_CLOEXEC);
 	f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->epoll < 0 || f->wake < 0 ||

@@ -14,6 +14,7 @@
 #include "services/netd/loop.h"
 
 #include "rpc/control.h"
+#include "rpc/slice.h"
 #include "rpc/tick.h"
 #include "services/netd/clock.h"
 #include "services/netd/stack.h"
@@ -476,6 +477,7 @@ int loop_run(int control_fd, bool sandboxed)
 
 	g_loop.control = control_fd;
 	g_loop.sandboxed = sandboxed;
+	slice_short();
 	g_loop.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (g_loop.epoll < 0 || epoll_ctl(g_loop.epoll, EPOLL_CTL_ADD, control_fd, &ev) < 0 ||
 	    tick_open(&g_loop.tick, g_loop.epoll) < 0) {
