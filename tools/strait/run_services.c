@@ -117,7 +117,9 @@ static void start_one(struct run *r, struct service *s)
 		              (host_stack ? 0 : CLONE_NEWNET),
 		.root = prog_is_dynamic(bin) ? ROOT_LIBS : ROOT_EMPTY,
 		.proc = true,
-		.group = GROUP_SESSION,
+		/* Not a session of its own: the kernel would schedule it apart from the
+		 * guest (autogroups), and each switch between them cost more. */
+		.group = GROUP_OWN,
 		.null_stdio = true,
 		.caps = host_stack ? CAP(CAP_NET_BIND_SERVICE) : netd ? 0 : FSD_CAPS,
 		.plain = getenv("STRAIT_PLAIN_SERVICES") != NULL,
