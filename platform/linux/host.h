@@ -72,9 +72,6 @@ _Noreturn void host_run_on(void *stack, void (*fn)(void *), void *arg);
 void host_time_init(const void *vdso);
 void host_vdso_text(uintptr_t *begin, uintptr_t *end);
 
-/* fpu.c */
-void host_fpu_init(void);
-
 /* seccomp.c: 0 or a negative errno. */
 int host_seccomp_install(void);
 

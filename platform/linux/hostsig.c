@@ -11,6 +11,7 @@
  *   libos                its flag is set; the call looks at it
  *   program code         libos_fault() or libos_interrupt() change the context
  */
+#include "platform/fixup.h"
 #include "platform/linux/host.h"
 
 #include <stdatomic.h>
@@ -35,29 +36,6 @@ struct host_sigaction {
 	void (*restorer)(void);
 	uint64_t mask;
 };
-
-extern const char plat_copy_small[], plat_copy_small_end[], plat_copy_rep[],
-	plat_copy_rep_end[], plat_word_begin[], plat_word_end[];
-
-/* A fault at [begin, end) continues at end. */
-static const struct {
-	const char *begin, *end;
-} g_fixups[] = {
-	{plat_copy_small, plat_copy_small_end},
-	{plat_copy_rep, plat_copy_rep_end},
-	{plat_word_begin, plat_word_end},
-};
-
-static bool fix_up(struct ucontext_x86 *uc)
-{
-	for (unsigned i = 0; i < sizeof(g_fixups) / sizeof(g_fixups[0]); i++)
-		if (uc->regs.rip >= (uintptr_t)g_fixups[i].begin &&
-		    uc->regs.rip < (uintptr_t)g_fixups[i].end) {
-			uc->regs.rip = (uintptr_t)g_fixups[i].end;
-			return true;
-		}
-	return false;
-}
 
 static char *put_hex(char *to, const char *name, uint64_t v)
 {
@@ -121,7 +99,7 @@ static bool is_fault(int sig, const struct siginfo_x86 *info)
 static void on_signal(int sig, struct siginfo_x86 *info, struct ucontext_x86 *uc)
 {
 	if (is_fault(sig, info)) {
-		if (fix_up(uc))
+		if (fixup_apply(&uc->regs.rip))
 			return;
 		if (libos_at_fault(uc))
 			die_in_libos(sig, info, uc);

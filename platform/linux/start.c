@@ -5,13 +5,13 @@
  * Runs on the host's own stack, alone: reads the boot block, maps the channels and
  * the doorbell, then moves to libos's first stack and locks the door (seccomp).
  */
+#include "platform/fpstate.h"
 #include "platform/linux/host.h"
 
 #include <elf.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-struct plat_config g_config;
 struct boot_block g_boot;
 struct doorbell *g_doorbell;
 bool g_has_fsgsbase;
@@ -220,7 +220,7 @@ _Noreturn void host_start(uint64_t *sp)
 			g_has_fsgsbase = (auxv->a_un.a_val & 2) != 0;
 	}
 	read_boot(boot);
-	host_fpu_init();
+	fpstate_init();
 	host_time_init(vdso);
 	configure(argc, argv, envp);
 	/* The environment's end moved: libos_main finds the vectors by g_config and

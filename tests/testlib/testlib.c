@@ -16,6 +16,7 @@
 #include "libos/process.h"
 #include "libos/syscall.h"
 #include "libos/time.h"
+#include "platform/fpstate.h"
 #include "platform/linux/host.h"
 
 #include <stdio.h>
@@ -25,7 +26,6 @@
 #include <unistd.h>
 
 __thread struct thread *g_self;
-struct plat_config g_config;
 struct boot_block g_boot;
 static struct doorbell g_bell;
 struct doorbell *g_doorbell = &g_bell;
@@ -201,7 +201,7 @@ void testlib_start(const struct plat_config *config)
 		g_config.log = &g_bell.log;
 	g_self = libos_first_thread(&stack);
 	g_self->host_id = plat_thread_self();
-	host_fpu_init();
+	fpstate_init();
 	host_signals_init();
 	dispatch_init();
 	time_init();

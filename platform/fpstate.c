@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fpu.c - the FP/SIMD image of a signal frame: XSAVE's standard form, with the
- * marks that Linux leaves in the FXSAVE part.
+ * fpstate.c - the FP/SIMD image of a signal frame, on both platforms: XSAVE's
+ * standard form, with the marks that Linux leaves in the FXSAVE part.
  */
-#include "platform/linux/host.h"
+#include "platform/fpstate.h"
+
+#include "platform/context.h"
+#include "platform/platform.h"
 
 #define FX_SIZE 512u
 #define HEADER_SIZE 64u
@@ -19,7 +22,7 @@ static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 	                 : "a"(leaf), "c"(sub));
 }
 
-void host_fpu_init(void)
+void fpstate_init(void)
 {
 	_Alignas(64) uint8_t fx[FX_SIZE] = {0};
 	uint32_t r[4], lo, hi, mask;
