@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * start.S - the entry that Xen's loader finds by the ELF note, beside the one that
+ * Linux uses.
+ *
+ * Xen enters in 32-bit protected mode: flat segments, paging and interrupts off,
+ * ebx = struct hvm_start_info.  The image stands at its own addresses (physical =
+ * virtual).  The boot tables map the first GiB twice, there and in the direct map;
+ * vm_init() replaces both.
+ */
+	.section .note.Xen, "a", @note
+	.balign 4
+	.long 4, 4, 18			/* XEN_ELFNOTE_PHYS32_ENTRY */
+	.asciz "Xen"
+	.long xen_start32
+	.balign 4
+
+#define PTE_TABLE 0x3			/* present, writable */
+#define PTE_LARGE 0xe3			/* and accessed, dirty, 2 MiB */
+#define CR4_BITS 0x620			/* PAE, OSFXSR, OSXMMEXCPT */
+#define CR0_SET 0x80000002		/* PG, MP */
+#define MSR_EFER 0xc0000080
+#define EFER_LME 0x100
+
+	.section .text.xen_start32, "ax", @progbits
+	.code32
+xen_start32:
+	cld
+	movl %ebx, %esi
+	movl $xen_boot_pdpt + PTE_TABLE, xen_boot_pml4
+	movl $xen_boot_pdpt + PTE_TABLE, xen_boot_pml4 + 256 * 8
+	movl $xen_boot_pd + PTE_TABLE, xen_boot_pdpt
+	movl $xen_boot_pd, %edi
+	movl $PTE_LARGE, %eax
+	movl $512, %ecx
+1:	movl %eax, (%edi)
+	addl $0x200000, %eax
+	addl $8, %edi
+	decl %ecx
+	jnz 1b
+	movl %cr4, %eax
+	orl $CR4_BITS, %eax
+	movl %eax, %cr4
+	movl $xen_boot_pml4, %eax
+	movl %eax, %cr3
+	movl $MSR_EFER, %ecx
+	rdmsr
+	orl $EFER_LME, %eax
+	wrmsr
+	movl %cr0, %eax
+	andl $~4, %eax			/* EM */
+	orl $CR0_SET, %eax
+	movl %eax, %cr0
+	lgdt boot_gdtr
+	ljmp $8, $start64
+	.code64
+start64:
+	movl $16, %eax
+	movl %eax, %ds
+	movl %eax, %es
+	movl %eax, %ss
+	xorl %eax, %eax
+	movl %eax, %fs
+	movl %eax, %gs
+	movl $xen_boot_stack_end, %esp
+	xorl %ebp, %ebp
+	movl %esi, %edi
+	call boot_main
+	ud2
+
+/* boot_run_on(stack, fn): continue on another stack, for good. */
+	.global boot_run_on
+	.hidden boot_run_on
+	.type boot_run_on, @function
+boot_run_on:
+	xorl %ebp, %ebp
+	movq %rdi, %rsp
+	andq $-16, %rsp
+	call *%rsi
+	ud2
+	.size boot_run_on, . - boot_run_on
+
+	.section .rodata.xen_boot_gdt, "a", @progbits
+	.balign 8
+boot_gdt:
+	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+boot_gdtr:
+	.word 23
+	.long boot_gdt
+
+	.section .bss.xen_boot, "aw", @nobits
+	.balign 4096
+	.global xen_boot_pml4
+	.hidden xen_boot_pml4
+xen_boot_pml4:
+	.skip 4096
+xen_boot_pdpt:
+	.skip 4096
+xen_boot_pd:
+	.skip 4096
+xen_boot_stack:
+	.skip 16384
+xen_boot_stack_end:
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vm.c - the start of paging, page faults, and windows on frames that are not RAM.
+ *
+ * The image keeps its physical addresses as its virtual ones, each segment with its
+ * own permissions.  All RAM stands once more at DIRECT_BASE, never executable; by it
+ * the platform reaches page tables and frames.  Nothing is mapped at page 0.
+ */
+#include "platform/xen/vm.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#define WINDOW_PAGES 32768u            /* 128 MiB of addresses */
+#define RANGES_BASE 0xffffd00000000000ul
+#define GROW_GAP (256 * PAGE_SIZE)     /* kept free below a stack that grows */
+#define GROW_MAX (8ul << 20)
+#define MSR_EFER 0xc0000080u
+#define EFER_NXE 0x800u
+#define CR0_WP 0x10000u
+
+#define ERR_PRESENT 1u
+#define ERR_WRITE 2u
+#define ERR_FETCH 16u
+
+extern const char __ehdr_start[] __attribute__((weak));
+extern uint64_t xen_boot_pml4[512];
+extern char trap_guard[], trap_fault_guard[];
+
+static uint64_t g_commit_limit, g_committed;
+static uint64_t g_window_used[WINDOW_PAGES / 64];
+static uint64_t g_ranges_pages;
+
+/* ---- promises ---- */
+
+int vm_commit(uint64_t pages)
+{
+	if (pages > g_commit_limit - g_committed)
+		return -ENOMEM;
+	g_committed += pages;
+	return 0;
+}
+
+void vm_uncommit(uint64_t pages)
+{
+	g_committed -= pages;
+}
+
+/* ---- the start ---- */
+
+static const Elf64_Phdr *segments(unsigned *n)
+{
+	const Elf64_Ehdr *eh = (const Elf64_Ehdr *)(const void *)__ehdr_start;
+
+	if (!eh)
+		boot_die("the program's ELF headers are not in memory: its linker script "
+		         "leaves them out");
+	*n = eh->e_phnum;
+	return (const Elf64_Phdr *)(const void *)((const char *)eh + eh->e_phoff);
+}
+
+void vm_reserve_image(void)
+{
+	unsigned n;
+	const Elf64_Phdr *ph = segments(&n);
+
+	for (unsigned i = 0; i < n; i++)
+		if (ph[i].p_type == PT_LOAD)
+			pages_reserve(ph[i].p_vaddr, ph[i].p_vaddr + ph[i].p_memsz);
+}
+
+struct range *ranges_memory(size_t bytes)
+{
+	const uint64_t pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+
+	while (g_ranges_pages < pages) {
+		const uint64_t frame = page_alloc();
+		const uint64_t at = RANGES_BASE + g_ranges_pages * PAGE_SIZE;
+
+		if (frame == FRAME_NONE)
+			return NULL;
+		if (pt_set(at, frame | PTE_FRAME | pt_bits(PROT_R | PROT_W)) != 0) {
+			page_free(frame);
+			return NULL;
+		}
+		g_ranges_pages++;
+	}
+	return (struct range *)RANGES_BASE;
+}
+
+/* All RAM at DIRECT_BASE, in pages of 2 MiB. */
+static void map_direct(uint64_t end)
+{
+	uint64_t *pdpt = NULL, *pd = NULL;
+
+	for (uint64_t at = 0; at < end; at += 2ul << 20) {
+		const unsigned i3 = (unsigned)(at >> 39), i2 = (unsigned)(at >> 30) & 511u;
+		const uint64_t frame = at & ((1ul << 30) - 1) ? 0 : page_alloc();
+
+		if (frame == FRAME_NONE)
+			boot_die("too little memory");
+		if (!(at & ((1ul << 39) - 1))) {
+			const uint64_t top = page_alloc();
+
+			if (top == FRAME_NONE)
+				boot_die("too little memory");
+			pdpt = page_virt(top);
+			g_pt_root[256 + i3] = top | PTE_P | PTE_W | PTE_A;
+		}
+		if (frame) {
+			pd = page_virt(frame);
+			pdpt[i2] = frame | PTE_P | PTE_W | PTE_A;
+		}
+		pd[at >> 21 & 511u] = at | PTE_LARGE | PTE_NX | pt_bits(PROT_R | PROT_W);
+	}
+}
+
+static unsigned segment_prot(uint32_t flags)
+{
+	return (flags & PF_R ? PROT_R : 0u) | (flags & PF_W ? PROT_W : 0u) |
+	       (flags & PF_X ? PROT_X : 0u);
+}
+
+static void map_segment(const Elf64_Phdr *ph)
+{
+	const unsigned prot = segment_prot(ph->p_flags);
+	const uint64_t start = ph->p_vaddr & ~(PAGE_SIZE - 1);
+	const uint64_t end = (ph->p_vaddr + ph->p_memsz + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+
+	if (ph->p_vaddr != ph->p_paddr)
+		boot_die("the program is linked to be loaded at another address");
+	if (start >= end || ranges_room(2) != 0 || ranges_find(start))
+		boot_die("the program's segments meet, or memory is too little for them");
+	for (uint64_t at = start; at < end; at += PAGE_SIZE)
+		if (pt_set(at, at | PTE_FRAME | pt_bits(prot)) != 0)
+			boot_die("too little memory");
+	ranges_insert((struct range){.start = start, .end = end, .prot = (uint8_t)prot});
+}
+
+static void cpuid(uint32_t leaf, uint32_t r[4])
+{
+	__asm__ volatile("cpuid"
+	                 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+	                 : "a"(leaf), "c"(0));
+}
+
+static void enable_nx(void)
+{
+	uint32_t r[4], lo, hi;
+
+	cpuid(0x80000001u, r);
+	if (!(r[3] & 1u << 20))
+		boot_die("the processor cannot forbid execution (NX)");
+	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(MSR_EFER));
+	__asm__ volatile("wrmsr" : : "a"(lo | EFER_NXE), "d"(hi), "c"(MSR_EFER));
+}
+
+void vm_init(void)
+{
+	unsigned n;
+	const Elf64_Phdr *ph = segments(&n);
+	uint64_t root = page_alloc(), cr0;
+
+	if (root == FRAME_NONE)
+		boot_die("too little memory");
+	enable_nx();
+	g_pt_root = page_virt(root);
+	map_direct(pages_ram_end());
+	/* The boot tables stay in use until the image is mapped, so the list of ranges
+	 * must be seen through them, too. */
+	if (ranges_room(64) != 0)
+		boot_die("too little memory");
+	xen_boot_pml4[RANGES_BASE >> 39 & 511u] = g_pt_root[RANGES_BASE >> 39 & 511u];
+	for (unsigned i = 0; i < n; i++)
+		if (ph[i].p_type == PT_LOAD && ph[i].p_memsz)
+			map_segment(&ph[i]);
+	__asm__ volatile("movq %0, %%cr3" : : "r"(root) : "memory");
+	pt_protect((uintptr_t)trap_guard, (uintptr_t)trap_guard + PAGE_SIZE, 0, false);
+	pt_protect((uintptr_t)trap_fault_guard, (uintptr_t)trap_fault_guard + PAGE_SIZE, 0, false);
+	__asm__ volatile("movq %%cr0, %0" : "=r"(cr0));
+	__asm__ volatile("movq %0, %%cr0" : : "r"(cr0 | CR0_WP) : "memory");
+	/* What page tables and the list of ranges may take is never promised. */
+	g_commit_limit = pages_free_count() - pages_free_count() / 32 - 48;
+}
+
+/* ---- faults ---- */
+
+/* Let a stack that grows down reach @page: Linux's rules. */
+static struct range *grow_down(uint64_t page)
+{
+	const size_t i = ranges_after(page);
+	struct range *r;
+	uint64_t more;
+
+	if (i == ranges_count())
+		return NULL;
+	r = ranges_at(i);
+	if (!(r->flags & RANGE_GROWSDOWN) || r->end - page > GROW_MAX || page < GROW_GAP)
+		return NULL;
+	if (i > 0 && ranges_at(i - 1)->prot && ranges_at(i - 1)->end > page - GROW_GAP)
+		return NULL;
+	more = (r->start - page) >> PAGE_SHIFT;
+	if ((r->flags & RANGE_CHARGED) && vm_commit(more) != 0)
+		return NULL;
+	r->start = page;
+	return r;
+}
+
+/* The frame and bits for a page of an object. */
+static uint64_t object_entry(const struct range *r, uint64_t page, bool write)
+{
+	const uint64_t bits = pt_bits(r->prot) | PTE_FRAME;
+	const uint64_t shared = shm_frame(r->obj, (r->off + (page - r->start)) >> PAGE_SHIFT);
+	uint64_t own;
+
+	if (shared == FRAME_NONE)
+		return 0;
+	if (r->flags & RANGE_SHARED)
+		return shared | bits | PTE_BORROWED;
+	if (!write)
+		return shared | (bits & ~PTE_W) | PTE_BORROWED;
+	own = page_alloc_dirty();
+	if (own == FRAME_NONE)
+		return 0;
+	__builtin_memcpy(page_virt(own), page_virt(shared), PAGE_SIZE);
+	return own | bits;
+}
+
+static uint64_t anonymous_entry(const struct range *r)
+{
+	const uint64_t frame = page_alloc();
+
+	return frame == FRAME_NONE ? 0 : frame | pt_bits(r->prot) | PTE_FRAME;
+}
+
+/* Put a page there; 0, or -ENOMEM, or -EFAULT: beyond the object's end. */
+static int fill(const struct range *r, uint64_t page, bool write)
+{
+	uint64_t stop, *e = pt_leaf(page, &stop), entry;
+
+	if (r->obj && ((r->off + (page - r->start)) >> PAGE_SHIFT) >= shm_pages(r->obj))
+		return -EFAULT;
+	if (e && *e) {
+		/* Here already; what can be missing is an own copy. */
+		if (!write || (*e & PTE_W) || !(*e & PTE_BORROWED))
+			return 0;
+		entry = object_entry(r, page, true);
+		if (!entry)
+			return -ENOMEM;
+		*e = entry;
+		pt_flush(page);
+		return 0;
+	}
+	entry = r->obj ? object_entry(r, page, write) : anonymous_entry(r);
+	if (!entry)
+		return -ENOMEM;
+	if (pt_set(page, entry) == 0)
+		return 0;
+	if (!(entry & PTE_BORROWED))
+		page_free(entry & PTE_ADDR);
+	return -ENOMEM;
+}
+
+int vm_populate(const struct range *r, uint64_t page)
+{
+	return fill(r, page, (r->prot & PROT_W) != 0);
+}
+
+static bool allowed(const struct range *r, uint64_t err)
+{
+	if (err & ERR_FETCH)
+		return (r->prot & PROT_X) != 0;
+	if (err & ERR_WRITE)
+		return (r->prot & PROT_W) != 0;
+	return r->prot != 0;
+}
+
+int vm_fault(uint64_t addr, uint64_t err, int *sig, int *code)
+{
+	const uint64_t page = addr & ~(PAGE_SIZE - 1);
+	const struct range *r = addr < VM_END ? ranges_find(page) : NULL;
+
+	if (!r && addr < VM_END)
+		r = grow_down(page);
+	*sig = SIGSEGV;
+	*code = SEGV_MAPERR;
+	if (!r)
+		return -EFAULT;
+	*code = SEGV_ACCERR;
+	if (!allowed(r, err))
+		return -EFAULT;
+	if (fill(r, page, (err & ERR_WRITE) != 0) == 0)
+		return 0;
+	/* Beyond the end of a shared object, or out of memory in spite of promises. */
+	*sig = SIGBUS;
+	*code = BUS_ADRERR;
+	return -EFAULT;
+}
+
+int vm_touch(void *at, size_t n)
+{
+	const uint64_t start = (uintptr_t)at & ~(PAGE_SIZE - 1), end = (uintptr_t)at + n;
+	uint64_t stop;
+	int sig, code;
+
+	for (uint64_t page = start; page < end; page += PAGE_SIZE) {
+		const uint64_t *e = pt_leaf(page, &stop);
+
+		if (page >= DIRECT_BASE || (e && (*e & (PTE_P | PTE_W)) == (PTE_P | PTE_W)))
+			continue;
+		if (vm_fault(page, ERR_WRITE, &sig, &code) != 0)
+			return -EFAULT;
+	}
+	return 0;
+}
+
+uint64_t vm_phys(const void *at)
+{
+	const uint64_t addr = (uintptr_t)at;
+	const uint64_t *e;
+	uint64_t stop;
+
+	if (addr >= DIRECT_BASE && addr < WINDOW_BASE)
+		return addr - DIRECT_BASE;
+	e = pt_leaf(addr, &stop);
+	if (!e || !(*e & PTE_P))
+		return FRAME_NONE;
+	return (*e & PTE_ADDR) | (addr & (PAGE_SIZE - 1));
+}
+
+void vm_unmap_object(const struct shm_object *o, uint64_t first, uint64_t n)
+{
+	for (size_t i = 0; i < ranges_count(); i++) {
+		const struct range *r = ranges_at(i);
+		const uint64_t begin = r->off >> PAGE_SHIFT;
+		const uint64_t pages = (r->end - r->start) >> PAGE_SHIFT;
+		uint64_t a, b;
+
+		if (r->obj != o)
+			continue;
+		a = first > begin ? first - begin : 0;
+		b = first + n > begin ? first + n - begin : 0;
+		if (b > pages)
+			b = pages;
+		if (a < b)
+			pt_unmap(r->start + (a << PAGE_SHIFT), r->start + (b << PAGE_SHIFT));
+	}
+}
+
+/* ---- windows ---- */
+
+static void window_mark(unsigned first, unsigned n, bool set)
+{
+	for (unsigned i = first; i < first + n; i++) {
+		const uint64_t bit = 1ul << (i % 64);
+
+		if (set)
+			g_window_used[i / 64] |= bit;
+		else
+			g_window_used[i / 64] &= ~bit;
+	}
+}
+
+static unsigned window_find(unsigned n)
+{
+	for (unsigned i = 0, run = 0; n && i < WINDOW_PAGES; i++) {
+		run = g_window_used[i / 64] >> (i % 64) & 1 ? 0 : run + 1;
+		if (run == n)
+			return i + 1 - n;
+	}
+	return WINDOW_PAGES;
+}
+
+void *vm_window_map(uint64_t phys, unsigned n)
+{
+	const uint64_t flags = irq_off();
+	const unsigned first = window_find(n);
+	const uint64_t at = WINDOW_BASE + (uint64_t)first * PAGE_SIZE;
+	void *p = NULL;
+	unsigned i;
+
+	if (first == WINDOW_PAGES)
+		goto out;
+	for (i = 0; i < n; i++)
+		if (pt_set(at + i * PAGE_SIZE, (phys + i * PAGE_SIZE) | PTE_FRAME | PTE_BORROWED |
+		                                       pt_bits(PROT_R | PROT_W)) != 0)
+			break;
+	if (i < n) {
+		pt_unmap(at, at + i * PAGE_SIZE);
+		goto out;
+	}
+	window_mark(first, n, true);
+	p = (void *)at;
+out:
+	irq_restore(flags);
+	return p;
+}
+
+void vm_window_unmap(void *at, unsigned n)
+{
+	const uint64_t flags = irq_off(), start = (uintptr_t)at;
+
+	pt_unmap(start, start + n * PAGE_SIZE);
+	window_mark((unsigned)((start - WINDOW_BASE) >> PAGE_SHIFT), n, false);
+	irq_restore(flags);
+}
+
+/* ---- sizes ---- */
+
+uint64_t plat_memory_total(void)
+{
+	return pages_total() * PAGE_SIZE;
+}
+
+uint64_t plat_memory_used(void)
+{
+	return (pages_total() - pages_free_count()) * PAGE_SIZE;
+}
