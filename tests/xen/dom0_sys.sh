@@ -44,7 +44,7 @@ while read -r name memory seconds line; do
 	echo $(($(now) + seconds * 100)) >"/run/sys/$name.end"
 	guest "sys-$name" "/test/sys/$name" "$memory" "$line"
 	if start "sys-$name" </dev/null; then
-		xl domid "sys-$name" >"/run/sys/$name.id"
+		id "sys-$name" >"/run/sys/$name.id"
 	else
 		finished "$name" not-created
 	fi

@@ -29,3 +29,10 @@ prepare_sys() {
 	files=("$work/sys" "$work/list")
 	seconds=420
 }
+
+prepare_bare() {
+	cp "$STRAIT_BUILD"/tests/xen/{probe,bare} "$work/"
+	sha256sum <"$STRAIT_BUILD/tests/xen/probe" >"$work/probe.sha256"
+	files=("$work"/{probe,bare,probe.sha256})
+	seconds=300
+}

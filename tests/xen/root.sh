@@ -62,12 +62,14 @@ root_make() {
 	printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 	printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 	cp "$(command -v curl)" "$root/usr/bin/"
-	gcc -O2 -Wall -Wextra -I"$x/usr/include" -o "$root/usr/bin/domwatch" "$here/dom0/domwatch.c" \
-		-L"$x/usr/lib/x86_64-linux-gnu" -Wl,-rpath-link,"$x/usr/lib/x86_64-linux-gnu" -lxenctrl
+	for name in domwatch:xenctrl vchan-echo:xenvchan; do
+		gcc -O2 -Wall -Wextra -I"$x/usr/include" -o "$root/usr/bin/${name%:*}" "$here/dom0/${name%:*}.c" \
+			-L"$x/usr/lib/x86_64-linux-gnu" -Wl,-rpath-link,"$x/usr/lib/x86_64-linux-gnu" "-l${name#*:}"
+	done
 	# pthread_cancel() loads it; ldd does not tell
 	mkdir -p "$root/usr/lib/x86_64-linux-gnu"
 	cp -L /lib/x86_64-linux-gnu/libgcc_s.so.1 "$root/usr/lib/x86_64-linux-gnu/"
-	libraries "$root" "$root/$bin"/* "$root"/usr/bin/{xenstore,curl,domwatch}
+	libraries "$root" "$root/$bin"/* "$root"/usr/bin/{xenstore,curl,domwatch,vchan-echo}
 	root_modules "$root" "$(cat "$XEN_DIR/kver")"
 }
 
@@ -78,6 +80,7 @@ xen_root() {
 	exec {xen_lock}>"$STRAIT_CACHE/.xen.lock"
 	flock "$xen_lock"
 	tmp=$(mktemp -d "$STRAIT_CACHE/.dom0.XXXXXX")
+	# not as a condition: bash would then ignore set -e inside
 	root_make "$tmp/root"
 	(cd "$tmp/root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$tmp/dom0.cpio"
 	mv "$tmp/dom0.cpio" "$XEN_DIR/dom0.cpio"

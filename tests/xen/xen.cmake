@@ -60,4 +60,13 @@ add_custom_command(OUTPUT "${dir}/probe"
 	COMMAND "${STRAIT_BIN_DIR}/strait-cc" -std=gnu11 -O1 -g -D_GNU_SOURCE= -Wall -Wextra -static
 	        -o "${dir}/probe" "${here}/guests/probe.c" -lpthread
 	DEPENDS "${here}/guests/probe.c" ${STRAIT_TOOLCHAIN} COMMENT "strait-cc probe" VERBATIM)
-add_custom_target(xen_guests ALL DEPENDS "${dir}/probe")
+add_custom_command(OUTPUT "${dir}/bare"
+	COMMAND "${CMAKE_C_COMPILER}" -std=gnu11 -O2 -Wall -Wextra -ffreestanding -fno-pic -no-pie
+	        -fno-stack-protector -fcf-protection=none -mno-red-zone -mgeneral-regs-only -nostdlib
+	        -static -Wl,--build-id=none -Wl,--no-warn-rwx-segments -T "${here}/guests/bare.lds"
+	        -o "${dir}/bare" "${here}/guests/bare.S" "${here}/guests/bare.c"
+	DEPENDS "${here}/guests/bare.S" "${here}/guests/bare.c" "${here}/guests/bare.lds"
+	COMMENT "bare" VERBATIM)
+add_custom_target(xen_guests ALL DEPENDS "${dir}/probe" "${dir}/bare")
+
+strait_xen_cases(bare 400)

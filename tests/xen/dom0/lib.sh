@@ -33,21 +33,28 @@ start() {
 	local name=$1
 	shift
 	: >"/var/log/xen/console/guest-$name.log"
-	xl create -q -e "$@" "/run/$name.cfg"
+	rm -f "/run/$name.domid"
+	xl create -q -e "$@" "/run/$name.cfg" && xl domid "$name" >"/run/$name.domid"
 }
+
+# id NAME: the domid of what start made.
+id() { cat "/run/$1.domid" 2>/dev/null || xl domid "$1"; }
 
 # state NAME: its word in xl list: "r-----" and the like; empty when it is gone.
 state() { xl list "$1" 2>/dev/null | awk -v n="$1" '$1 == n {print $5}'; }
 
 # status NAME: what it left in data/strait/state ("running", "exit 0", "signal 11").
-status() { xenstore-read "/local/domain/$(xl domid "$1")/data/strait/state" 2>/dev/null; }
+status() { xenstore-read "/local/domain/$(id "$1")/data/strait/state" 2>/dev/null; }
 
 # ended NAME SECONDS: wait until it has shut down, 1 when it has not by then; prints
 # "poweroff", "crash", "gone", ... and the CPU time it took, in microseconds.
 ended() {
 	local id
-	id=$(xl domid "$1" 2>/dev/null) || { echo gone; return 0; }
-	domwatch "$2" "$id" | cut -d' ' -f2-
+	id=$(id "$1" 2>/dev/null) || { echo gone; return 0; }
+	set -- $(domwatch "$2" "$id")
+	[ $# -gt 1 ] || return 1
+	shift
+	echo "$*"
 }
 
 # run NAME SECONDS: start, wait, print its console and destroy it.  In $how: how it

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+# dom0_bare.sh - in dom0: what a guest without services must do.
+. /etc/cases.sh
+
+# probe NAME MEMORY SECONDS WORD...: run the probe; what it said is in /run/said.
+probe() {
+	local name=$1 memory=$2 seconds=$3
+	shift 3
+	guest "$name" /test/probe "$memory" "$*"
+	run "$name" "$seconds" >/run/said
+	cat /run/said
+	echo "$name: $how"
+}
+
+said() { grep -qxF "$1" /run/said; }
+
+case_the_same_file_runs_hosted_and_here() {
+	[ "$(sha256sum </test/probe)" = "$(cat /test/probe.sha256)" ] || fail "another file"
+	probe hello 16 20 hello
+	want "it says hello" said "hello, world"
+	want "status 0" [ "$how" = "exit 0" ]
+	want "nothing else is said" [ "$(wc -l </run/said)" = 1 ]
+}
+
+case_words_come_as_they_were_quoted() {
+	cat >/run/words.cfg <<'CFG'
+name="words"
+type="pvh"
+kernel="/test/probe"
+memory=16
+cmdline="argv0=/bin/probe env=A=1 'env=B=two words' cwd=/tmp -- words 'one  arg' \"dou\\\"ble\" back\\\\ slash '' last"
+on_poweroff="preserve"
+on_crash="preserve"
+CFG
+	run words 20 >/run/said
+	cat /run/said
+	want "argv[0]" said "arg 0 </bin/probe>"
+	want "blanks" said "arg 2 <one  arg>"
+	want "a double quote" said 'arg 3 <dou"ble>'
+	want "a backslash" said "arg 4 <back slash>"
+	want "an empty word" said "arg 5 <>"
+	want "the last" said "arg 6 <last>"
+	want "no more" [ "$(grep -c '^arg' /run/said)" = 7 ]
+	want "a variable" said "env <A=1>"
+	want "a variable with a blank" said "env <B=two words>"
+}
+
+case_a_long_command_line_comes_by_xenstore() {
+	local long
+	long=$(awk 'BEGIN { for (i = 0; i < 3000; i++) printf "x" }')
+	guest long /test/probe 16 ignored
+	start long -p
+	xenstore-write "/local/domain/$(id long)/strait/version" 1
+	xenstore-write "/local/domain/$(id long)/strait/cmdline" "words $long end"
+	xenstore-chmod -r "/local/domain/$(id long)/strait" n0 "r$(id long)"
+	xl unpause long
+	ended long 20 >/dev/null
+	settle long
+	console long >/run/said
+	gone long
+	want "the long word" said "arg 2 <$long>"
+	want "the last word" said "arg 3 <end>"
+}
+
+case_the_exit_status_is_readable() {
+	probe seven 16 20 exit 7
+	want "status 7" [ "$how" = "exit 7" ]
+}
+
+case_the_console_loses_nothing() {
+	probe flood 16 60 flood 2000
+	want "status 0" [ "$how" = "exit 0" ]
+	want "2000 lines" [ "$(grep -c '^line ' /run/said)" = 2000 ]
+	awk '/^line / && $2 + 0 != n++ { exit 1 }' /run/said || fail "lines out of order"
+}
+
+case_the_console_takes_input() {
+	local tty
+	guest input /test/probe 16 echo
+	start input
+	tty=$(xenstore-read "/local/domain/$(id input)/console/tty")
+	stty -F "$tty" raw -echo
+	sleep 1
+	for word in first second; do echo "$word line" >"$tty"; done
+	awk 'BEGIN { for (i = 0; i < 200; i++) printf "0123456789"; print "" }' >"$tty"
+	echo end >"$tty"
+	ended input 20
+	how=$(status input)
+	settle input
+	console input >/run/said
+	gone input
+	cut -c1-100 /run/said
+	want "a line" grep -q 'got 11 <first line>' /run/said
+	want "another" grep -q 'got 12 <second line>' /run/said
+	want "a long one" grep -q 'got 2001 <0123456789' /run/said
+	want "it ends by itself" [ "$how" = "exit 0" ]
+}
+
+case_faults_become_signals() {
+	local pair
+	for pair in segv:11 call:11 text:11 exec:11 stack:11 fpe:8 ill:4 abort:6 term:15; do
+		probe "die-${pair%:*}" 16 30 die "${pair%:*}"
+		want "${pair%:*} is signal ${pair#*:}, not '$how'" [ "$how" = "signal ${pair#*:}" ]
+	done
+}
+
+case_memory_ends_with_enomem() {
+	probe memory 32 60 memory
+	want "status 0" [ "$how" = "exit 0" ]
+	want "most of 32 MiB was there" [ "$(sed -n 's/ MiB, then.*//p' /run/said)" -ge 20 ]
+}
+
+case_threads_are_preempted_under_load() {
+	guest other /test/probe 16 load 12
+	start other
+	probe load 16 60 load 6
+	want "status 0" [ "$how" = "exit 0" ]
+	ended other 40
+	how=$(status other)
+	console other
+	gone other
+	want "the neighbour's status 0" [ "$how" = "exit 0" ]
+}
+
+case_xl_shutdown_is_sigterm() {
+	guest wait /test/probe 16 wait
+	start wait
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		console wait | grep -q waiting && break
+		sleep 0.3
+	done
+	xl shutdown wait
+	want "it ends" ended wait 15
+	how=$(status wait)
+	gone wait
+	want "by SIGTERM, not '$how'" [ "$how" = "signal 15" ]
+}
+
+case_bad_options_are_refused_in_a_sentence() {
+	guest bad /test/probe 16 "memory=lots -- hello"
+	run bad 20 >/run/said
+	cat /run/said
+	want "status 125, not '$how'" [ "$how" = "exit 125" ]
+	want "one line" [ "$(wc -l </run/said)" = 1 ]
+	want "that names the option" grep -q 'memory' /run/said
+	want "the program did not run" sh -c '! grep -q hello, /run/said'
+}
+
+case_too_little_memory_is_said() {
+	guest small /test/probe 2 hello
+	run small 20 >/run/said
+	cat /run/said
+	echo "small: $how"
+	want "the program did not run" sh -c '! grep -q hello, /run/said'
+	want "no status 0" [ "$how" != "exit 0" ]
+}
+
+case_thirty_guests_at_once() {
+	local n names=
+	for n in $(seq 30); do
+		guest "many$n" /test/probe 16 wait
+		start "many$n" || fail "guest $n was not created"
+		names="$names many$n"
+	done
+	for n in $(seq 30); do
+		for try in $(seq 50); do
+			console "many$n" | grep -q waiting && break
+			sleep 0.1
+		done
+		console "many$n" | grep -q waiting || fail "guest $n does not run"
+	done
+	gone $names
+	want "all are gone" [ "$(xl list | wc -l)" = 2 ]
+}
+
+# In the same run: CPU time of a whole life of our hello and of the bare guest's, the
+# least of five; size of both.
+case_start_against_a_bare_guest() {
+	local ours=999999999 bare=999999999 n
+	guest ours /test/probe 16 hello
+	guest bare /test/bare 16
+	for n in 1 2 3 4 5; do
+		run ours 20 >/run/said
+		want "hello" said "hello, world"
+		[ "$cpu" -ge $ours ] || ours=$cpu
+		run bare 20 >/run/said
+		want "hello of the bare guest" said "hello, world"
+		[ "$cpu" -ge $bare ] || bare=$cpu
+	done
+	say "CPU time from the first instruction to the end: ours $ours us, bare guest $bare us:" \
+		"$((ours * 100 / bare)) %" | tee -a /out/figures
+	[ $bare -gt 0 ] && [ $ours -gt 0 ]
+}
+
+cases
