@@ -19,8 +19,10 @@
 #define CMDLINE_TEXT_MAX 4096u
 #define FIRST_RESERVED_DOMID 0x7ff0u
 #define VERSION "1"
+#define ENTROPY_MAX 64u
 
-enum { N_VERSION, N_CLIENT_ID, N_CMDLINE, N_NAME, N_FILE, N_NET = N_FILE + 3, N_NODES = N_NET + 3 };
+enum { N_VERSION, N_CLIENT_ID, N_CMDLINE, N_NAME, N_FILE, N_NET = N_FILE + 3,
+       N_ENTROPY = N_NET + 3, N_NODES };
 
 struct service_node g_services[N_SERVICES] = {{.name = "file"}, {.name = "net"}};
 uint32_t g_shutdown_timeout;
@@ -29,6 +31,7 @@ static struct cmdline g_cmdline;
 static char g_text[CMDLINE_TEXT_MAX + 1];
 static char g_name[CMDLINE_HOSTNAME_MAX + 1];
 static char g_empty[1];
+static char g_entropy[2 * ENTROPY_MAX + 1];
 static _Atomic uint32_t g_doorbell_word, g_strace_word, g_log_word;
 
 /* Short values, one row a node. */
@@ -44,6 +47,7 @@ static struct xenstore_node g_nodes[N_NODES] = {
 	[N_NET] = {"strait/net/backend-id", g_values[7], 40, 0},
 	{"strait/net/path", g_services[1].path, SERVICE_PATH_MAX, 0},
 	{"strait/net/epoch", g_values[9], 40, 0},
+	[N_ENTROPY] = {"strait/entropy", g_entropy, sizeof(g_entropy), 0},
 };
 
 _Noreturn void config_die(const char *a, const char *b, const char *c)
@@ -134,6 +138,19 @@ static void read_nodes(void)
 	}
 	if (g_nodes[N_NAME].result < 0) /* a long name, or none: not ours to judge */
 		g_name[0] = '\0';
+}
+
+size_t config_entropy(uint8_t *to, size_t size)
+{
+	const size_t n = have(N_ENTROPY) ? strlen(g_entropy) / 2 : 0;
+
+	if (n == 0 || n > size)
+		return 0;
+	if (strlen(g_entropy) != 2 * n || !cmdline_hex(g_entropy, to, n))
+		bad_node(N_ENTROPY, " is malformed: not an even number of hex digits");
+	memset(g_entropy, 0, sizeof(g_entropy));
+	g_nodes[N_ENTROPY].result = -ENOENT;
+	return n;
 }
 
 static void read_cmdline(void)

@@ -307,8 +307,8 @@ void channel_close_all(void);        /* live bytes off, pages unmapped */
 /* ---- config.c: command line and xenstore -> g_config ---- */
 
 void config_init(void);
-/* Random bytes that the toolstack passed for this guest alone, kept since
- * config_init() and given once: their number, at most @size; 0: none. */
+/* Random bytes that the toolstack passed for this guest alone (xenstore, hex digits in
+ * strait/entropy), given once: their number, at most @size; 0: none. */
 size_t config_entropy(uint8_t *to, size_t size);
 
 /* ---- console.c ---- */
