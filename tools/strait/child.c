@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -25,6 +26,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -122,6 +124,52 @@ static void show_proc(const struct child_spec *s, int root)
 	close(proc);
 }
 
+/* A /dev of its own with nothing but @s->devices: new files, the child's. */
+static void show_devices(const struct child_spec *s, int root)
+{
+	const int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	int mnt = -1;
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "64k", 0) ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ||
+	    (mnt = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+	                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)) < 0 ||
+	    mkdirat(root, "dev", 0755) || sys_move_mount(mnt, root, "dev"))
+		fail(s, "/dev");
+	for (const char *const *name = s->devices; *name; name++) {
+		char path[64], dir[64];
+		const char *slash = strchr(*name, '/');
+		struct stat st;
+
+		snprintf(path, sizeof(path), "/dev/%s", *name);
+		snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - *name) : 0, *name);
+		if (stat(path, &st) || (slash && mkdirat(mnt, dir, 0755) && errno != EEXIST) ||
+		    mknodat(mnt, *name, (st.st_mode & S_IFMT) | 0600, st.st_rdev) ||
+		    (s->set_ids && fchownat(mnt, *name, s->uid, s->gid, AT_SYMLINK_NOFOLLOW)))
+			fail(s, path);
+	}
+	if (sys_mount_setattr(mnt, 0, MOUNT_ATTR_RDONLY))
+		fail(s, "/dev");
+	close(mnt);
+	close(fs);
+}
+
+/* The first root of all, an initramfs, is a mount without a parent, which pivot_root()
+ * refuses: go on in a copy of it that lies over it. */
+static void leave_rootfs(const struct child_spec *s)
+{
+	struct statfs fs;
+	int tree;
+
+	if (statfs("/", &fs) || (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC))
+		return;
+	tree = (int)syscall(SYS_open_tree, AT_FDCWD, "/",
+	                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (tree < 0 || sys_move_mount(tree, AT_FDCWD, "/") || fchdir(tree) || chroot("."))
+		fail(s, "its root directory");
+	close(tree);
+}
+
 void child_lock_files(const struct child_spec *s)
 {
 	int root;
@@ -132,8 +180,10 @@ void child_lock_files(const struct child_spec *s)
 	if (root < 0)
 		fail(s, "an empty root directory");
 	/* Attached before it is filled: mounts go only onto attached ones. */
-	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    sys_move_mount(root, AT_FDCWD, "/"))
+	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		fail(s, "its root directory");
+	leave_rootfs(s);
+	if (sys_move_mount(root, AT_FDCWD, "/"))
 		fail(s, "its root directory");
 	if (s->root == ROOT_LIBS) {
 		static const char *const dirs[] = { "usr", "lib", "lib64", "lib32", "libx32" };
@@ -143,6 +193,8 @@ void child_lock_files(const struct child_spec *s)
 	}
 	if (s->proc)
 		show_proc(s, root);
+	if (s->devices)
+		show_devices(s, root);
 	if (fchdir(root) || syscall(SYS_pivot_root, ".", ".") ||
 	    syscall(SYS_umount2, ".", MNT_DETACH) || chdir("/"))
 		fail(s, "its root directory");

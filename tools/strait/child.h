@@ -38,6 +38,7 @@ struct child_spec {
 	uint64_t namespaces; /* CLONE_NEW* */
 	enum child_root root;
 	bool proc;           /* /proc of its own process namespace */
+	const char *const *devices; /* files below /dev to have in it (as root only); NULL */
 	enum child_group group;
 	const char *hostname; /* NULL: "strait" */
 	bool null_stdio;     /* 0 and 1 are /dev/null */

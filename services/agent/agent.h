@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * agent.h - the supervisor of one service on Xen.
+ *
+ * Does there what `strait run` does for a hosted guest: opens what the service works
+ * with, starts it locked in, tells it its configuration and its guests, learns of
+ * deaths.  What to do comes from xenstore; how it goes is written there.
+ *
+ * Layer:     services/agent.
+ * Ownership: one struct agent, in main().
+ * Locking:   none; one thread.
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include "services/agent/config.h"
+#include "services/agent/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define AGENT_PATH 128
+
+enum guest_state {
+	GUEST_ADDED,   /* the service was told */
+	GUEST_READY,   /* its channel's nodes are written */
+	GUEST_LEFT,    /* it closed its channel; the domain may still be there */
+	GUEST_GOING,   /* dead: the service was told, and has not released it yet */
+	GUEST_REFUSED, /* by the service, or its nodes are wrong */
+};
+
+struct guest {
+	struct guest *next;
+	struct config_guest c;
+	enum guest_state state;
+	bool by_service; /* it refused; a node that is wrong is read again */
+	char why[CONFIG_WHY];
+};
+
+struct service {
+	pid_t pid;      /* 0: does not run */
+	int sock;
+	bool ready;
+	int trace_fd;   /* -1: none; read by trace.c */
+	int mount_fds[CONFIG_MOUNTS_MAX]; /* kept, to flush them at the end */
+	unsigned n_mounts;
+};
+
+struct agent {
+	struct store store;
+	unsigned domid;          /* our own */
+	char name[40];           /* of the service; "" until known */
+	char base[AGENT_PATH];   /* /local/domain/<domid>/strait/<name>: what dom0 says */
+	char data[AGENT_PATH];   /* /local/domain/<domid>/data/strait/<name>: what we say */
+	bool init;               /* this is process 1 of a domain */
+	bool failed;             /* said so in the state node; nothing is served */
+	bool configured;
+	bool stopping;
+	struct config config;
+	struct service service;
+	struct guest *guests;
+};
+
+/* ---- main.c ---- */
+/* One sentence on the console (stderr). */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The service cannot go on: one sentence into the state node and on the console. */
+void agent_fail(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* <data>/state */
+void agent_state(struct agent *a, const char *text);
+
+/* ---- guests.c ---- */
+/* Bring the service's guests in line with xenstore and with who lives. */
+void guests_look(struct agent *a);
+void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port);
+void guests_released(struct agent *a, uint32_t domid);
+void guests_failed(struct agent *a, uint32_t domid, const char *why);
+/* The service is gone, and all channels with it. */
+void guests_drop_all(struct agent *a);
+
+/* ---- service.c ---- */
+/* Open what the configuration names, start the program, configure it.  On failure
+ * agent_fail() was called. */
+int service_start(struct agent *a) __attribute__((warn_unused_result));
+void service_readable(struct agent *a);
+int service_add(struct agent *a, const struct config_guest *g) __attribute__((warn_unused_result));
+int service_gone(struct agent *a, uint32_t domid) __attribute__((warn_unused_result));
+void service_stop(struct agent *a); /* asks; SIGCHLD tells that it ended */
+/* The process ended: flush and let go of what it worked with. */
+void service_ended(struct agent *a);
+
+/* ---- mounts.c ---- */
+/* A detached mount of @m; a descriptor, or negative errno with a sentence. */
+int mount_open(const struct config *c, const struct config_mount *m, char why[CONFIG_WHY])
+	__attribute__((warn_unused_result));
+
+/* ---- netif.c ---- */
+struct netif_info {
+	uint8_t mac[6];
+	uint32_t mtu;
+};
+/* Make @name the service's own: up, without addresses, and nothing of the kernel's
+ * answers on it.  An AF_PACKET socket, or negative errno with a sentence. */
+int netif_open(const char *name, uint32_t mtu, struct netif_info *info, char why[CONFIG_WHY])
+	__attribute__((warn_unused_result));
+
+/* ---- init.c: process 1 ---- */
+/* Mount what a process needs, load the modules. */
+void init_start(void);
+/* Sync, then power off or restart; does not return. */
+void init_end(bool again) __attribute__((noreturn));
+/* As /sbin/poweroff or /sbin/reboot, which the kernel runs when dom0 asks for it
+ * (xl shutdown, xl reboot): tell process 1. */
+int init_told(const char *name);
+
+/* Wait up to @ms for @path to be there.  0 or -ENOENT. */
+int wait_for_path(const char *path, unsigned ms);
+
+#endif /* AGENT_AGENT_H */

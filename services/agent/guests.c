@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guests.c - who may connect, who did, who died.
+ *
+ *   (node) -> ADDED -> READY -> LEFT            the guest closed its channel
+ *               |        |        |
+ *               v        v        v (no one to tell)
+ *            REFUSED   GOING -> (forgotten)     its domain is gone, or its node is
+ *
+ * A look compares the list in xenstore with ours and asks of each guest whether its
+ * domain lives.  It runs after every event, whatever the event was: so an event that
+ * is lost among others costs nothing.  A guest is never judged by its silence.
+ */
+#include "services/agent/agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct guest *find(struct agent *a, uint32_t domid)
+{
+	struct guest *g = a->guests;
+
+	while (g && g->c.domid != domid)
+		g = g->next;
+	return g;
+}
+
+static void put(struct agent *a, const char *path, const char *value)
+{
+	const int r = store_write(&a->store, path, value);
+
+	if (r < 0)
+		say("cannot write xenstore node %s: %s", path, strerror(-r));
+}
+
+static void put_state(struct agent *a, const struct guest *g, const char *text)
+{
+	char path[AGENT_PATH + 48];
+
+	snprintf(path, sizeof(path), "%s/guests/%u/state", a->data, g->c.domid);
+	put(a, path, text);
+}
+
+static void rm_nodes(struct agent *a, const struct guest *g, bool state)
+{
+	char path[AGENT_PATH + 48];
+
+	snprintf(path, sizeof(path), "%s/%u", a->data, g->c.domid);
+	(void)store_rm(&a->store, path); /* not there when it was refused */
+	snprintf(path, sizeof(path), "%s/guests/%u", a->data, g->c.domid);
+	if (state)
+		(void)store_rm(&a->store, path);
+}
+
+static void refuse(struct agent *a, struct guest *g, const char *why)
+{
+	char text[CONFIG_WHY + 16];
+
+	g->state = GUEST_REFUSED;
+	if (strcmp(g->why, why) == 0)
+		return; /* said */
+	snprintf(g->why, sizeof(g->why), "%s", why);
+	say("guest %u: %s", g->c.domid, why);
+	snprintf(text, sizeof(text), "failed: %s", why);
+	put_state(a, g, text);
+}
+
+static void forget(struct agent *a, struct guest *g)
+{
+	struct guest **p = &a->guests;
+
+	while (*p != g)
+		p = &(*p)->next;
+	*p = g->next;
+	rm_nodes(a, g, true);
+	free(g);
+}
+
+static struct guest *new_guest(struct agent *a, uint32_t domid)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->c.domid = domid;
+	g->state = GUEST_REFUSED;
+	g->next = a->guests;
+	a->guests = g;
+	return g;
+}
+
+/* A node of a guest that the service does not have. */
+static void look_at_new(struct agent *a, uint32_t domid)
+{
+	struct guest *g = find(a, domid);
+	struct config_guest c;
+	char why[CONFIG_WHY];
+	const int r = config_read_guest(&a->store, a->base, domid, &c, why);
+
+	if (r == -EAGAIN)
+		return; /* dom0 is still writing */
+	if (!g)
+		g = new_guest(a, domid);
+	if (!g) {
+		say("guest %u: out of memory", domid);
+		return;
+	}
+	g->c = c;
+	if (r < 0) {
+		refuse(a, g, why);
+	} else if (service_add(a, &g->c) == 0) {
+		g->state = GUEST_ADDED;
+		g->why[0] = 0;
+	}
+}
+
+static bool same_guest(struct agent *a, const struct guest *g)
+{
+	struct config_guest c;
+	char why[CONFIG_WHY];
+
+	return config_read_guest(&a->store, a->base, g->c.domid, &c, why) == 0 &&
+	       strcmp(c.uuid, g->c.uuid) == 0;
+}
+
+/* True: this guest is no longer, or no longer to be served. */
+static bool is_over(struct agent *a, const struct guest *g, char **names)
+{
+	bool listed = false;
+
+	for (char **p = names; *p; p++)
+		listed |= config_domid(*p) == (int)g->c.domid;
+	if (!listed)
+		return true;
+	if (store_domain_lives(&a->store, g->c.domid) == 0)
+		return true;
+	return g->state != GUEST_REFUSED && !same_guest(a, g); /* the number, used again */
+}
+
+static void end_guest(struct agent *a, struct guest *g)
+{
+	switch (g->state) {
+	case GUEST_ADDED:
+	case GUEST_READY:
+		if (service_gone(a, g->c.domid) == 0) {
+			g->state = GUEST_GOING;
+			rm_nodes(a, g, false);
+		}
+		break;
+	case GUEST_LEFT:
+	case GUEST_REFUSED:
+		forget(a, g);
+		break;
+	case GUEST_GOING:
+		break;
+	}
+}
+
+void guests_look(struct agent *a)
+{
+	char path[AGENT_PATH + 16], **names = NULL;
+	static char *none[] = {NULL};
+	struct guest *next;
+	int n;
+
+	if (!a->service.ready || a->stopping)
+		return;
+	snprintf(path, sizeof(path), "%s/guests", a->base);
+	n = store_list(&a->store, path, &names);
+	if (n < 0 && n != -ENOENT) {
+		say("cannot list xenstore node %s: %s", path, strerror(-n));
+		return;
+	}
+	for (struct guest *g = a->guests; g; g = next) {
+		next = g->next;
+		if (is_over(a, g, n < 0 ? none : names))
+			end_guest(a, g);
+	}
+	for (int i = 0; i < n; i++) {
+		const int domid = config_domid(names[i]);
+		const struct guest *g = domid < 0 ? NULL : find(a, (uint32_t)domid);
+
+		if (domid < 0)
+			say("xenstore node %s/%.32s is not a domain's number", path, names[i]);
+		else if ((!g || (g->state == GUEST_REFUSED && !g->by_service)) &&
+		         store_domain_lives(&a->store, (unsigned)domid) != 0)
+			look_at_new(a, (uint32_t)domid);
+	}
+	if (names)
+		store_list_free(names);
+}
+
+void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port)
+{
+	static const char *const names[] = {"event-channel", "ring-ref"}; /* what a client
+	                                                                     waits for: last */
+	struct guest *g = find(a, domid);
+	char path[AGENT_PATH + 48], text[16];
+
+	if (!g || g->state != GUEST_ADDED)
+		return;
+	for (int i = 0; i < 2; i++) {
+		int r;
+
+		snprintf(path, sizeof(path), "%s/%u/%s", a->data, domid, names[i]);
+		snprintf(text, sizeof(text), "%u", i == 0 ? port : ring_ref);
+		put(a, path, text);
+		r = store_share(&a->store, path, a->domid, domid);
+		if (r < 0) {
+			char why[CONFIG_WHY];
+
+			snprintf(why, sizeof(why), "cannot let it read xenstore node %s: %s", path,
+			         strerror(-r));
+			refuse(a, g, why);
+			return;
+		}
+	}
+	g->state = GUEST_READY;
+	put_state(a, g, "ready");
+}
+
+void guests_released(struct agent *a, uint32_t domid)
+{
+	struct guest *g = find(a, domid);
+
+	if (!g)
+		return;
+	if (g->state == GUEST_GOING) {
+		forget(a, g);
+		guests_look(a); /* the number may name another guest by now */
+	} else {
+		g->state = GUEST_LEFT;
+		rm_nodes(a, g, true);
+	}
+}
+
+void guests_failed(struct agent *a, uint32_t domid, const char *why)
+{
+	struct guest *g = find(a, domid);
+
+	if (!g)
+		return;
+	g->by_service = true;
+	refuse(a, g, why);
+}
+
+void guests_drop_all(struct agent *a)
+{
+	while (a->guests)
+		forget(a, a->guests);
+}
