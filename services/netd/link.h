@@ -48,6 +48,10 @@ err_t link_send(struct netif *netif, struct pbuf *p);
 /* What was held back to be joined leaves: before the loop sleeps. */
 void link_flush(void);
 
+/* ---- link_packet.c ---- */
+/* Make ready an AF_PACKET socket that is bound to an interface. */
+int link_packet_prepare(int fd);
+
 /* ---- link_gso.c: many segments as one frame ---- */
 void gso_config(unsigned offload);
 /* Keep @p, a frame with its Ethernet header, to be joined with what follows; false:

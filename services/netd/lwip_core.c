@@ -393,6 +393,11 @@ static err_t eth_init(struct netif *n)
 	return ERR_OK;
 }
 
+static bool named(const ProtobufCBinaryData *d, const char *name)
+{
+	return d->len >= strlen(name) && memcmp(d->data, name, strlen(name)) == 0;
+}
+
 static int check_config(const Control__NetConfig *cfg, char why[256])
 {
 	const char *bad = NULL;
@@ -440,6 +445,11 @@ static int eth_start(const Control__NetConfig *cfg, int fd, char why[256])
 
 	if (r < 0)
 		return r;
+	r = named(&cfg->link, "afpacket") ? link_packet_prepare(fd) : 0;
+	if (r < 0) {
+		(void)snprintf(why, 256, "netd: the packet socket of its link: %s", strerror(-r));
+		return r;
+	}
 	r = link_open(fd, cfg->vnet_hdr, cfg->offload, cfg->mac.data, link_input);
 	if (r < 0) {
 		(void)snprintf(why, 256, "netd: the link with a vnet header of %u bytes: %s",
@@ -468,11 +478,6 @@ static int eth_start(const Control__NetConfig *cfg, int fd, char why[256])
 	g_have_eth = true;
 	eth_addresses6(cfg);
 	return 0;
-}
-
-static bool named(const ProtobufCBinaryData *d, const char *name)
-{
-	return d->len >= strlen(name) && memcmp(d->data, name, strlen(name)) == 0;
 }
 
 static int start(const Control__NetConfig *cfg, int fd, char why[256])

@@ -7,6 +7,7 @@ strait_unit_test(test_netd_opts LIBS netd_core rpc_server)
 if(TARGET netd)
 	strait_unit_test(test_netd_net SOURCES "${_unit}/test_netd_net.c" "${_unit}/netd_net_util.c"
 		"${_unit}/netd_net_stream.c" "${_unit}/netd_net_more.c" "${_unit}/netd_guest.c"
+		"${_unit}/netd_net_veth.c" "${CMAKE_SOURCE_DIR}/services/agent/netif.c"
 		"${_unit}/netd_guest_calls.c"
 		"${_unit}/fake_guest.c" LIBS rpc_guest_test rpc_server vchan_hosted SERIAL TIMEOUT 300)
 	if(TARGET test_netd_net)

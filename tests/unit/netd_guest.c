@@ -29,6 +29,7 @@ struct ng_sock *g_ng;
 bool g_ng_lost;
 static int g_tap = -1, g_control = -1;
 static unsigned g_mtu, g_vnet;
+static uint8_t g_mac[6] = {2, 0x11, 0x22, 0x33, 0x44, 0x55};
 static pid_t g_pid;
 static struct fake_channel g_fc;
 static const uint8_t g_id[16] = "0123456789abcdef";
@@ -38,7 +39,15 @@ pid_t ng_pid(void)
 	return g_pid;
 }
 
-static void net_command(const char *cmd)
+void ng_link_is(int fd, unsigned vnet_hdr, unsigned mtu, const uint8_t mac[6])
+{
+	g_tap = fd;
+	g_vnet = vnet_hdr;
+	g_mtu = mtu;
+	memcpy(g_mac, mac, 6);
+}
+
+void ng_command(const char *cmd)
 {
 	char line[256];
 
@@ -54,7 +63,7 @@ static int tap_open(bool vnet_hdr)
 
 	if (fd < 0)
 		return -1;
-	strcpy(r.ifr_name, "tap0");
+	strcpy(r.ifr_name, NG_DEVICE);
 	r.ifr_flags = IFF_TAP | IFF_NO_PI;
 	if (vnet_hdr)
 		r.ifr_flags |= IFF_VNET_HDR;
@@ -76,17 +85,17 @@ int ng_namespace(unsigned mtu, bool vnet_hdr)
 	g_tap = tap_open(vnet_hdr);
 	if (g_tap < 0)
 		return -1;
-	(void)snprintf(cmd, sizeof(cmd), "link set tap0 mtu %u txqueuelen 10000 up", mtu);
-	net_command("link set lo up");
-	net_command("addr add " NG_KERNEL_IP "/24 dev tap0");
-	net_command("addr add " NG_KERNEL_IP6 "/64 dev tap0 nodad");
-	net_command(cmd);
+	(void)snprintf(cmd, sizeof(cmd), "link set " NG_DEVICE " mtu %u txqueuelen 10000 up", mtu);
+	ng_command("link set lo up");
+	ng_command("addr add " NG_KERNEL_IP "/24 dev " NG_DEVICE);
+	ng_command("addr add " NG_KERNEL_IP6 "/64 dev " NG_DEVICE " nodad");
+	ng_command(cmd);
 	return 0;
 }
 
 static void configure_net(Control__NetConfig *n, const char *stack, const char *link)
 {
-	static uint8_t mac[6] = {2, 0x11, 0x22, 0x33, 0x44, 0x55}, ip4[4], ip6[16], gw[4];
+	static uint8_t ip4[4], ip6[16], gw[4];
 	union {
 		const char *from;
 		uint8_t *to;
@@ -101,7 +110,7 @@ static void configure_net(Control__NetConfig *n, const char *stack, const char *
 	n->vnet_hdr = g_vnet;
 	n->offload = g_vnet ? TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 : 0;
 	n->mtu = g_mtu;
-	n->mac = (ProtobufCBinaryData){6, mac};
+	n->mac = (ProtobufCBinaryData){6, g_mac};
 	n->ip4 = (ProtobufCBinaryData){4, ip4};
 	n->prefix4 = 24;
 	n->gateway4 = (ProtobufCBinaryData){4, gw};

@@ -19,6 +19,7 @@
 #define NG_KERNEL_IP "10.77.0.1"
 #define NG_GUEST_IP6 "fd77::2"
 #define NG_KERNEL_IP6 "fd77::1"
+#define NG_DEVICE "tap0" /* the kernel's side */
 #define NG_WINDOW (256u * 1024)
 #define NG_WAIT_MS 10000
 #define NG_SOCKS 70000
@@ -57,6 +58,9 @@ extern bool g_ng_lost;
 
 /* Make the namespace (root, or a user namespace): 0, or -1: not possible here. */
 int ng_namespace(unsigned mtu, bool vnet_hdr);
+/* Instead of ng_namespace(): the link was made elsewhere. */
+void ng_link_is(int fd, unsigned vnet_hdr, unsigned mtu, const uint8_t mac[6]);
+void ng_command(const char *cmd); /* ip CMD */
 /* Start netd with @stack and @link and attach; 0 or -1. */
 int ng_start(const char *stack, const char *link);
 pid_t ng_pid(void);

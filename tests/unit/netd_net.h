@@ -32,6 +32,7 @@ struct setting {
 	bool vnet;
 	bool kernel;              /* the kernel is the peer (not over loop) */
 	bool lossy;
+	bool brief;               /* only what the link matters for */
 	const char *guest, *peer; /* addresses */
 	const char *guest6, *peer6;
 };
@@ -91,6 +92,7 @@ void *short_clients(void *arg);
 /* ---- netd_net_more.c ---- */
 void datagrams_come_back(void);
 void the_guest_answers_pings(void);
+uint16_t icmp_sum(const uint8_t *b, size_t n);
 void half_open_peers_do_not_shut_others_out(void);
 void a_vanished_peer_times_out(void);
 void a_post_at_a_wrong_offset_breaks_the_channel(void);
@@ -102,5 +104,15 @@ void udp_within_the_guest_and_its_rules(void);
 void a_refused_datagram_is_reported_when_connected(void);
 void ping_sockets_hear_echoes(void);
 void a_guest_that_dies_leaves_as_linux_does(void);
+
+/* ---- netd_net_veth.c: netd on an interface in another namespace ---- */
+int veth_namespace(unsigned mtu, bool offload); /* 0, or -1: not possible here */
+void veth_end(void);
+void joined_frames_pass_both_ways(void);
+void frames_are_plain_when_the_peer_offloads_nothing(void);
+void joined_datagrams_arrive_one_by_one(void);
+void the_kernel_behind_the_interface_answers_nothing(void);
+void frames_of_a_vlan_are_not_ours(void);
+void an_interface_that_was_down_serves_again(void);
 
 #endif /* TESTS_UNIT_NETD_NET_H */

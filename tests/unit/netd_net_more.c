@@ -237,7 +237,7 @@ void udp_within_the_guest_and_its_rules(void)
 	(void)ng_close(c, false);
 }
 
-static uint16_t icmp_sum(const uint8_t *b, size_t n)
+uint16_t icmp_sum(const uint8_t *b, size_t n)
 {
 	uint32_t s = 0;
 
@@ -324,14 +324,13 @@ void a_vanished_peer_times_out(void)
 	c = ng_accept(l, NG_WAIT_MS);
 	CU_ASSERT_FATAL(c > 0);
 	CU_ASSERT_EQUAL(ng_setint(c, IPPROTO_TCP, TCP_USER_TIMEOUT, 500), 0);
-	CU_ASSERT_EQUAL(system("ip link set tap0 down"), 0);
+	ng_command("link set " NG_DEVICE " down");
 	CU_ASSERT_EQUAL(ng_send(c, "anybody?", 8, false), 8);
 	CU_ASSERT_TRUE(ng_until(has_error, &g_ng[c], 5000));
 	CU_ASSERT_EQUAL(g_ng[c].err, ETIMEDOUT);
 	CU_ASSERT_TRUE(g_ng[c].fatal);
-	CU_ASSERT_EQUAL(system("ip link set tap0 up && "
-	                       "ip addr add " NG_KERNEL_IP6 "/64 dev tap0 nodad 2>/dev/null; true"),
-	                0);
+	ng_command("link set " NG_DEVICE " up");
+	ng_command("addr add " NG_KERNEL_IP6 "/64 dev " NG_DEVICE " nodad");
 	p.go = true;
 	peer_join(&p);
 	(void)ng_close(c, false);

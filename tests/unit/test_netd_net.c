@@ -3,26 +3,29 @@
  * netd as a process, a guest on its channel, and the kernel's own stack as the
  * peer, in a network namespace that the test makes.  The same cases run over a
  * TAP with offload and large frames, over one of MTU 1500 with many segments in a
- * frame, over a plain TAP of MTU 1500, over a link that loses, delays, doubles and
+ * frame, over a plain TAP of MTU 1500, over an interface of its own whose other end
+ * offloads or does not, over a link that loses, delays, doubles and
  * reorders segments and frames of many, over loop-back alone, and with the host
  * stack.
  */
 #include "netd_net.h"
 
+#define KERNEL NG_GUEST_IP, NG_KERNEL_IP, NG_GUEST_IP6, NG_KERNEL_IP6
+#define BAD "delay=1,jitter=2,drop=10,dup=10,reorder=20,seed="
+
 static const struct setting g_settings[] = {
-	{"offload", "lwip", "tap", 65000, true, true, false, NG_GUEST_IP, NG_KERNEL_IP,
-         NG_GUEST_IP6, NG_KERNEL_IP6},
-	{"segments", "lwip", "tap", 1500, true, true, false, NG_GUEST_IP, NG_KERNEL_IP,
-         NG_GUEST_IP6, NG_KERNEL_IP6},
-	{"plain", "lwip", "tap", 1500, false, true, false, NG_GUEST_IP, NG_KERNEL_IP,
-         NG_GUEST_IP6, NG_KERNEL_IP6},
-	{"bad-link", "lwip", "test:tap,delay=1,jitter=2,drop=10,dup=10,reorder=20,seed=7", 1500,
-         false, true, true, NG_GUEST_IP, NG_KERNEL_IP, NG_GUEST_IP6, NG_KERNEL_IP6},
-	{"bad-link-segments", "lwip", "test:tap,delay=1,jitter=2,drop=10,dup=10,reorder=20,seed=9",
-         1500, true, true, true, NG_GUEST_IP, NG_KERNEL_IP, NG_GUEST_IP6, NG_KERNEL_IP6},
-	{"loop", "lwip", "loop", 1500, false, false, false, "127.0.0.1", "127.0.0.1", "::1",
+	/* mtu, vnet, kernel, lossy, brief, addresses */
+	{"offload", "lwip", "tap", 65000, true, true, false, false, KERNEL},
+	{"segments", "lwip", "tap", 1500, true, true, false, false, KERNEL},
+	{"plain", "lwip", "tap", 1500, false, true, false, false, KERNEL},
+	{"afpacket", "lwip", "afpacket", 1500, true, true, false, false, KERNEL},
+	{"afpacket-plain", "lwip", "afpacket", 1500, false, true, false, true, KERNEL},
+	{"bad-link", "lwip", "test:tap," BAD "7", 1500, false, true, true, false, KERNEL},
+	{"bad-link-segments", "lwip", "test:tap," BAD "9", 1500, true, true, true, false, KERNEL},
+	{"loop", "lwip", "loop", 1500, false, false, false, false, "127.0.0.1", "127.0.0.1",
+         "::1", "::1"},
+	{"host", "host", "", 1500, false, true, false, false, "127.0.0.1", "127.0.0.1", "::1",
          "::1"},
-	{"host", "host", "", 1500, false, true, false, "127.0.0.1", "127.0.0.1", "::1", "::1"},
 };
 
 /* ---- running ---- */
@@ -54,14 +57,59 @@ static void add_kernel(CU_pSuite s)
 	}
 }
 
+static void add_veth(CU_pSuite s)
+{
+	ADD(s, the_kernel_behind_the_interface_answers_nothing);
+	ADD(s, frames_of_a_vlan_are_not_ours);
+	if (g_set->vnet) {
+		ADD(s, joined_frames_pass_both_ways);
+		ADD(s, joined_datagrams_arrive_one_by_one);
+		return;
+	}
+	ADD(s, frames_are_plain_when_the_peer_offloads_nothing);
+	ADD(s, a_kernel_client_is_echoed);
+	ADD(s, ipv6_is_echoed);
+	ADD(s, datagrams_come_back);
+	ADD(s, the_guest_answers_pings);
+	ADD(s, an_interface_that_was_down_serves_again);
+}
+
+static int make_link(const struct setting *set, bool veth)
+{
+	return veth ? veth_namespace(set->mtu, set->vnet) : ng_namespace(set->mtu, set->vnet);
+}
+
+static void add_all(CU_pSuite s, bool veth)
+{
+	if (veth)
+		add_veth(s);
+	if (g_set->brief)
+		return;
+	if (g_set->kernel)
+		add_kernel(s);
+	if (!g_set->lossy) {
+		ADD(s, a_guest_reaches_itself);
+		ADD(s, bind_follows_linux);
+		ADD(s, a_listener_restarts_past_time_wait);
+		ADD(s, options_answer_as_linux);
+		ADD(s, udp_within_the_guest_and_its_rules);
+		ADD(s, connecting_to_a_closed_port_is_refused);
+		ADD(s, a_refused_datagram_is_reported_when_connected);
+		ADD(s, ping_sockets_hear_echoes);
+	}
+	if (g_set->kernel && !g_set->lossy)
+		ADD(s, a_guest_that_dies_leaves_as_linux_does);
+}
+
 static int run_setting(const struct setting *set, bool break_it)
 {
+	const bool veth = strcmp(set->link, "afpacket") == 0;
 	CU_pSuite s;
 	int failed;
 
 	g_set = set;
 	g_bulk = set->lossy ? 2u << 20 : 64u << 20;
-	if (ng_namespace(set->mtu, set->vnet) < 0)
+	if (make_link(set, veth) < 0)
 		return 77;
 	if (ng_start(set->stack, set->link) != 0) {
 		fprintf(stderr, "netd does not start\n");
@@ -69,29 +117,17 @@ static int run_setting(const struct setting *set, bool break_it)
 	}
 	CU_initialize_registry();
 	s = CU_add_suite(set->name, NULL, NULL);
-	if (break_it) {
+	if (break_it)
 		ADD(s, a_post_at_a_wrong_offset_breaks_the_channel);
-	} else {
-		if (set->kernel)
-			add_kernel(s);
-		if (!set->lossy) {
-			ADD(s, a_guest_reaches_itself);
-			ADD(s, bind_follows_linux);
-			ADD(s, a_listener_restarts_past_time_wait);
-			ADD(s, options_answer_as_linux);
-			ADD(s, udp_within_the_guest_and_its_rules);
-			ADD(s, connecting_to_a_closed_port_is_refused);
-			ADD(s, a_refused_datagram_is_reported_when_connected);
-			ADD(s, ping_sockets_hear_echoes);
-		}
-		if (set->kernel && !set->lossy)
-			ADD(s, a_guest_that_dies_leaves_as_linux_does);
-	}
+	else
+		add_all(s, veth);
 	CU_basic_set_mode(CU_BRM_VERBOSE);
 	CU_basic_run_tests();
 	failed = CU_get_number_of_failures() > 0;
 	CU_cleanup_registry();
 	ng_stop();
+	if (veth)
+		veth_end();
 	fflush(stdout);
 	return failed;
 }
