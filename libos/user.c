@@ -9,7 +9,7 @@
 /* Above any program address: a copy that would wrap around is refused here. */
 #define USER_END UINT64_C(0x7ffffffff000)
 
-static const uint8_t g_zeros[PAGE];
+static uint8_t g_zeros[PAGE]; /* never written; not const, or the file would hold it */
 
 static bool user_range(const void *p, size_t n)
 {

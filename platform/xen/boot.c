@@ -44,8 +44,7 @@ _Noreturn void boot_die(const char *what)
 	}
 	if (g_shared)
 		plat_exit(EXIT_BOOT, 0);
-	for (;;) /* with interrupts off Xen takes it for a shutdown */
-		__asm__ volatile("cli; hlt");
+	cpu_stop();
 }
 
 static void open_start_info(uint32_t at)

@@ -65,8 +65,7 @@ _Noreturn void xen_shutdown(unsigned reason)
 
 	(void)irq_off();
 	(void)hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (long)&op, 0, 0);
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	cpu_stop();
 }
 
 /* IF=0. */

@@ -5,15 +5,6 @@
  * Xen fills the hypercall page (through an MSR, see hyper.c) with one stub of 32
  * bytes a call: number into eax, then the instruction that this CPU wants.
  */
-	.section .text.hypercall_page, "ax", @progbits
-	.balign 4096
-	.global hypercall_page
-	.hidden hypercall_page
-	.type hypercall_page, @object
-hypercall_page:
-	.fill 4096, 1, 0xcc		/* int3 until it is filled */
-	.size hypercall_page, . - hypercall_page
-
 /* long hypercall(unsigned nr, long a, long b, long c, long d) */
 	.section .text.hypercall, "ax", @progbits
 	.global hypercall
@@ -22,7 +13,7 @@ hypercall_page:
 hypercall:
 	movl %edi, %eax
 	shll $5, %eax
-	leaq hypercall_page(%rip), %r11
+	movq g_hypercall_page(%rip), %r11
 	addq %rax, %r11
 	movq %rsi, %rdi
 	movq %rdx, %rsi

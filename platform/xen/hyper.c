@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hyper.c - finding Xen: CPUID leaves, hypercall page, shared info page.
- *
- * The program's segments lie in memory where they are linked (the PVH loader puts
- * them there), so a symbol's address is its physical one.
  */
 #include "platform/xen/public.h"
 #include "platform/xen/xen.h"
@@ -14,9 +11,8 @@
 #define DEBUG_PORT 0xe9
 #define COM1 0x3f8
 
-extern char hypercall_page[];
-
 struct shared_info *g_shared;
+void *g_hypercall_page; /* hyper.S's */
 
 static void outb(uint16_t port, uint8_t v)
 {
@@ -64,8 +60,7 @@ _Noreturn static void die_without_xen(void)
 			;
 		outb(COM1, (uint8_t)*p);
 	}
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	cpu_stop();
 }
 
 static uint32_t find_leaves(void)
@@ -99,10 +94,14 @@ static void map_shared_info(void)
 void hyper_init(void)
 {
 	const uint32_t at = find_leaves();
+	uint64_t phys;
 	uint32_t r[4];
 
 	cpuid(at + 2, r);
-	wrmsr(r[1], (uint64_t)(uintptr_t)hypercall_page);
+	g_hypercall_page = vm_code_page(&phys);
+	if (!g_hypercall_page)
+		boot_die("no memory for Xen's hypercall page");
+	wrmsr(r[1], phys);
 	map_shared_info();
 }
 

@@ -80,6 +80,18 @@ boot_run_on:
 	ud2
 	.size boot_run_on, . - boot_run_on
 
+/* cpu_stop(): the end where no hypercall can be made.  With interrupts off and one
+ * CPU, Xen takes it for a shutdown. */
+	.section .text.xen_stop, "ax", @progbits
+	.global cpu_stop
+	.hidden cpu_stop
+	.type cpu_stop, @function
+cpu_stop:
+	cli
+	hlt
+	jmp cpu_stop
+	.size cpu_stop, . - cpu_stop
+
 	.section .rodata.xen_boot_gdt, "a", @progbits
 	.balign 8
 boot_gdt:

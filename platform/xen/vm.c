@@ -373,7 +373,7 @@ static unsigned window_find(unsigned n)
 	return WINDOW_PAGES;
 }
 
-void *vm_window_map(uint64_t phys, unsigned n)
+static void *window_map(uint64_t phys, unsigned n, unsigned prot)
 {
 	const uint64_t flags = irq_off();
 	const unsigned first = window_find(n);
@@ -385,7 +385,7 @@ void *vm_window_map(uint64_t phys, unsigned n)
 		goto out;
 	for (i = 0; i < n; i++)
 		if (pt_set(at + i * PAGE_SIZE, (phys + i * PAGE_SIZE) | PTE_FRAME | PTE_BORROWED |
-		                                       pt_bits(PROT_R | PROT_W)) != 0)
+		                                       pt_bits(prot)) != 0)
 			break;
 	if (i < n) {
 		pt_unmap(at, at + i * PAGE_SIZE);
@@ -396,6 +396,17 @@ void *vm_window_map(uint64_t phys, unsigned n)
 out:
 	irq_restore(flags);
 	return p;
+}
+
+void *vm_window_map(uint64_t phys, unsigned n)
+{
+	return window_map(phys, n, PROT_R | PROT_W);
+}
+
+void *vm_code_page(uint64_t *phys)
+{
+	*phys = page_alloc();
+	return *phys == FRAME_NONE ? NULL : window_map(*phys, 1, PROT_R | PROT_X);
 }
 
 void vm_window_unmap(void *at, unsigned n)

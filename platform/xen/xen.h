@@ -91,6 +91,7 @@ extern const void *g_start_info; /* struct hvm_start_info, mapped */
 const char *boot_cmdline(void);
 /* "strait: guest start: WHAT" on the console and to Xen's log; exit status 125. */
 _Noreturn void boot_die(const char *what);
+_Noreturn void cpu_stop(void);
 
 /* ---- pages.c: physical memory ---- */
 
@@ -115,6 +116,8 @@ void vm_init(void);                  /* W^X over the program's own segments; CR0
  * exec.  NULL: out of memory. */
 void *vm_window_map(uint64_t phys, unsigned n);
 void vm_window_unmap(void *at, unsigned n);
+/* A fresh page that Xen fills with code: mapped to be executed, never written. */
+void *vm_code_page(uint64_t *phys);
 /* A page fault at @addr with error code @err: 0 solved (a page was made), else the
  * signal and code of it in *sig and *code. IF=0. */
 int vm_fault(uint64_t addr, uint64_t err, int *sig, int *code);

@@ -99,18 +99,43 @@ awk -v e="${entry#0x}" '$8 == "strait_start" && index($2, e) { f = 1 } END { exi
 
 # System call instructions stand between host_text_begin and host_text_end only;
 # their names are local, so take the section's marks from libstrait.o's section.
-traps() { objdump -d --no-show-raw-insn "$1" | grep -E '^\s+[0-9a-f]+:\s+(syscall|sysenter|int +\$0x80|hlt)\b' || true; }
+# Beside them one `hlt`, the platform for Xen's last resort.
+traps() { objdump -d --no-show-raw-insn "$@" | grep -E '^\s+[0-9a-f]+:\s+(syscall|sysenter|int +\$0x80|hlt)\b' || true; }
 [ -z "$(traps "$lib/sysroot/lib/libc.a")" ] && ok libc_has_no_system_call_instruction ||
 	bad libc_has_no_system_call_instruction "$(traps "$lib/sysroot/lib/libc.a" | head -n 3)"
 for o in "$lib"/sysroot/lib/*.o; do
 	[ -z "$(traps "$o")" ] || bad crt_has_no_system_call_instruction "$o"
 done
 n_all=$(traps "$lib/libstrait.o" | wc -l)
-n_host=$(objdump -d --no-show-raw-insn -j .text.strait_host "$lib/libstrait.o" |
-	grep -cE '^\s+[0-9a-f]+:\s+syscall\b')
-[ "$n_host" -gt 0 ] && [ "$n_all" = "$n_host" ] && ok libos_traps_in_one_section_only ||
-	bad libos_traps_in_one_section_only "$n_all instructions, $n_host of them in .text.strait_host"
-[ "$(traps hello | wc -l)" = "$n_host" ] && ok hello_traps_nowhere_else || bad hello_traps_nowhere_else ""
+n_host=$(traps -j .text.strait_host "$lib/libstrait.o" | grep -c syscall)
+n_stop=$(traps -j .text.xen_stop "$lib/libstrait.o" | grep -c hlt)
+n_known=$((n_host + n_stop))
+[ "$n_host" -gt 0 ] && [ "$n_stop" = 1 ] && [ "$n_all" = "$n_known" ] && ok libos_traps_in_two_sections_only ||
+	bad libos_traps_in_two_sections_only "$n_all instructions, $n_host host calls, $n_stop hlt"
+[ "$(traps hello | wc -l)" = "$n_known" ] && ok hello_traps_nowhere_else || bad hello_traps_nowhere_else ""
+
+# Xen's entry beside Linux's: a note of 4 bytes with an address in the code.
+xen_entry() { # file: the address that the note names, or nothing
+	readelf -nW "$1" | awk '$1 == "Xen" && /0x0*12\)/ { n = NF; print "0x" $n $(n - 1) $(n - 2) $(n - 3) }'
+}
+in_code() { # file address
+	readelf -lW "$1" | awk -v a="$2" '
+		function h(s,  i, v) { for (i = 3; i <= length(s); i++)
+			v = v * 16 + index("0123456789abcdef", tolower(substr(s, i, 1))) - 1; return v }
+		$1 == "LOAD" && / R E / && h(a) >= h($3) && h(a) < h($3) + h($6) { f = 1 }
+		END { exit !f }'
+}
+has_xen_entry() { # name options...
+	local name=$1 at
+	shift
+	"$cc" hello.c -o hello_x "$@" 2>err || bad "$name" "$(tail -n 2 err)"
+	at=$(xen_entry hello_x)
+	[ -n "$at" ] && in_code hello_x "$at" && ok "$name" || bad "$name" "the note says '$at'"
+}
+has_xen_entry xen_finds_an_entry -O2
+has_xen_entry xen_finds_an_entry_after_gc_sections -ffunction-sections -Wl,--gc-sections
+has_xen_entry xen_finds_an_entry_after_stripping -s
+has_xen_entry xen_finds_an_entry_with_the_programs_own_flags -Wl,-z,relro -Wl,-z,now -Wl,--build-id -Wl,-O1
 
 # The documented list of host calls is the list.
 sed -n '/g_allowed\[\] = {/,/^};/p' "$STRAIT_SRC/platform/linux/seccomp.c" | grep -oE 'SYS_[a-z0-9_]+|futex_waitv' |
