@@ -36,3 +36,71 @@ prepare_bare() {
 	files=("$work"/{probe,bare,probe.sha256})
 	seconds=300
 }
+
+# An ext4 for the file service, and programs: $STRAIT_CACHE/programs has them.
+prepare_site() {
+	local programs=$STRAIT_CACHE/programs
+	mkdir -p "$work/www" "$work/disk"
+	echo '<title>Strait on Xen</title>' >"$work/www/index.html"
+	head -c 3000000 /dev/urandom >"$work/www/big.bin"
+	cp -r "$work/www" "$work/disk/"
+	cat >"$work/disk/lighttpd.conf" <<-'CONF'
+		server.document-root = "/srv/www"
+		server.port = 80
+		index-file.names = ( "index.html" )
+		mimetype.assign = ( ".html" => "text/html", "" => "application/octet-stream" )
+	CONF
+	cat >"$work/disk/demo.sql" <<-'SQL'
+		CREATE TABLE t(id INTEGER PRIMARY KEY, word TEXT);
+		WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<2000) INSERT INTO t SELECT i,'w'||(i*7919%2000) FROM c;
+		CREATE INDEX t_word ON t(word);
+		PRAGMA integrity_check;
+		SELECT count(*) FROM t;
+	SQL
+	cat >"$work/disk/try.lua" <<-'LUA'
+		local function fib(n) return n < 2 and n or fib(n - 1) + fib(n - 2) end
+		local f = assert(io.open("/srv/lua.out", "w"))
+		for i = 1, 3 do f:write(i, "\n") end
+		f:close()
+		local n = 0
+		for _ in io.lines("/srv/lua.out") do n = n + 1 end
+		print(string.format("fib %d, %d lines", fib(20), n))
+	LUA
+	mke2fs -q -t ext4 -d "$work/disk" "$work/disk.img" 64M
+	cp "$programs/lighttpd/bin/lighttpd" "$programs/sqlite3/bin/sqlite3" "$programs/lua5.4/bin/lua" \
+		"$programs/redis/bin/redis-server" "$STRAIT_BUILD"/tests/xen/{probe,bare} "$work/"
+	cp "$programs/busybox/bin/busybox" "$work/strait-busybox"
+	cp "$programs/curl/bin/curl" "$work/strait-curl"
+	files=("$work"/{lighttpd,sqlite3,lua,redis-server,probe,bare,strait-busybox,strait-curl,www} "$here/services.sh")
+	options+=(-T -d "$work/disk.img")
+}
+
+# The disk from outside: the file system is whole, and another SQLite reads the rows.
+check_disk() {
+	local rows
+	e2fsck -fn "$work/disk.img" >"$out/e2fsck" 2>&1 || { echo "e2fsck: $(tail -n 3 "$out/e2fsck")" >&2; return 1; }
+	debugfs -R "dump /www/demo.db $work/demo.db" "$work/disk.img" 2>/dev/null
+	rows=$(sqlite3 "$work/demo.db" 'PRAGMA integrity_check; SELECT count(*) FROM t' | tr '\n' ' ')
+	[ "$rows" = "ok 2000 " ] || { echo "sqlite3 outside reads: $rows" >&2; return 1; }
+}
+
+prepare_shared() {
+	prepare_site
+	seconds=300
+}
+
+after_shared() { check_disk; }
+
+prepare_domains() {
+	prepare_site
+	prepare_image
+	seconds=400
+}
+
+after_domains() { check_disk; }
+
+# The image of service domains, built once for a state of our programs.
+prepare_image() {
+	"$STRAIT_BIN/xen/mkimage" "$work/image"
+	options+=(-f "$work/image=/var/lib/strait/images/default")
+}

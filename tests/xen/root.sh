@@ -91,12 +91,13 @@ xen_root() {
 
 # Strait's own commands, with their libraries, into the files of a run.
 xen_tools() {
-	local root=$1 name found=()
+	local root=$1 bin=${STRAIT_BIN:-$top/build/bin} name
 	mkdir -p "$root/usr/bin"
-	for name in strait fsd netd; do
-		[ -x "$top/build/bin/$name" ] || die "no build/bin/$name: build Strait first"
-		cp "$top/build/bin/$name" "$root/usr/bin/"
-		found+=("$root/usr/bin/$name")
+	for name in strait xen/fsd xen/netd xen/strait-agent; do
+		[ -x "$bin/$name" ] || die "no $bin/$name: build Strait first"
 	done
-	libraries "$root" "${found[@]}"
+	cp "$bin/strait" "$root/usr/bin/"
+	cp -r "$bin/xen" "$root/usr/bin/"
+	find "$root/usr/bin" -type f -exec file {} + | awk -F: '/ELF/ {print $1}' |
+		while read -r name; do libraries "$root" "$name"; done
 }

@@ -6,9 +6,10 @@ if(NOT STRAIT_GUEST OR NOT TARGET strait-cc)
 endif()
 set(here "${CMAKE_CURRENT_LIST_DIR}")
 
-# strait_xen_boot(NAME TIMEOUT s): runs `boot NAME`
+# strait_xen_boot(NAME SECONDS [PROGRAM...]): runs `boot NAME`
 function(strait_xen_boot name timeout)
-	strait_script_test(xen.boot.${name} COMMAND "${here}/boot" ${name} LABELS xen TIMEOUT ${timeout})
+	strait_script_test(xen.boot.${name} COMMAND "${here}/boot" ${name} LABELS xen TIMEOUT ${timeout}
+		PROGRAMS ${ARGN})
 	set_tests_properties(xen.boot.${name} PROPERTIES FIXTURES_SETUP xen.${name} COST 1000)
 endfunction()
 
@@ -42,14 +43,17 @@ foreach(source IN LISTS sources)
 	endif()
 endforeach()
 
-# The other boots: a test for each function case_NAME of dom0_BOOT.sh.
+# The other boots: a test for each function case_NAME of the scripts that they run.
 function(strait_xen_cases boot timeout)
-	strait_xen_boot(${boot} ${timeout})
-	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${here}/dom0_${boot}.sh")
-	file(STRINGS "${here}/dom0_${boot}.sh" cases REGEX "^case_")
-	foreach(case IN LISTS cases)
-		string(REGEX REPLACE "^case_([a-z0-9_]+).*" "\\1" case "${case}")
-		_strait_xen_verdict(${boot} ${case})
+	cmake_parse_arguments(A "" "" "SCRIPTS;PROGRAMS" ${ARGN})
+	strait_xen_boot(${boot} ${timeout} ${A_PROGRAMS})
+	foreach(script IN ITEMS "dom0_${boot}.sh" ${A_SCRIPTS})
+		set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${here}/${script}")
+		file(STRINGS "${here}/${script}" cases REGEX "^case_")
+		foreach(case IN LISTS cases)
+			string(REGEX REPLACE "^case_([a-z0-9_]+).*" "\\1" case "${case}")
+			_strait_xen_verdict(${boot} ${case})
+		endforeach()
 	endforeach()
 endfunction()
 

@@ -24,11 +24,13 @@ result() {
 	echo "$word $1 $(($3 / 100)).$(printf %02d $(($3 % 100)))" | tee -a /out/results
 }
 
-# cases SCRIPT: every case_NAME in it, in order; those named in /test/only if that is there.
+# cases [SCRIPT...]: every case_NAME in them, in order; if there is a /test/only, those
+# that it names.
 cases() {
 	local name begin rc all=0
+	[ $# -gt 0 ] || set -- .script
 	: >>/out/results
-	for name in $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' "${1:-.script}"); do
+	for name in $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' "$@"); do
 		[ ! -e /test/only ] || grep -qx "$name" /test/only || continue
 		begin=$(now)
 		echo "# $name"

@@ -192,11 +192,13 @@ static void recv16(char *to)
 	signal_peer(VCHAN_NOTIFY_READ);
 }
 
-static int connect(const char *path, size_t n)
+static int connect(domid_t domid, const char *path, size_t n)
 {
 	uint32_t ref = store_number(path, n, "ring-ref");
-	struct evtchn_bind_interdomain bind = {.remote_port = store_number(path, n, "event-channel")};
-	struct gnttab_map_grant_ref map = {.host_addr = RING_AT, .flags = GNTMAP_host_map, .ref = ref};
+	struct evtchn_bind_interdomain bind = {.remote_dom = domid,
+	                                    .remote_port = store_number(path, n, "event-channel")};
+	struct gnttab_map_grant_ref map = {.host_addr = RING_AT, .flags = GNTMAP_host_map,
+	                                   .ref = ref, .dom = domid};
 
 	hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (long)&map, 1);
 	if (map.status || hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_interdomain, (long)&bind, 0))
@@ -208,24 +210,36 @@ static int connect(const char *path, size_t n)
 	return 0;
 }
 
-/* "vchan PATH COUNT" */
+static uint32_t number(const char **at)
+{
+	uint32_t v = 0;
+
+	while (**at == ' ')
+		++*at;
+	while (**at >= '0' && **at <= '9')
+		v = v * 10 + (uint32_t)(*(*at)++ - '0');
+	return v;
+}
+
+/* "vchan DOMID PATH COUNT" */
 static void vchan(const char *line)
 {
 	struct xen_add_to_physmap add = {.domid = DOMID_SELF, .space = XENMAPSPACE_shared_info,
 	                                 .gpfn = (xen_pfn_t)((uintptr_t)&g_shared >> 12)};
-	const char *path = line + 6;
 	char out[16] = "round and round", in[16];
-	uint32_t count = 0, bad = 0;
+	uint32_t count, bad = 0;
+	const char *path, *rest = line + 5;
+	domid_t domid = (domid_t)number(&rest);
 	size_t n = 0;
 
 	hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (long)&add, 0);
 	g_store = (void *)(param(HVM_PARAM_STORE_PFN) << 12);
 	g_store_port = (evtchn_port_t)param(HVM_PARAM_STORE_EVTCHN);
-	while (path[n] && path[n] != ' ')
+	for (path = rest + 1; path[n] && path[n] != ' ';)
 		n++;
-	for (const char *c = path + n + 1; *c >= '0' && *c <= '9'; c++)
-		count = count * 10 + (uint32_t)(*c - '0');
-	if (connect(path, n) != 0) {
+	rest = path + n;
+	count = number(&rest);
+	if (connect(domid, path, n) != 0) {
 		say("bare: no vchan\n");
 		return;
 	}

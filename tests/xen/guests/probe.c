@@ -224,13 +224,17 @@ static int append(const char *path, int lines)
 	return 0;
 }
 
-/* Lock @path and hold it, busy with calls, until killed; or take the lock and go. */
+/* Lock @path and hold it, busy with calls, until killed; or wait until it has been held,
+ * then for the lock, and go. */
 static int lock(const char *path, int hold)
 {
 	int fd = open(path, O_CREAT | O_RDWR, 0644);
 	char block[4096] = {1};
+	struct stat st = {.st_size = 0};
 
-	if (fd < 0 || flock(fd, hold ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
+	while (fd >= 0 && !hold && fstat(fd, &st) == 0 && st.st_size == 0)
+		usleep(50000);
+	if (fd < 0 || flock(fd, LOCK_EX) != 0) {
 		perror(path);
 		return 1;
 	}
@@ -296,7 +300,7 @@ int main(int argc, char **argv)
 		return append(arg, n);
 	if (is(what, "hold"))
 		return lock(arg, 1);
-	if (is(what, "lock"))
+	if (is(what, "wait-lock"))
 		return lock(arg, 0);
 	if (is(what, "calls"))
 		return calls(arg, n);

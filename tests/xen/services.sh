@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+# services.sh - in dom0: guests with a file and a network service, by strait deploy.
+#
+# Sourced by dom0_shared.sh (both services are processes in dom0) and dom0_domains.sh
+# (each is a domain); they set $image ("dom0" or "default"), $file (keys of the file
+# service: /srv is on /dev/vdc, an ext4) and $net (its network interface).  The cases stand
+# in order: the first brings the site up, the last takes it down.
+. /etc/cases.sh
+
+A=10.55.0.2 # the services' address; dom0 has .1
+
+# deploy NAME GUEST...: services as above, and the guests, each "NAME, KEY=VALUE, ...".
+deploy() {
+	local name=$1 guest
+	shift
+	{
+		printf 'name = "%s"\nservices = [\n' "$name"
+		printf '  "file, kind=file, image=%s, squash=none, %s",\n' "$image" "$file"
+		printf '  "net, kind=net, image=%s, %s, ip=%s/24, gateway=10.55.0.1",\n]\nguests = [\n' "$image" "$net" $A
+		for guest; do printf '  %s,\n' "$guest"; done
+		printf ']\n'
+	} >"/run/$name.desc"
+	strait deploy "/run/$name.desc"
+}
+
+# waits NAME STATUS: guest NAME ends with that exit status.
+waits() {
+	local rc
+	timeout 60 strait wait "$1"
+	rc=$?
+	strait logs "$1" | tr -d '\r' >"/run/$1.said"
+	tail -n 20 "/run/$1.said"
+	want "$1 ends with $2, not $rc" [ $rc = "$2" ]
+}
+
+# soon COMMAND...: within 20 seconds.
+soon() {
+	local end=$(($(now) + 2000))
+	until "$@" >/dev/null 2>&1; do
+		[ "$(now)" -lt $end ] || return 1
+		sleep 0.2
+	done
+}
+
+page() { curl -s -f -m 10 -o /run/got "http://$A/$1" && cmp -s /run/got "/test/www/$1"; }
+
+# no_domains: none but dom0 and the services' own.
+no_zombies() { ! xl list | grep -q '(null)'; }
+
+case_a_description_is_deployed() {
+	local begin
+	begin=$(now)
+	deploy site \
+		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ]' \
+		'[ "sql", "elf=/test/sqlite3", "args=/srv/www/demo.db '"'.read /srv/demo.sql'"'", "memory=32" ]' \
+		'[ "holder", "elf=/test/probe", "args=hold /srv/lock", "memory=32" ]' \
+		'[ "waiter", "elf=/test/probe", "args=wait-lock /srv/lock", "memory=32" ]' \
+		'[ "calls", "elf=/test/probe", "args=calls /srv/calls 500", "memory=32" ]' ||
+		fail "strait deploy"
+	say "deployed after $((($(now) - begin) / 100)) s"
+	strait ps
+	xl list
+}
+
+case_a_page_comes_through_the_network_service() {
+	soon page index.html || fail "no page, or another"
+	echo "index.html is equal"
+	page big.bin || fail "the large file differs"
+	echo "big.bin is equal"
+}
+
+case_sqlite_works_on_the_file_service() {
+	waits sql 0
+	want "its own check" grep -qx ok /run/sql.said
+	want "all rows" grep -qx '2000' /run/sql.said
+	curl -s -f -m 20 -o /run/got "http://$A/demo.db" || fail "the web server does not serve the database"
+	want "it is a database" sh -c 'head -c 15 /run/got | grep -q "SQLite format 3"'
+}
+
+case_null_calls() {
+	waits calls 0
+	say "null RPC: $(cat /run/calls.said)" | tee -a /out/figures
+	sed -n 's/.*calls, \([0-9]*\) us.*/\1/p' /run/calls.said >/run/null-call
+}
+
+# In the same run: 16 bytes there and back over libxenvchan, between dom0 and a bare
+# guest; what a null call is measured against.
+case_null_calls_against_a_bare_guest() {
+	local path=/local/domain/0/data/echo ours bare
+	guest ring /test/bare 16 "vchan 0 $path 500"
+	start ring -p || fail "the bare guest was not created"
+	vchan-echo "$(id ring)" $path 500 >/run/echo &
+	soon grep -q ready /run/echo || fail "no echo server"
+	xl unpause ring
+	ended ring 60
+	wait
+	gone ring
+	ours=$(cat /run/null-call)
+	bare=$(sed -n 's/round-trip \([0-9]*\) us/\1/p' /run/echo)
+	[ -n "$ours" ] && [ -n "$bare" ] || fail "no figures"
+	say "null RPC $ours us, libxenvchan to a bare guest $bare us: $((ours * 100 / bare)) %" | tee -a /out/figures
+}
+
+case_a_killed_guest_frees_its_locks() {
+	local end
+	soon grep -q locked /var/log/xen/console/guest-*holder.log || fail "the holder has no lock"
+	sleep 1
+	! grep -q locked /var/log/xen/console/guest-*waiter.log || fail "both have the lock"
+	xl destroy "$(xl list | awk '$1 ~ /holder$/ {print $1}')" || fail "xl destroy"
+	waits waiter 0
+	want "it got the lock" grep -q locked /run/waiter.said
+	page index.html || fail "the services are not well"
+	soon no_zombies || { xl list; fail "a zombie domain stays"; }
+}
+
+# A domain that nobody announced: neither the nodes of another guest's channel, nor its
+# grants, are for it.
+case_a_wrong_guest_is_refused() {
+	local path domid
+	path=$(xenstore-ls -f /local/domain | sed -n 's|^\(/local/domain/[0-9]*/data/strait/file/[0-9]*\)/ring-ref = .*|\1|p' | head -n 1)
+	[ -n "$path" ] || fail "no channel is there to be stolen"
+	domid=${path#/local/domain/} domid=${domid%%/*}
+	guest thief /test/bare 16 "vchan $domid $path 1"
+	run thief 20 >/run/said
+	cat /run/said
+	want "it gets nothing" grep -qx 'bare: no vchan' /run/said
+	page index.html || fail "the services are not well"
+}
+
+case_all_is_taken_down() {
+	strait down site || fail "strait down"
+	want "no domain is left" [ "$(xl list | wc -l)" = 2 ]
+	xenstore-ls -f /local/domain >/run/nodes
+	! grep strait /run/nodes || fail "nodes are left"
+	! pidof fsd netd strait-agent || fail "processes are left"
+}
+
+case_real_programs_run() {
+	httpd -p 10.55.0.1:8000 -h /test/www
+	deploy programs \
+		'[ "lua", "elf=/test/lua", "args=/srv/try.lua", "memory=32" ]' \
+		'[ "wget", "elf=/test/strait-busybox", "argv0=wget", "args=-O /srv/wget.out http://10.55.0.1:8000/index.html", "memory=32" ]' \
+		'[ "curl", "elf=/test/strait-curl", "args=-s -o /srv/curl.out http://10.55.0.1:8000/big.bin", "memory=32" ]' \
+		'[ "redis", "elf=/test/redis-server", "args=--save '"''"' --appendonly no --protected-mode no", "memory=64" ]' ||
+		fail "strait deploy"
+	waits lua 0
+	want "Lua's answer" grep -qx 'fib 6765, 3 lines' /run/lua.said
+	waits wget 0
+	waits curl 0
+	soon redis_answers || fail "redis does not answer"
+	strait down programs || fail "strait down"
+	files_are_equal || fail "a file that was fetched differs"
+}
+
+redis_answers() {
+	[ "$(printf 'SET a b\r\nGET a\r\nQUIT\r\n' | nc -w 5 $A 6379 | tr -d '\r' | tr '\n' ' ')" = '+OK $1 b +OK ' ]
+}
+
+case_no_such_bridge_is_said_and_nothing_stays() {
+	sed "s/bridge=[a-z0-9]*/bridge=nobridge/; s/interface=[a-z0-9]*/interface=nothere0/" /run/site.desc >/run/bad.desc
+	strait deploy /run/bad.desc >/run/said 2>&1
+	rc=$?
+	cat /run/said
+	want "status 125, not $rc" [ $rc = 125 ]
+	want "it names it" grep -Eq 'nobridge|nothere0' /run/said
+	want "no domain is left" [ "$(xl list | wc -l)" = 2 ]
+	! pidof fsd netd strait-agent || fail "processes are left"
+}
