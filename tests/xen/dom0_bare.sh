@@ -111,7 +111,7 @@ case_memory_ends_with_enomem() {
 }
 
 case_threads_are_preempted_under_load() {
-	guest other /test/probe 16 load 12
+	guest other /test/probe 16 'load 12'
 	start other
 	probe load 16 60 load 6
 	want "status 0" [ "$how" = "exit 0" ]

@@ -104,3 +104,31 @@ prepare_image() {
 	"$STRAIT_BIN/xen/mkimage" "$work/image"
 	options+=(-f "$work/image=/var/lib/strait/images/default")
 }
+
+prepare_killed() {
+	mkdir -p "$work/disk"
+	mke2fs -q -t ext4 -d "$work/disk" "$work/disk.img" 64M
+	cp "$STRAIT_BUILD/tests/xen/probe" "$work/"
+	prepare_image
+	files=("$work/probe")
+	options+=(-T -d "$work/disk.img")
+	seconds=200
+}
+
+# What dom0 was told to be on the disk is there.
+after_killed() {
+	local last name=every_acknowledged_fsync_is_in_the_image
+	last=$(sed -n 's/.*acknowledged \([0-9]*\)$/\1/p' "$out/script.log" | tail -n 1)
+	{
+		echo "acknowledged before the machine was killed: ${last:-nothing}"
+		e2fsck -fy "$work/disk.img" || [ $? -le 2 ] || echo "e2fsck: the file system is broken"
+		debugfs -R "dump /log $work/log" "$work/disk.img"
+		echo "in the image: $(wc -l <"$work/log") lines"
+	} >"$out/case.$name" 2>&1
+	if [ "${last:-0}" -ge 50 ] && ! grep -q '^e2fsck:' "$out/case.$name" &&
+	   [ "$(head -n $((last + 1)) "$work/log")" = "$(seq -f 'acknowledged %.0f' 0 "$last")" ]; then
+		echo "ok $name 0" >"$out/results"
+	else
+		echo "not ok $name 0" >"$out/results"
+	fi
+}

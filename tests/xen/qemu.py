@@ -5,7 +5,7 @@
 Its first serial port is Xen's console: DIR/console.log.  The second is what the script
 in dom0 says: DIR/script.log and our standard output, as it comes.  Lines in the logs
 bear the seconds since the start.  Exit: the status in the script's last line, "@@ exit
-N"; 98 when the machine ended without it, 99 when the time ran out.
+N", or 0 when it was "@@ kill", for which the machine is killed at once; 98 when the machine ended without it, 99 when the time ran out.
 """
 import ctypes
 import os
@@ -72,6 +72,9 @@ def main():
                     match = re.match(rb"@@ exit (\d+)$", line)
                     if match:
                         status = int(match.group(1))
+                    elif line == b"@@ kill":
+                        process.kill()
+                        status = 0
                     else:
                         sys.stdout.buffer.write(line + b"\n")
                 sys.stdout.flush()

@@ -76,6 +76,9 @@ run() {
 	gone "$1"
 }
 
+# die_now: the machine is switched off in this moment, by its plug.
+die_now() { echo "@@ kill"; }
+
 # settle NAME: wait until xenconsoled has written all that the domain said.
 settle() {
 	local size last=-1
