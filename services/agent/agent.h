@@ -17,6 +17,7 @@
 #include "services/agent/store.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -108,6 +109,10 @@ int netif_open(const char *name, uint32_t mtu, struct netif_info *info, char why
 /* ---- init.c: process 1 ---- */
 /* Mount what a process needs, load the modules. */
 void init_start(void);
+/* What the kernel's command line says after strait.service=; else @to stays. */
+void init_service_name(char *to, size_t size);
+/* In a debug image: a shell on the console. */
+void init_shell(void);
 /* Sync, then power off or restart; does not return. */
 void init_end(bool again) __attribute__((noreturn));
 /* As /sbin/poweroff or /sbin/reboot, which the kernel runs when dom0 asks for it

@@ -104,6 +104,37 @@ void init_start(void)
 		say("there is no /dev/xen/xenbus: not a Xen domain?");
 }
 
+void init_service_name(char *to, size_t size)
+{
+	static const char key[] = "strait.service=";
+	char line[2048], *at, *save = NULL;
+	const int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	const ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	line[n > 0 ? n : 0] = 0;
+	for (at = strtok_r(line, " \n", &save); at; at = strtok_r(NULL, " \n", &save))
+		if (strncmp(at, key, sizeof(key) - 1) == 0)
+			snprintf(to, size, "%s", at + sizeof(key) - 1);
+}
+
+void init_shell(void)
+{
+	static const char busybox[] = "/bin/busybox";
+	char name[] = "sh", path[] = "PATH=/bin", *argv[] = {name, NULL}, *env[] = {path, NULL};
+
+	if (access(busybox, X_OK) || fork() != 0)
+		return;
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid();
+	execve(busybox, argv, env);
+	_exit(127);
+}
+
 void init_end(bool again)
 {
 	sync();

@@ -362,9 +362,14 @@ int main(int argc, char **argv)
 	if (strcmp(me, "poweroff") == 0 || strcmp(me, "reboot") == 0)
 		return init_told(me);
 	signals = open_signals();
-	if (a.init)
+	if (a.init) {
 		init_start();
+		init_service_name(a.name, sizeof(a.name));
+		init_shell();
+	}
 	parse_args(argc, argv, &a);
+	if (a.name[0] && !config_valid_name(a.name))
+		die(EXIT_STRAIT, "strait.service=%s is not a name of a service", a.name);
 	r = connect_store(&a);
 	if (r == 0) {
 		look(&a);

@@ -61,7 +61,7 @@ static const char *program_name(const struct agent *a)
 /* Named by the environment, else beside this program or in libexec. */
 static int open_program(const struct agent *a, char *path, size_t size)
 {
-	static const char *const places[] = {"xen", "../libexec/strait/xen"};
+	static const char *const places[] = {".", "xen", "../libexec/strait/xen"};
 	const char *name = program_name(a);
 	const char *given = getenv(a->config.kind == KIND_FILE ? "STRAIT_FSD" : "STRAIT_NETD");
 	char self[1024];
@@ -76,7 +76,7 @@ static int open_program(const struct agent *a, char *path, size_t size)
 		return -1;
 	self[n] = 0;
 	*strrchr(self, '/') = 0;
-	for (size_t i = 0; fd < 0 && i < 2; i++) {
+	for (size_t i = 0; fd < 0 && i < sizeof(places) / sizeof(places[0]); i++) {
 		snprintf(path, size, "%s/%s/%s", self, places[i], name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
