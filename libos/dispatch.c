@@ -18,7 +18,6 @@
 #define SEEN_MAX 256
 
 static const uint32_t g_zero;
-/* Looked at by the edge at each call. */
 const uint32_t *g_strace_word = &g_zero;
 long syscall_missing(long n);
 long syscall_dispatch_traced(long n, long a, long b, long c, long d, long e, long f);

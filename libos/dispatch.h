@@ -7,6 +7,9 @@
 #ifndef LIBOS_DISPATCH_H
 #define LIBOS_DISPATCH_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 typedef long syscall_fn(long, long, long, long, long, long);
 
 struct syscall_row {
@@ -17,6 +20,13 @@ struct syscall_row {
 extern const long g_syscall_max; /* the highest number in both tables */
 extern syscall_fn *const g_syscall_table[];
 extern const struct syscall_row g_syscall_rows[];
+
+extern const uint32_t *g_strace_word; /* looked at by the edge at each call */
+/* Is a line printed for each call? */
+static inline bool syscall_traced(void)
+{
+	return __atomic_load_n(g_strace_word, __ATOMIC_RELAXED) != 0;
+}
 
 /* After g_config is filled: find the switch of --strace. */
 void dispatch_init(void);

@@ -24,6 +24,11 @@ void time_shift_real(int64_t ns);
 /* A clock's value: 0 or -EINVAL.  Takes CPU clocks of threads too. */
 int time_read(long clock, uint64_t *ns);
 
+/* What a program's C library calls where another has the vDSO's clock_gettime():
+ * program code, on the program's stack, interruptible anywhere.  A bad @ts faults as
+ * it does in the vDSO.  0, or -ENOSYS: make the call. */
+int time_read_direct(int clock, struct timespec *ts);
+
 /* When a wait ends: on the clock it was given for. */
 struct abs_time {
 	uint64_t ns; /* PLAT_NO_DEADLINE: never */

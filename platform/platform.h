@@ -149,6 +149,10 @@ int plat_cmpxchg_u32(void *at, uint32_t *expected, uint32_t desired, bool *done)
 uint64_t plat_mono_ns(void);      /* CLOCK_MONOTONIC: fast, no host call */
 /* CLOCK_REALTIME (0) or CLOCK_MONOTONIC (1) as a struct timespec. */
 void plat_clock(int clock, int64_t sec_nsec[2]);
+/* The same for program code, on its own stack, interruptible anywhere; may refuse
+ * (not 0: the caller uses plat_clock() instead).  libos calls plat_clock() here where
+ * the platform has set nothing better before libos_main(). */
+extern int (*g_plat_clock_direct)(int clock, int64_t sec_nsec[2]);
 uint64_t plat_real_ns(void);      /* CLOCK_REALTIME: fast */
 uint64_t plat_boot_ns(void);      /* CLOCK_BOOTTIME */
 uint64_t plat_thread_cpu_ns(uint32_t host_id);

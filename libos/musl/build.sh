@@ -26,6 +26,10 @@ if [ ! -f config.mak ]; then
 		"$src/configure" --target=x86_64-linux-musl --prefix="$root" \
 		--syslibdir="$root/lib" --disable-shared --disable-wrapper
 fi
+# musl's makefile does not know our headers.
+for h in "$here"/arch/*.h; do
+	if [ "$h" -nt obj ]; then rm -rf obj; fi
+done
 # The target prefix must not pick a cross ar.
 quiet make -j"$jobs" CROSS_COMPILE= AR=ar RANLIB=ranlib
 

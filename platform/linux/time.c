@@ -11,7 +11,7 @@
 
 enum { CLK_REAL = 0, CLK_MONO = 1, CLK_PROCESS = 2, CLK_BOOT = 7 };
 
-typedef int clock_fn(int clock, struct host_timespec *ts);
+typedef int clock_fn(int clock, int64_t sec_nsec[2]);
 typedef long getcpu_fn(unsigned *cpu, unsigned *node, void *unused);
 
 static clock_fn *g_clock;
@@ -98,6 +98,8 @@ void host_time_init(const void *vdso)
 	if (!im.syms || !im.names)
 		return;
 	g_clock = (clock_fn *)(uintptr_t)find(&im, "__vdso_clock_gettime");
+	if (g_clock)
+		g_plat_clock_direct = g_clock;
 	g_getcpu = (getcpu_fn *)(uintptr_t)find(&im, "__vdso_getcpu");
 }
 
@@ -107,21 +109,18 @@ void host_vdso_text(uintptr_t *begin, uintptr_t *end)
 	*end = g_text_end;
 }
 
-static uint64_t read_clock(int clock)
-{
-	struct host_timespec ts = {0, 0};
-
-	if (!g_clock || g_clock(clock, &ts) != 0)
-		(void)HOST2(SYS_clock_gettime, clock, &ts);
-	return (uint64_t)ts.sec * 1000000000u + (uint64_t)ts.nsec;
-}
-
 void plat_clock(int clock, int64_t sec_nsec[2])
 {
-	struct host_timespec *ts = (struct host_timespec *)(void *)sec_nsec;
+	if (!g_clock || g_clock(clock, sec_nsec) != 0)
+		(void)HOST2(SYS_clock_gettime, clock, sec_nsec);
+}
 
-	if (!g_clock || g_clock(clock, ts) != 0)
-		(void)HOST2(SYS_clock_gettime, clock, ts);
+static uint64_t read_clock(int clock)
+{
+	int64_t ts[2] = {0, 0};
+
+	plat_clock(clock, ts);
+	return (uint64_t)ts[0] * 1000000000u + (uint64_t)ts[1];
 }
 
 uint64_t plat_mono_ns(void)

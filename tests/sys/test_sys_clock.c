@@ -132,6 +132,53 @@ static void a_handler_leaves_the_rest_of_a_sleep(void)
 	CHECK_EQ(left.tv_sec, 4);
 }
 
+/* The C library may read a clock without a call. */
+static void the_library_and_the_call_tell_one_time(void)
+{
+	static const clockid_t both[] = {CLOCK_REALTIME, CLOCK_MONOTONIC};
+
+	for (unsigned i = 0; i < 2000; i++) {
+		const clockid_t c = both[i & 1];
+		struct timespec ts = {-1, -1};
+		const uint64_t before = read_ns(c);
+		uint64_t now;
+
+		CHECK_EQ(clock_gettime(c, &ts), 0);
+		now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+		CHECK(before <= now && now <= read_ns(c));
+	}
+}
+
+static _Atomic unsigned g_reads_in_handler;
+
+static void read_in_handler(int sig)
+{
+	struct timespec ts;
+
+	(void)sig;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	g_reads_in_handler++;
+}
+
+static void signals_may_hit_a_read_of_the_clock(void)
+{
+	struct sigaction sa = {.sa_handler = read_in_handler};
+	struct itimerval it = {{0, 1000}, {0, 1000}}, none = {{0, 0}, {0, 0}};
+	const uint64_t start = now_ns();
+	uint64_t last = start;
+
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &it, NULL);
+	while (g_reads_in_handler < 20 && last - start < 10000000000u) {
+		const uint64_t now = now_ns();
+
+		CHECK(now >= last);
+		last = now;
+	}
+	setitimer(ITIMER_REAL, &none, NULL);
+	CHECK(g_reads_in_handler >= 20);
+}
+
 int main(void)
 {
 	watchdog(40);
@@ -142,5 +189,7 @@ int main(void)
 	CASE(sleeps_last_as_long_as_asked);
 	CASE(bad_sleeps_are_refused);
 	CASE(a_handler_leaves_the_rest_of_a_sleep);
+	CASE(the_library_and_the_call_tell_one_time);
+	CASE(signals_may_hit_a_read_of_the_clock);
 	return g_failed;
 }

@@ -3,8 +3,10 @@
  * syscall_arch.h - goes ahead of musl's own: a system call is a C function call.
  *
  * One symbol under seven prototypes, so that a call with two arguments sets up
- * two; strait_syscall() looks at no more than the call has.  No vDSO: the guest's
- * clock has an offset of its own, and the call is as cheap.
+ * two; strait_syscall() looks at no more than the call has.
+ *
+ * clock_gettime() asks for the function of a vDSO, by __vdsosym(); here libos
+ * answers that (libos/vdso.c).
  *
  * Layer:  libos/musl; included by musl's sources only.
  */
@@ -66,5 +68,9 @@ static __inline long __syscall6(long n, long a1, long a2, long a3, long a4, long
 }
 
 #define IPC_64 0
+
+#define __vdsosym strait_vdsosym
+#define VDSO_CGT_SYM "__vdso_clock_gettime"
+#define VDSO_CGT_VER "LINUX_2.6"
 
 #endif
