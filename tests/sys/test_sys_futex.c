@@ -164,7 +164,8 @@ static void wake_op_changes_the_second_word(void)
 	         2);
 	CHECK_EQ(g_other, 7);
 	CHECK_EQ(futex(&g_word, FUTEX_WAKE_OP, 1, (void *)1L, &g_other,
-	               FUTEX_OP(FUTEX_OP_ANDN | FUTEX_OP_OPARG_SHIFT, 2, FUTEX_OP_CMP_GT, 7)),
+	               FUTEX_OP((FUTEX_OP_ANDN | FUTEX_OP_OPARG_SHIFT), 2, FUTEX_OP_CMP_GT,
+	                        7)),
 	         0);
 	CHECK_EQ(g_other, 3);
 	for (int i = 0; i < 2; i++)
