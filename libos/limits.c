@@ -51,6 +51,11 @@ uint64_t limits_get(enum limit which)
 	return __atomic_load_n(&g_limits[which].soft, __ATOMIC_RELAXED);
 }
 
+void limits_set_stack(uint64_t bytes)
+{
+	__atomic_store_n(&g_limits[LIMIT_STACK].soft, bytes, __ATOMIC_RELAXED);
+}
+
 uint64_t limits_file_room(uint64_t pos, uint64_t len)
 {
 	uint64_t limit = limits_get(LIMIT_FSIZE);

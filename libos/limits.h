@@ -36,6 +36,9 @@ enum limit {
 /* The soft limit now. */
 uint64_t limits_get(enum limit which);
 
+/* The main stack is smaller than usual: tell the program. */
+void limits_set_stack(uint64_t bytes);
+
 /* RLIMIT_FSIZE: how many of @len bytes may be written at @pos; 0 when none may:
  * then SIGXFSZ is sent and the caller returns -EFBIG. */
 uint64_t limits_file_room(uint64_t pos, uint64_t len);

@@ -23,6 +23,7 @@
 #define ADDRESS_END 0x7ffffffff000ul
 #define ADDRESS_MIN 0x10000ul
 #define STACK_SIZE (8ul << 20)
+#define STACK_MIN (256ul << 10)
 #define STACK_GAP (1ul << 20)
 #define PROT_KNOWN (PROT_READ | PROT_WRITE | PROT_EXEC)
 #define MAP_TYPES 0xf
@@ -433,13 +434,25 @@ void mm_init(void)
 	vma_unlock();
 }
 
+/* 8 MiB, or an eighth of a small memory: the stack is promised as a whole. */
+static unsigned long stack_size(void)
+{
+	const unsigned long part = plat_memory_total() / 8 & ~(PAGE - 1);
+
+	if (!part || part >= STACK_SIZE)
+		return STACK_SIZE;
+	return part < STACK_MIN ? STACK_MIN : part;
+}
+
 void *mm_main_stack(size_t need)
 {
-	unsigned long size = STACK_SIZE;
+	unsigned long size = stack_size();
 	long p;
 
-	if (size < need + (1ul << 20))
-		size = up(need) + (1ul << 20);
+	if (size < need + size / 8)
+		size = up(need + size / 8);
+	if (size != STACK_SIZE)
+		limits_set_stack(size);
 	p = plat_mmap(NULL, size + STACK_GAP, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE);
 	if (failed(p))
 		return NULL;
