@@ -49,6 +49,7 @@ struct desc_service {
 	unsigned n_disks;
 	struct run_opts o;  /* mounts, ports, net (lwip or host), squash, log_level */
 	bool squash_given;
+	uint32_t trace;     /* on Xen: 0, 1 headers, 2 with payload */
 	const char *bridge, *mac, *interface, *script;
 	const char *ip4, *ip6; /* ADDR/PREFIX */
 	const char *gateway4, *gateway6;
@@ -102,8 +103,8 @@ void desc_guest_finish(struct desc *d, struct desc_guest *g);
 void desc_help(void);
 
 /* desc_text.c */
-/* Cut "KEY=VALUE, KEY='a, b'" at its commas, in place.  Each part is handed to @each
- * without the quotes.  NULL, or what is wrong. */
+/* Cut "KEY=VALUE, KEY='a, b'" at its commas, in place.  Each part is handed to @each;
+ * quotes around a whole value are taken off.  NULL, or what is wrong. */
 const char *desc_split(char *text, void (*each)(void *arg, char *part), void *arg);
 /* Words as a shell takes them apart: blanks, '..', "..", backslash.  NULL-terminated;
  * NULL when a quote is not closed. */

@@ -310,6 +310,11 @@ static void s_log(const struct at *at, struct desc_service *s, char *v)
 		bad(at, v, "a service has the levels warn, info and debug");
 }
 
+static void s_trace(const struct at *at, struct desc_service *s, char *v)
+{
+	s->trace = number(at, v, 0, 2);
+}
+
 static bool xl_reserved(const char *line)
 {
 	static const char *const ours[] = { "name", "uuid", "type", "kernel", "ramdisk", "memory",
@@ -476,6 +481,7 @@ static const struct {
 	{ "mtu", s_mtu, "BYTES", "Xen: of its interface" },
 	{ "port-min", s_port_min, "PORT", "Xen: the lowest that a guest may bind" },
 	{ "log", s_log, "warn|info|debug", "what it says" },
+	{ "trace", s_trace, "0|1|2", "Xen: record every RPC; 2: with the bytes moved" },
 	{ "xl", s_xl, "SETTING=VALUE", "Xen: a line more of its xl configuration *" },
 };
 

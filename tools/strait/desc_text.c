@@ -8,32 +8,48 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Without the quotes around the whole value: those inside are the value's own. */
+static void unquote(char *part)
+{
+	char *v = strchr(part, '=');
+
+	if (!v)
+		return;
+	v++;
+	v += strspn(v, " \t");
+	size_t len = strlen(v);
+
+	if (len < 2 || (*v != '\'' && *v != '"') || strchr(v + 1, *v) != v + len - 1)
+		return;
+	v[len - 1] = 0;
+	memmove(v, v + 1, len - 1);
+}
+
 const char *desc_split(char *text, void (*each)(void *arg, char *part), void *arg)
 {
 	char *in = text;
 
 	while (*in) {
-		char *part = in, *out = in, quote = 0;
+		char *part = in, *end, quote = 0;
 
-		for (; *in && (quote || *in != ','); in++) {
+		for (; *in && (quote || *in != ','); in++)
 			if (quote ? *in == quote : (*in == '\'' || *in == '"'))
 				quote = quote ? 0 : *in;
-			else
-				*out++ = *in;
-		}
 		if (quote)
 			return "a quote is not closed";
 		bool more = *in == ',';
 
+		end = in;
 		in += more;
-		while (isspace((unsigned char)*part) && part < out)
+		while (isspace((unsigned char)*part) && part < end)
 			part++;
-		while (out > part && isspace((unsigned char)out[-1]))
-			out--;
-		if (out == part && more)
+		while (end > part && isspace((unsigned char)end[-1]))
+			end--;
+		if (end == part && more)
 			return "nothing stands between two commas";
-		*out = 0;
-		if (out > part)
+		*end = 0;
+		unquote(part);
+		if (end > part)
 			each(arg, part);
 	}
 	return NULL;

@@ -3,6 +3,7 @@
  * main.c - the `strait` command: finds the subcommand.
  */
 #include "tools/strait/strait.h"
+#include "tools/strait/xen/deploy.h"
 #include "tools/trace/trace.h"
 
 #include <errno.h>
@@ -86,6 +87,13 @@ static void help(void)
 	      "  stop NAME                   ask a guest to end (TERM, then KILL)\n"
 	      "  strace NAME on|off          switch a guest's call log\n"
 	      "  trace report|show FILE      read a trace made with run --trace\n"
+	      "\n"
+	      "  run --config FILE           the services and guests of a description, here\n"
+	      "  deploy FILE                 the same, as domains of Xen\n"
+	      "  down [NAME]                 remove what was deployed\n"
+	      "  logs NAME, console NAME     what a domain wrote; its terminal\n"
+	      "  wait NAME                   wait for a guest on Xen, end with its status\n"
+	      "\n"
 	      "  --version                   print the version\n"
 	      "\n"
 	      "`strait COMMAND --help` says more.\n",
@@ -117,6 +125,12 @@ static const struct {
 	{ "stop", names_cmd_stop },
 	{ "strace", names_cmd_strace },
 	{ "trace", trace_main },
+	{ "deploy", deploy_main },
+	{ "down", down_main },
+	{ "logs", logs_main },
+	{ "console", console_main },
+	{ "wait", wait_main },
+	{ "watch", watch_main },
 	{ "help", cmd_help },
 	{ "-h", cmd_help },
 	{ "--help", cmd_help },

@@ -58,20 +58,20 @@ static void make_mem(const struct run_opts *o, struct mount_opt *m)
 }
 
 /* A loop device for an image, which goes when nothing uses it.  A descriptor. */
-static int loop_attach(const struct mount_opt *m, int image, char *dev, size_t size)
+static int loop_attach(const char *path, bool read_only, int image, char *dev, size_t size)
 {
 	struct loop_config c = { .fd = (uint32_t)image };
 	int ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC), n, fd = -1;
 
-	c.info.lo_flags = LO_FLAGS_AUTOCLEAR | (m->read_only ? LO_FLAGS_READ_ONLY : 0u);
-	snprintf((char *)c.info.lo_file_name, LO_NAME_SIZE, "%.*s", LO_NAME_SIZE - 1, m->source);
+	c.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0u);
+	snprintf((char *)c.info.lo_file_name, LO_NAME_SIZE, "%.*s", LO_NAME_SIZE - 1, path);
 	/* Another process may take the number before we do. */
 	for (int tries = 0; ctl >= 0 && tries < 16; tries++) {
 		n = ioctl(ctl, LOOP_CTL_GET_FREE);
 		if (n < 0)
 			break;
 		snprintf(dev, size, "/dev/loop%d", n);
-		fd = open(dev, (m->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+		fd = open(dev, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 		if (fd < 0 || !ioctl(fd, LOOP_CONFIGURE, &c))
 			break;
 		int e = errno;
@@ -86,6 +86,19 @@ static int loop_attach(const struct mount_opt *m, int image, char *dev, size_t s
 
 	if (ctl >= 0)
 		close(ctl);
+	errno = e;
+	return fd;
+}
+
+int disk_loop_attach(const char *path, bool read_only, char *dev, size_t size)
+{
+	int image = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+
+	if (image < 0)
+		return -1;
+	int fd = loop_attach(path, read_only, image, dev, size), e = errno;
+
+	close(image);
 	errno = e;
 	return fd;
 }
@@ -113,7 +126,8 @@ static void make_disk(const struct run_opts *o, struct mount_opt *m)
 	if (o->rootless)
 		die(EXIT_STRAIT, "disk %s: only root can mount a disk; run this as root, or mount "
 		                 "a folder instead", m->source);
-	int loop = S_ISREG(st.st_mode) ? loop_attach(m, image, dev, sizeof(dev)) : image;
+	int loop = S_ISREG(st.st_mode) ? 
+	           loop_attach(m->source, m->read_only, image, dev, sizeof(dev)) : image;
 
 	if (loop < 0)
 		die(EXIT_STRAIT, "disk %s: no loop device: %s", m->source, strerror(errno));

@@ -8,6 +8,7 @@
  * look at the peer's credentials: other users' sockets are not talked to.
  */
 #include "tools/strait/strait.h"
+#include "tools/strait/xen/deploy.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -186,7 +187,7 @@ int names_cmd_ps(int argc, char **argv)
 {
 	if (wants_help(argc, argv,
 	               "usage: strait ps\n\n"
-	               "Lists your guests that run.\n"))
+	               "Lists your guests that run, and what is deployed on Xen.\n"))
 		return 0;
 	if (argc > 1)
 		die(EXIT_STRAIT, "ps: unknown argument %s", argv[1]);
@@ -195,6 +196,7 @@ int names_cmd_ps(int argc, char **argv)
 	printf("%-24s %8s %9s %-5s %-16s %-24s %s\n", "NAME", "PID", "UP", "NET", "JOINED",
 	       "PORTS", "PROGRAM");
 	(void)each_guest(ps_guest, NULL);
+	xen_ps();
 	return 0;
 }
 
@@ -222,5 +224,11 @@ int names_cmd_stop(int argc, char **argv)
 		return 0;
 	if (argc != 2)
 		die(EXIT_STRAIT, "stop: want `strait stop NAME`");
+	int fd = names_connect(argv[1]), status;
+
+	if (fd >= 0)
+		close(fd);
+	else if (xen_stop(argv[1], &status))
+		return status;
 	return ask_or_say(argv[1], "stop", reply);
 }

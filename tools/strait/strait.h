@@ -119,6 +119,10 @@ int prog_copy(int fd);
 struct net_plan;
 void mounts_make(struct run_opts *o, const struct net_plan *net);
 
+/* A loop device (its path in @dev) for the image @path, which goes when it is no longer
+ * open anywhere; a descriptor that keeps it, or -1 with errno. */
+int disk_loop_attach(const char *path, bool read_only, char *dev, size_t size);
+
 /* tracefile.c: create @path (0600) with its header; returns a descriptor opened
  * O_APPEND.  Says and exits 125. */
 int tracefile_create(const char *path);

@@ -32,6 +32,15 @@ __asm__(".pushsection .note.strait, \"a\", @note\n"
         ".long 1\n"
         ".popsection\n");
 
+#ifdef STAND_IN_PVH /* what Xen looks for; no more than the note is there */
+__asm__(".pushsection .note.xen, \"a\", @note\n"
+        ".balign 4\n"
+        ".long 4, 4, 18\n"
+        ".asciz \"Xen\"\n"
+        ".long 0x100000\n"
+        ".popsection\n");
+#endif
+
 static const struct boot_block *boot(void)
 {
 	const char *fd = getenv(BOOT_ENV);

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmds.c - what deals with a deployment that runs: down, ps, logs, console, wait, stop.
+ */
+#include "tools/strait/xen/deploy.h"
+#include "tools/strait/xen/xl.h"
+#include "tools/strait/xen/xs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STOP_MS 10000
+
+static bool wants_help(int argc, char **argv, const char *usage)
+{
+	if (argc < 2 || (strcmp(argv[1], "-h") && strcmp(argv[1], "--help")))
+		return false;
+	fputs(usage, stdout);
+	return true;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* The only deployment, when none is named. */
+static const char *the_only_one(const char *cmd)
+{
+	char **list = state_list();
+
+	if (!list[0])
+		die(EXIT_STRAIT, "%s: nothing is deployed", cmd);
+	if (list[1])
+		die(EXIT_STRAIT, "%s: several are deployed (%s, %s, ...); name one", cmd, list[0],
+		    list[1]);
+	return list[0];
+}
+
+int down_main(int argc, char **argv)
+{
+	static struct deployment d;
+	const char *name, *why;
+
+	if (wants_help(argc, argv,
+	               "usage: strait down [NAME]\n\n"
+	               "Removes what `strait deploy` brought up, guests first.\n"))
+		return 0;
+	if (argc > 2)
+		die(EXIT_STRAIT, "down: want `strait down [NAME]`");
+	name = argc > 1 ? argv[1] : the_only_one("down");
+	if (!state_read(name, &d, &why))
+		die(EXIT_STRAIT, "down %s: %s", name,
+		    why ? why : "nothing of that name is deployed; `strait ps` lists what is");
+	check_host();
+	xst_open();
+	return deploy_undo(&d, false) ? 0 : EXIT_STRAIT;
+}
+
+/* --- status ----------------------------------------------------------------- */
+
+/* "exit 3" -> 3, "signal 11" -> 139, destroyed -> 137, a crash -> 125. */
+static int exit_status(const char *status)
+{
+	if (!strncmp(status, "exit ", 5))
+		return atoi(status + 5) & 0xff;
+	if (!strncmp(status, "signal ", 7))
+		return 128 + (atoi(status + 7) & 0x7f);
+	return !strcmp(status, "destroyed") ? 137 : EXIT_STRAIT;
+}
+
+static bool watched(const struct deployment *d)
+{
+	return d->watch && process_born(d->watch) == d->watch_born;
+}
+
+int wait_main(int argc, char **argv)
+{
+	static struct deployment d;
+	struct member *m;
+	char *status;
+
+	if (wants_help(argc, argv,
+	               "usage: strait wait NAME\n\n"
+	               "Waits until a guest on Xen has ended, and ends as it did: with its exit\n"
+	               "status; 128+N when signal N ended it; 137 when it was destroyed; 125 when\n"
+	               "it crashed or cannot be waited for.\n"))
+		return 0;
+	if (argc != 2)
+		die(EXIT_STRAIT, "wait: want `strait wait NAME`");
+	m = state_find(argv[1], &d);
+	if (m->role != MEMBER_GUEST)
+		die(EXIT_STRAIT, "wait %s: is a service, which does not end by itself", argv[1]);
+	while (!(status = state_status(d.name, m))) {
+		if (access(state_path(d.name, NULL, ""), F_OK))
+			die(EXIT_STRAIT, "wait %s: %s was removed", argv[1], d.name);
+		if (!watched(&d)) /* it may have written just before it went */
+			break;
+		sleep_ms(100);
+	}
+	if (!status)
+		status = state_status(d.name, m);
+	if (!status)
+		die(EXIT_STRAIT, "wait %s: the watcher of %s has ended; see %s", argv[1], d.name,
+		    state_path(d.name, "watch.log", ""));
+	if (strncmp(status, "exit ", 5))
+		say("%s: %s", m->domain, status);
+	return exit_status(status);
+}
+
+static const char *words(const struct deployment *d, const struct member *m,
+                         const struct xl_domain *x, bool asked)
+{
+	char *status = state_status(d->name, m);
+
+	if (status)
+		return status;
+	if (m->role == MEMBER_DOM0)
+		return process_born(m->pid) == m->born ? "runs" : "ended";
+	if (!asked)
+		return "?";
+	if (!x)
+		return "gone";
+	return x->shut_down ? "shut down" : strchr(x->state, 'p') ? "paused" : "runs";
+}
+
+static void ps_one(const struct deployment *d, const struct xl_domain *list, int n)
+{
+	static const char *const roles[] = { "service", "service", "guest" };
+
+	for (unsigned i = 0; i < d->n; i++) {
+		const struct member *m = &d->m[i];
+		const struct xl_domain *x = n > 0 ? xl_find_id(list, n, m->domid, m->uuid) : NULL;
+		char memory[16] = "-";
+		char where[24];
+
+		if (m->role == MEMBER_DOM0)
+			snprintf(where, sizeof(where), "pid %d", (int)m->pid);
+		else
+			snprintf(where, sizeof(where), "%u", m->domid);
+		if (x && m->role != MEMBER_DOM0)
+			snprintf(memory, sizeof(memory), "%u", x->memory);
+		printf("%-32s %9s %6s %-8s %s\n", m->domain, where, memory, roles[m->role],
+		       words(d, m, x, n >= 0));
+	}
+	if (d->n && !watched(d))
+		say("note: the watcher of %s does not run; guests that end are not recorded", d->name);
+}
+
+void xen_ps(void)
+{
+	static struct deployment d;
+	char **names = state_list(), *text = NULL;
+	struct xl_domain *list = NULL;
+	const char *why;
+
+	if (!names[0])
+		return;
+	int n = xl_list(&list, &text);
+
+	printf("\n%-32s %9s %6s %-8s %s\n", "ON XEN", "DOMAIN", "MIB", "ROLE", "STATE");
+	for (; *names; names++) {
+		if (state_read(*names, &d, &why))
+			ps_one(&d, list, n);
+		else
+			say("note: %s", why ? why : *names);
+	}
+	if (n < 0)
+		say("note: xl list fails: %s", geteuid() ? "call it as root" : xl_sentence(text));
+	free(list);
+	free(text);
+}
+
+/* --- consoles --------------------------------------------------------------- */
+
+static int copy_out(const char *path, bool follow)
+{
+	char buf[16384];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		die(EXIT_STRAIT, "%s: %s", path, strerror(errno));
+	for (;;) {
+		while ((n = read(fd, buf, sizeof(buf))) > 0)
+			if (fwrite(buf, 1, (size_t)n, stdout) != (size_t)n)
+				die(EXIT_STRAIT, "cannot write to stdout: %s", strerror(errno));
+		fflush(stdout);
+		if (!follow || n < 0)
+			break;
+		sleep_ms(200);
+	}
+	close(fd);
+	return n < 0 ? EXIT_STRAIT : 0;
+}
+
+int logs_main(int argc, char **argv)
+{
+	static struct deployment d;
+	bool follow = argc > 1 && !strcmp(argv[1], "-f");
+	struct member *m;
+	char *path;
+
+	if (wants_help(argc, argv,
+	               "usage: strait logs [-f] NAME\n\n"
+	               "Shows what a guest or a service on Xen wrote on its console; -f goes on\n"
+	               "with what comes.\n"))
+		return 0;
+	if (argc != 2 + follow)
+		die(EXIT_STRAIT, "logs: want `strait logs [-f] NAME`");
+	m = state_find(argv[argc - 1], &d);
+	path = m->role == MEMBER_DOM0 ? state_path(d.name, m->name, ".agent")
+	                              : console_log_path(m->domain);
+	if (!path)
+		die(EXIT_STRAIT, "logs %s: xenconsoled keeps no logs; start it with --log=guest "
+		                 "(Debian: XENCONSOLED_ARGS in /etc/default/xen), or use "
+		                 "`strait console`", m->domain);
+	return copy_out(path, follow);
+}
+
+int console_main(int argc, char **argv)
+{
+	static struct deployment d;
+	struct member *m;
+
+	if (wants_help(argc, argv,
+	               "usage: strait console NAME\n\n"
+	               "Attaches the terminal to a guest's or a service's console: what is typed\n"
+	               "is the program's standard input.  Ctrl-] leaves it.\n"))
+		return 0;
+	if (argc != 2)
+		die(EXIT_STRAIT, "console: want `strait console NAME`");
+	m = state_find(argv[1], &d);
+	if (m->role == MEMBER_DOM0)
+		die(EXIT_STRAIT, "console %s: runs in dom0 and has none; `strait logs %s` shows what "
+		                 "it says", m->domain, m->domain);
+	check_host();
+	fflush(stdout);
+	execlp("xl", "xl", "console", xprintf("%u", m->domid), (char *)NULL);
+	die(EXIT_STRAIT, "xl cannot be started: %s", strerror(errno));
+}
+
+/* --- stop ------------------------------------------------------------------- */
+
+bool xen_stop(const char *what, int *status)
+{
+	static struct deployment d;
+	struct member *m;
+	char *text;
+
+	if (!state_list()[0])
+		return false;
+	m = state_find(what, &d);
+	if (m->role != MEMBER_GUEST)
+		die(EXIT_STRAIT, "stop %s: is a service; `strait down %s` ends all of it", what, d.name);
+	*status = 0;
+	if (state_status(d.name, m))
+		return true;
+	const char *id = xprintf("%u", m->domid);
+	const char *const ask[] = { "shutdown", id, NULL }, *const kill[] = { "destroy", id, NULL };
+	int failed = xl_run(&text, ask);
+
+	for (int ms = 0; !failed && ms < STOP_MS; ms += 100) {
+		if (state_status(d.name, m))
+			return true;
+		sleep_ms(100);
+	}
+	failed = xl_run(&text, kill);
+	if (failed)
+		die(EXIT_STRAIT, "stop %s: xl destroy: %s", what, xl_sentence(text));
+	say("note: %s did not end in time; it was destroyed", m->domain);
+	return true;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deploy.h - a description on Xen: what was made, and what makes it.
+ *
+ *      strait deploy --+-- xl create -p ... xl unpause    a domain each
+ *                      +-- strait-agent                   a service in dom0
+ *                      +-- strait watch                   as long as the deployment
+ *
+ * A deployment NAME is the folder /run/strait/NAME, made first and removed last:
+ *
+ *      members         a line for each domain and agent, in the order of their making
+ *      DOMAIN.cfg      what xl was given
+ *      DOMAIN.status   how a guest ended: "exit 3", "signal 11", "crash TEXT", "destroyed"
+ *      SERVICE.agent   what a service in dom0 says
+ *      watch.log
+ *
+ * Layer:     tools.
+ * Ownership: all of it lives as long as the process.
+ * Errors:    0 or a negative errno, unless a comment says that it says and exits.
+ */
+#ifndef TOOLS_STRAIT_XEN_DEPLOY_H
+#define TOOLS_STRAIT_XEN_DEPLOY_H
+
+#include "tools/strait/desc.h"
+
+#include <sys/types.h>
+
+#define DEPLOY_ROOT "/run/strait"
+#define MEMBERS_MAX (DESC_SERVICES_MAX + DESC_GUESTS_MAX)
+#define UUID_LEN 36
+#define DEPLOY_EPOCH 1u
+
+enum member_role { MEMBER_SERVICE, MEMBER_DOM0, MEMBER_GUEST };
+
+struct member {
+	enum member_role role;
+	char name[NAME_LEN_MAX + 1];   /* as described */
+	char domain[NAME_LEN_MAX + 1]; /* DEPLOYMENT.NAME */
+	char uuid[UUID_LEN + 1];
+	unsigned domid;
+	enum desc_kind kind;           /* of a service */
+	pid_t pid;                     /* of a service in dom0: its agent */
+	unsigned long long born;       /* ... when it was started, of /proc/PID/stat */
+	/* of a guest: its services, by kind; "" when it uses none */
+	char uses[DESC_KINDS][NAME_LEN_MAX + 1];
+	unsigned uses_domid[DESC_KINDS];
+};
+
+struct deployment {
+	char name[NAME_LEN_MAX + 1];
+	struct member m[MEMBERS_MAX];
+	unsigned n;
+	pid_t watch;                   /* 0: none */
+	unsigned long long watch_born;
+};
+
+/* state.c */
+/* Make the folder.  -EEXIST: it is deployed already. */
+int state_create(const char *name) __attribute__((warn_unused_result));
+void state_remove(const char *name);
+int state_add(const char *name, const struct member *m) __attribute__((warn_unused_result));
+int state_set_watch(const char *name, pid_t pid) __attribute__((warn_unused_result));
+/* false: there is no such deployment, or its file is damaged (said in *why). */
+bool state_read(const char *name, struct deployment *d, const char **why);
+/* Names of all deployments, NULL-terminated. */
+char **state_list(void);
+char *state_path(const char *name, const char *file, const char *suffix);
+/* Find the guest or service called DEPLOYMENT.NAME or, if only one is, NAME.  Says and
+ * exits. */
+struct member *state_find(const char *what, struct deployment *d);
+void state_set_status(const char *name, const struct member *m, const char *status);
+char *state_status(const char *name, const struct member *m); /* NULL: it has not ended */
+unsigned long long process_born(pid_t pid); /* 0: there is no such process */
+
+/* check.c: what would fail later; says and exits. */
+void check_host(void);                    /* root, xl, Xen, dom0 */
+void check_all(struct desc *d);           /* names, memory, disks, bridges, programs */
+
+/* domcfg.c: the text of an xl configuration */
+char *domcfg_service(const struct desc *d, const struct desc_service *s, const struct member *m,
+                     const char *image, const char *const *disks);
+char *domcfg_guest(const struct desc_guest *g, const struct member *m);
+/* The guest's command line (docs/XEN.md). */
+char *domcfg_cmdline(const struct desc_guest *g);
+void uuid_make(char uuid[UUID_LEN + 1]);
+
+/* nodes.c: xenstore */
+int nodes_service(const struct desc_service *s, const struct member *m);
+/* The guest's own nodes and, at its services, the one that announces it. */
+int nodes_guest(const struct desc_guest *g, const struct member *m, const char *cmdline);
+/* A guest is gone: its services are told by the removal of its node. */
+void nodes_guest_gone(const struct member *m);
+void nodes_service_gone(const struct member *m);
+char *nodes_service_state(const struct member *m); /* "ready", "failed: ...", NULL */
+char *nodes_guest_at_service(const struct member *m, enum desc_kind kind);
+char *nodes_guest_state(const struct member *m);
+
+/* services.c: images, and services that run in dom0 */
+/* The folder with vmlinuz and initramfs; builds the default one when it is missing.
+ * NULL: it cannot (said). */
+const char *image_path(const struct desc_service *s);
+void image_check(const struct desc *d, const struct desc_service *s); /* says and exits */
+/* Start the agent of @m; sets pid and born. */
+int agent_start(const char *deployment, struct member *m);
+void agent_stop(const struct member *m);
+
+/* console.c */
+/* The last @n lines that @domain wrote; NULL: nothing is known of them. */
+char *console_tail(const char *domain, unsigned domid, unsigned n);
+char *console_log_path(const char *domain);
+
+/* watch.c */
+int watch_start(const char *name);       /* the pid or negative errno */
+int watch_main(int argc, char **argv);   /* `strait watch NAME` */
+/* The domain of @m has shut down for @reason: how it ended. */
+char *watch_verdict(const char *node, int reason);
+
+/* deploy.c */
+int deploy_main(int argc, char **argv);
+/* Remove what @d made, the last first.  What fails is said; false if something did. */
+bool deploy_undo(const struct deployment *d, bool quiet);
+
+/* cmds.c */
+int down_main(int argc, char **argv);
+int logs_main(int argc, char **argv);
+int console_main(int argc, char **argv);
+int wait_main(int argc, char **argv);
+void xen_ps(void);                       /* deployments, if there are any */
+/* `strait stop`: true when @what is a guest on Xen; *status is then the exit status. */
+bool xen_stop(const char *what, int *status);
+
+#endif /* TOOLS_STRAIT_XEN_DEPLOY_H */

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state.c - what was deployed, in /run/strait.
+ *
+ * The members file is only ever appended to, a line at a time, so that whatever ends
+ * `strait deploy` leaves what `strait down` needs.
+ */
+#include "tools/strait/xen/deploy.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NONE "-"
+
+char *state_path(const char *name, const char *file, const char *suffix)
+{
+	return file ? xprintf(DEPLOY_ROOT "/%s/%s%s", name, file, suffix)
+	            : xprintf(DEPLOY_ROOT "/%s", name);
+}
+
+int state_create(const char *name)
+{
+	if (mkdir(DEPLOY_ROOT, 0755) && errno != EEXIST)
+		return -errno;
+	return mkdir(state_path(name, NULL, ""), 0755) ? -errno : 0;
+}
+
+void state_remove(const char *name)
+{
+	const char *path = state_path(name, NULL, "");
+	DIR *dir = opendir(path);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir)) != NULL)
+		if (e->d_name[0] != '.')
+			(void)unlinkat(dirfd(dir), e->d_name, 0); /* rmdir says it */
+	if (dir)
+		closedir(dir);
+	if (rmdir(path) && errno != ENOENT)
+		say("note: %s cannot be removed: %s", path, strerror(errno));
+	(void)rmdir(DEPLOY_ROOT); /* unless there are others */
+}
+
+static int append(const char *name, const char *line)
+{
+	int fd = open(state_path(name, "members", ""),
+	              O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, line, strlen(line));
+	int err = n < 0 ? -errno : n != (ssize_t)strlen(line) ? -EIO : 0;
+
+	close(fd);
+	return err;
+}
+
+static const char *const role_name[] = { "service", "dom0", "guest" };
+
+int state_add(const char *name, const struct member *m)
+{
+	const char *f = m->uses[DESC_FILE], *n = m->uses[DESC_NET];
+
+	return append(name, xprintf("%s %s %s %u %s %s %d %llu %s %u %s %u\n", role_name[m->role],
+	                            m->name, m->domain, m->domid, *m->uuid ? m->uuid : NONE,
+	                            desc_kind_name[m->kind], (int)m->pid, m->born,
+	                            *f ? f : NONE, m->uses_domid[DESC_FILE], *n ? n : NONE,
+	                            m->uses_domid[DESC_NET]));
+}
+
+int state_set_watch(const char *name, pid_t pid)
+{
+	return append(name, xprintf("watch %d %llu\n", (int)pid, process_born(pid)));
+}
+
+static void none_is_empty(char *s)
+{
+	if (!strcmp(s, NONE))
+		*s = 0;
+}
+
+static bool parse_member(const char *line, struct member *m)
+{
+	char role[16], kind[16];
+	int pid;
+
+	memset(m, 0, sizeof(*m));
+	if (sscanf(line, "%15s %63s %63s %u %36s %15s %d %llu %63s %u %63s %u", role, m->name,
+	           m->domain, &m->domid, m->uuid, kind, &pid, &m->born, m->uses[DESC_FILE],
+	           &m->uses_domid[DESC_FILE], m->uses[DESC_NET], &m->uses_domid[DESC_NET]) != 12)
+		return false;
+	m->pid = (pid_t)pid;
+	m->kind = strcmp(kind, desc_kind_name[DESC_NET]) ? DESC_FILE : DESC_NET;
+	none_is_empty(m->uuid);
+	none_is_empty(m->uses[DESC_FILE]);
+	none_is_empty(m->uses[DESC_NET]);
+	for (size_t i = 0; i < sizeof(role_name) / sizeof(role_name[0]); i++)
+		if (!strcmp(role, role_name[i])) {
+			m->role = (enum member_role)i;
+			return true;
+		}
+	return false;
+}
+
+bool state_read(const char *name, struct deployment *d, const char **why)
+{
+	const char *path = state_path(name, "members", "");
+	char line[512];
+	FILE *f;
+	int pid;
+
+	memset(d, 0, sizeof(*d));
+	snprintf(d->name, sizeof(d->name), "%s", name);
+	*why = NULL;
+	if (!opts_valid_name(name) || access(state_path(name, NULL, ""), F_OK))
+		return false;
+	f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT; /* it was made, and nothing in it */
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "watch %d %llu", &pid, &d->watch_born) == 2)
+			d->watch = (pid_t)pid;
+		else if (d->n == MEMBERS_MAX || !parse_member(line, &d->m[d->n++]))
+			*why = xprintf("%s is damaged", path);
+	}
+	fclose(f);
+	return !*why;
+}
+
+char **state_list(void)
+{
+	char **list = xalloc((1024 + 1) * sizeof(*list));
+	DIR *dir = opendir(DEPLOY_ROOT);
+	struct dirent *e;
+	size_t n = 0;
+
+	while (dir && n < 1024 && (e = readdir(dir)) != NULL)
+		if (e->d_name[0] != '.')
+			list[n++] = xprintf("%s", e->d_name);
+	if (dir)
+		closedir(dir);
+	return list;
+}
+
+struct member *state_find(const char *what, struct deployment *d)
+{
+	static struct deployment found;
+	struct member *m = NULL;
+	unsigned n = 0;
+
+	for (char **name = state_list(); *name; name++) {
+		const char *why;
+
+		if (!state_read(*name, d, &why))
+			continue;
+		for (unsigned i = 0; i < d->n; i++)
+			if (!strcmp(d->m[i].domain, what) || !strcmp(d->m[i].name, what)) {
+				bool whole = !strcmp(d->m[i].domain, what);
+
+				found = *d;
+				m = &found.m[i];
+				n = whole ? 1 : n + 1;
+				if (whole)
+					goto out;
+			}
+	}
+out:
+	if (!m)
+		die(EXIT_STRAIT, "no guest or service named %s is deployed; `strait ps` lists them",
+		    what);
+	if (n > 1)
+		die(EXIT_STRAIT, "%s: several are called so; name it with its deployment, as %s", what,
+		    m->domain);
+	*d = found;
+	return &d->m[m - found.m];
+}
+
+void state_set_status(const char *name, const struct member *m, const char *status)
+{
+	const char *path = state_path(name, m->domain, ".status");
+	const char *fresh = state_path(name, m->domain, ".status.new");
+	FILE *f = fopen(fresh, "we");
+
+	if (!f)
+		return; /* the deployment is being removed */
+	fprintf(f, "%s\n", status);
+	if (fclose(f) || rename(fresh, path))
+		say("note: %s cannot be written: %s", path, strerror(errno));
+}
+
+char *state_status(const char *name, const struct member *m)
+{
+	FILE *f = fopen(state_path(name, m->domain, ".status"), "re");
+	char line[512] = "";
+
+	if (!f)
+		return NULL;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = 0;
+	fclose(f);
+	line[strcspn(line, "\n")] = 0;
+	return xprintf("%s", line);
+}
+
+unsigned long long process_born(pid_t pid)
+{
+	char path[64], text[1024];
+	unsigned long long born = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = pid > 0 ? fopen(path, "re") : NULL;
+	if (!f)
+		return 0;
+	size_t n = fread(text, 1, sizeof(text) - 1, f);
+
+	fclose(f);
+	text[n] = 0;
+	/* The 22nd field; the second, in brackets, may hold anything. */
+	const char *p = strrchr(text, ')');
+
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (p)
+		born = strtoull(p, NULL, 10);
+	return born;
+}

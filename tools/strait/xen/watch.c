@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * watch.c - `strait watch`: sees domains of a deployment end.
+ *
+ * A guest that shuts down is kept by xl (on_poweroff = "preserve") until we have read
+ * how it ended; then its services are told, and it is destroyed.  One that is destroyed
+ * by others has no nodes any more: what it said last was seen by a watch, or it said
+ * nothing.  A service that ends is not destroyed: its console tells why.
+ *
+ * When we are killed nothing is lost: domains that end stay, and `strait down` removes
+ * them.
+ */
+#include "tools/strait/xen/deploy.h"
+#include "tools/strait/xen/xl.h"
+#include "tools/strait/xen/xs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOK_MS 30000 /* also without an event: one may be lost with a connection */
+
+struct watched {
+	bool over;
+	char *last; /* what its state node said */
+};
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void note(const char *fmt, ...)
+{
+	char when[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	va_list ap;
+
+	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime_r(&now, &tm));
+	printf("%s ", when);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
+}
+
+char *watch_verdict(const char *node, int reason)
+{
+	if (node && (!strncmp(node, "exit ", 5) || !strncmp(node, "signal ", 7) ||
+	             !strncmp(node, "crash", 5)))
+		return xprintf("%s", node);
+	switch (reason) {
+	case -1:
+		return xprintf("destroyed");
+	case 3:
+		return xprintf("crash it said nothing more");
+	case 4:
+		return xprintf("crash the watchdog ended it");
+	default:
+		return xprintf("crash it shut down (reason %d) without an exit status", reason);
+	}
+}
+
+static void destroy(const struct member *m)
+{
+	const char *id = xprintf("%u", m->domid);
+	const char *const args[] = { "destroy", id, NULL };
+	char *text;
+
+	if (xl_run(&text, args))
+		note("%s: xl destroy %s: %s", m->domain, id, xl_sentence(text));
+	free(text);
+}
+
+static void look_at(const struct deployment *d, const struct member *m, struct watched *w,
+                    const struct xl_domain *list, int n)
+{
+	const struct xl_domain *x = xl_find_id(list, n, m->domid, m->uuid);
+	char *node = x ? nodes_guest_state(m) : NULL;
+
+	if (node) {
+		free(w->last);
+		w->last = node;
+	}
+	if (x && !x->shut_down)
+		return;
+	w->over = true;
+	char *verdict = watch_verdict(m->role == MEMBER_GUEST ? w->last : NULL, x ? x->reason : -1);
+
+	note("%s (domain %u): %s", m->domain, m->domid, verdict);
+	state_set_status(d->name, m, verdict);
+	free(verdict);
+	if (m->role != MEMBER_GUEST)
+		return;
+	nodes_guest_gone(m);
+	if (x)
+		destroy(m);
+}
+
+static void look(const struct deployment *d, struct watched *w)
+{
+	struct xl_domain *list;
+	char *text;
+	int n = xl_list(&list, &text);
+
+	if (n < 0) {
+		note("xl list fails: %s", xl_sentence(text));
+		free(text);
+		return;
+	}
+	for (unsigned i = 0; i < d->n; i++)
+		if (d->m[i].role != MEMBER_DOM0 && !w[i].over)
+			look_at(d, &d->m[i], &w[i], list, n);
+	free(list);
+	free(text);
+}
+
+/* Between events of other kinds: what guests say, so that it is not lost with them. */
+static void hear(const struct deployment *d, struct watched *w)
+{
+	for (unsigned i = 0; i < d->n; i++) {
+		char *node;
+
+		if (d->m[i].role != MEMBER_GUEST || w[i].over)
+			continue;
+		node = nodes_guest_state(&d->m[i]);
+		if (!node)
+			continue;
+		free(w[i].last);
+		w[i].last = node;
+	}
+}
+
+static int watch_all(const struct deployment *d)
+{
+	int err = xst_watch(XST_RELEASE);
+
+	for (unsigned i = 0; i < d->n && !err; i++)
+		if (d->m[i].role == MEMBER_GUEST)
+			err = xst_watch(xprintf("/local/domain/%u/data/strait/state", d->m[i].domid));
+	return err;
+}
+
+int watch_main(int argc, char **argv)
+{
+	static struct deployment d;
+	static struct watched w[MEMBERS_MAX];
+	const char *why;
+	bool released = true;
+
+	if (argc != 2)
+		die(EXIT_STRAIT, "watch: `strait deploy` starts it");
+	if (!state_read(argv[1], &d, &why))
+		die(EXIT_STRAIT, "watch: %s", why ? why : "there is no such deployment");
+	xst_open();
+	int err = watch_all(&d);
+
+	if (err)
+		die(EXIT_STRAIT, "watch: %s", xst_why(err));
+	note("watching %s", d.name);
+	while (!access(state_path(d.name, NULL, ""), F_OK)) {
+		if (released)
+			look(&d, w);
+		else
+			hear(&d, w);
+		int got = xst_wait(LOOK_MS, &released);
+
+		if (got < 0) {
+			note("xenstore: %s", strerror(-got));
+			return EXIT_STRAIT;
+		}
+		released |= got == 0;
+	}
+	return 0;
+}
+
+int watch_start(const char *name)
+{
+	int log = open(state_path(name, "watch.log", ""), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+	               0644);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (log < 0 || null < 0)
+		return -errno;
+	fflush(stdout);
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (!pid) {
+		if (setsid() >= 0 && chdir("/") == 0 && dup2(null, 0) >= 0 && dup2(log, 1) >= 0 &&
+		    dup2(log, 2) >= 0)
+			execl("/proc/self/exe", "strait", "watch", name, (char *)NULL);
+		die(EXIT_STRAIT, "watch: cannot be started: %s", strerror(errno));
+	}
+	close(log);
+	close(null);
+	return pid;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xs.h - xenstore, through libxenstore, loaded when it is needed.
+ *
+ * Layer:     tools.
+ * Ownership: what is returned is malloc'd, for the caller.
+ * Locking:   one thread; one connection a process (xst_open() in each).
+ * Errors:    0 or a negative errno; xst_why() has a sentence for those that are limits.
+ */
+#ifndef TOOLS_STRAIT_XEN_XS_H
+#define TOOLS_STRAIT_XEN_XS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define XST_RELEASE "@releaseDomain"
+#define XST_VALUE_MAX 3800 /* bytes; a packet has 4096, its path in it */
+
+/* Says and exits 125 when there is no library or no xenstored. */
+void xst_open(void);
+char *xst_read(const char *path); /* NULL: not there, or not readable */
+bool xst_exists(const char *path);
+/* Write @value (NULL: make a directory) at @path; dom0 owns it, domain @reader may
+ * read it (0: nobody else). */
+int xst_put(const char *path, const char *value, unsigned reader)
+	__attribute__((warn_unused_result));
+int xst_rm(const char *path); /* with all below; 0 also when it was not there */
+/* Names below @path, NULL-terminated; NULL: none. */
+char **xst_list(const char *path);
+/* All puts and rms between these take effect at once.  xst_commit() answers -EAGAIN when
+ * it must be done again. */
+int xst_begin(void) __attribute__((warn_unused_result));
+int xst_commit(void) __attribute__((warn_unused_result));
+void xst_abort(void);
+/* Let domain @domid see @releaseDomain, or not any more. */
+int xst_release_events(unsigned domid, bool on) __attribute__((warn_unused_result));
+int xst_watch(const char *path) __attribute__((warn_unused_result));
+/* Wait until something watched has changed, at most @ms; all changes are taken.
+ * 1, 0 (too late) or negative errno.  *released: XST_RELEASE was among them. */
+int xst_wait(int ms, bool *released);
+/* What @err means, with the name of the limit where it is one. */
+const char *xst_why(int err);
+
+#endif /* TOOLS_STRAIT_XEN_XS_H */
