@@ -25,7 +25,7 @@
 
 #define SLICE_NS 10000000u
 #define CREDIT_NS 5000000u
-#define GRAIN_NS 1000000u
+#define GRAIN_NS 250000u
 #define POLL_PORTS 128u /* Xen takes no more */
 #define PORT_WORDS 4u   /* evtchn.c serves 256 */
 
@@ -46,6 +46,8 @@ static void account(uint64_t now)
 {
 	const uint64_t ran = now - g_cpu.since;
 	struct xthread *t = g_cpu.now;
+	struct runq_node *first;
+	uint64_t floor;
 
 	g_cpu.since = now;
 	if (!t)
@@ -53,6 +55,12 @@ static void account(uint64_t now)
 	t->cpu_ns += ran;
 	t->run.vtime += ran;
 	g_cpu.cpu_ns += ran;
+	first = runq_first(&g_cpu.ready);
+	floor = t->run.vtime;
+	if (first && first->vtime < floor)
+		floor = first->vtime;
+	if (floor > g_cpu.vfloor)
+		g_cpu.vfloor = floor;
 }
 
 /* While a thread runs: rule 3. */
@@ -227,8 +235,6 @@ static struct trap_frame *run(struct xthread *t, uint64_t now)
 {
 	list_remove(&t->run.link);
 	t->state = XTHREAD_RUNNING;
-	if (t->run.vtime > g_cpu.vfloor)
-		g_cpu.vfloor = t->run.vtime;
 	g_cpu.now = t;
 	g_cpu.slice_end = now + SLICE_NS;
 	load(t);
