@@ -16,9 +16,9 @@ now() {
 }
 
 # guest NAME ELF [MEMORY [COMMAND-LINE [LINE-OF-XL-CFG...]]]: write /run/NAME.cfg.
+# What ends or crashes stays, so that its state can be read, until gone NAME.
 # tsc_mode: the emulated CPU has no invariant TSC, and by default Xen would then take
 # each read of the clock for itself: 135 us instead of 0.2.
-# What ends or crashes stays, so that its state can be read, until gone NAME.
 guest() {
 	local name=$1 elf=$2 memory=${3:-32} line=$4
 	[ $# -gt 4 ] && shift 4 || shift $#
