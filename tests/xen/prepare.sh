@@ -5,29 +5,59 @@
 # prepare_NAME [CASE...] fills `files` and `options` for the lab, in folder $work;
 # after_NAME looks at what is there once the machine is off ($out, disks in $work).
 
-# sys_row KIND NAME: the rest of the row of sys.tbl for that program, if any.
+# sys_row WORDS NAME: the rest of the row of sys.tbl that begins with them, if any.
 sys_row() {
-	local kind pattern rest
-	while read -r kind pattern rest; do
-		# shellcheck disable=SC2053
-		[ "$kind" = "$1" ] && [[ $2 == $pattern ]] && { echo "$rest"; return 0; }
-	done < <(grep -v '^#' "$here/sys.tbl")
-	return 1
+	sed -n "s/^$1  *$2  *//p" "$here/sys.tbl" | grep .
 }
 
-prepare_sys() {
-	local exe name size
+# sys_kind NAME: the service that the program needs: file, net, none; or out.
+sys_kind() {
+	local kind
+	sys_row out "$1" >/dev/null && { echo out; return; }
+	for kind in file net; do
+		[[ $1 == ${kind}_* ]] || sys_row "with $kind" "$1" >/dev/null && { echo $kind; return; }
+	done
+	echo none
+}
+
+# sys_programs KINDS WANTED...: those programs, each with its line of the list.
+sys_programs() {
+	local kinds=$1 exe name kind size options
+	shift
 	mkdir "$work/sys"
 	for exe in "$STRAIT_BUILD"/tests/sys/strait/*; do
 		name=${exe##*/test_sys_}
-		sys_row out "$name" >/dev/null && continue
+		kind=$(sys_kind "$name")
+		[[ " $kinds " == *" $kind "* ]] || continue
 		[ $# = 0 ] || [[ " $* " == *" $name "* ]] || continue
 		cp "$exe" "$work/sys/$name"
 		size=$(sys_row set "$name") || size="32 60"
-		echo "$name $size" >>"$work/list"
-	done
+		case $kind in
+		none) echo "$name $size" ;;
+		net) echo "$name net ${size% *} / none" ;;
+		file)
+			options=$(sed -n '1,40s/^.*[* ]strait-run:[[:space:]]*//p' "$top/tests/sys/test_sys_$name.c")
+			case $options in
+			*--mem*) echo "$name file ${size% *} /m/$name mem" ;;
+			*:/ro:ro*) echo "$name file ${size% *} /ro ro" ;;
+			*) echo "$name file ${size% *} /t/$name dir" ;;
+			esac ;;
+		esac
+	done >"$work/list"
 	files=("$work/sys" "$work/list")
+}
+
+prepare_sys() {
+	sys_programs none "$@"
 	seconds=420
+}
+
+prepare_calls() {
+	sys_programs "file net" "$@"
+	mkdir "$work/disk"
+	mke2fs -q -t ext4 -d "$work/disk" "$work/disk.img" 256M
+	options+=(-T -d "$work/disk.img")
+	seconds=400
 }
 
 prepare_bare() {
