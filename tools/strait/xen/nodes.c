@@ -188,7 +188,7 @@ int nodes_service(const struct desc_service *s, const struct member *m)
 struct of_guest {
 	const struct desc_guest *g;
 	const struct member *m;
-	const char *client_id, *cmdline;
+	const char *client_id, *cmdline, *entropy;
 	enum desc_kind kind;
 };
 
@@ -201,6 +201,7 @@ static void fill_guest(struct nodes *n, const void *arg)
 	put_text(n, "1", at, "version");
 	put_text(n, of->client_id, at, "client-id");
 	put_text(n, of->cmdline, at, "cmdline");
+	put_text(n, of->entropy, at, "entropy");
 	for (int k = 0; k < DESC_KINDS; k++) {
 		const char *c = xprintf("%s/%s", at, desc_kind_name[k]);
 
@@ -235,17 +236,27 @@ static void fill_announcement(struct nodes *n, const void *arg)
 	put_text(n, of->m->uuid, at, "uuid");
 }
 
+static int random_hex(char *to, size_t n)
+{
+	uint8_t bytes[32];
+
+	if (getrandom(bytes, n, 0) != (ssize_t)n)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		sprintf(to + 2 * i, "%02x", bytes[i]);
+	return 0;
+}
+
 int nodes_guest(const struct desc_guest *g, const struct member *m, const char *cmdline)
 {
 	struct nodes n = { .reader = m->domid };
-	uint8_t id[16];
-	char hex[33];
+	char id[33], entropy[65];
 
-	if (getrandom(id, sizeof(id), 0) != sizeof(id))
+	if (random_hex(id, 16) || random_hex(entropy, 32))
 		return -EIO;
-	for (size_t i = 0; i < sizeof(id); i++)
-		sprintf(hex + 2 * i, "%02x", id[i]);
-	struct of_guest of = { .g = g, .m = m, .client_id = hex, .cmdline = cmdline };
+	struct of_guest of = {
+		.g = g, .m = m, .client_id = id, .cmdline = cmdline, .entropy = entropy
+	};
 	int err = transact(&n, fill_guest, &of);
 
 	for (int k = 0; k < DESC_KINDS && !err; k++) {
