@@ -187,6 +187,84 @@ static void computing_threads_keep_their_registers(void)
 	fprintf(stderr, "\n");
 }
 
+/* ---- AVX ---- */
+
+struct avx_image {
+	_Alignas(32) uint8_t ymm[16][32];
+};
+
+/* As hold_registers(), of the sixteen vectors of AVX. */
+void hold_avx(const struct avx_image *in, struct avx_image *out, long n);
+__asm__(".macro LOAD_YMM i\n"
+        "vmovaps 32 * \\i(%rdi), %ymm\\i\n"
+        ".endm\n"
+        ".macro STORE_YMM i\n"
+        "vmovaps %ymm\\i, 32 * \\i(%rsi)\n"
+        ".endm\n"
+        ".globl hold_avx\n"
+        ".type hold_avx, @function\n"
+        "hold_avx:\n"
+        "EACH_XMM LOAD_YMM\n"
+        "1: decq %rdx\n"
+        "jnz 1b\n"
+        "EACH_XMM STORE_YMM\n"
+        "vzeroupper\n"
+        "ret\n"
+        ".size hold_avx, . - hold_avx\n");
+
+static void hold_vectors(uint64_t seed, long n)
+{
+	struct avx_image in, out;
+
+	for (int i = 0; i < 16; i++)
+		for (int k = 0; k < 4; k++) {
+			const uint64_t v = mix(seed + (uint64_t)(4 * i + k));
+
+			memcpy(in.ymm[i] + 8 * k, &v, sizeof(v));
+		}
+	hold_avx(&in, &out, n);
+	if (memcmp(&in, &out, sizeof(in)) != 0)
+		__atomic_fetch_add(&g_wrong, 1, __ATOMIC_RELAXED);
+}
+
+static void avx_handler(int sig)
+{
+	hold_vectors((uint64_t)sig, 10);
+}
+
+static void *compute_avx(void *arg)
+{
+	for (uint64_t round = 0; !g_stop; round++)
+		hold_vectors((uint64_t)(uintptr_t)arg * 7919 + round, 20000);
+	return NULL;
+}
+
+static void vectors_of_avx_are_kept_too(void)
+{
+	struct sigaction sa = {.sa_handler = avx_handler, .sa_flags = SA_RESTART};
+	pthread_t t[2];
+
+	if (!__builtin_cpu_supports("avx")) {
+		fprintf(stderr, "this CPU has no AVX\n");
+		return;
+	}
+	g_wrong = 0;
+	g_stop = 0;
+	sigemptyset(&sa.sa_mask);
+	CHECK_EQ(sigaction(SIGUSR2, &sa, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, compute_avx, (void *)(intptr_t)i), 0);
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(pthread_kill(t[i % 2], SIGUSR2), 0);
+		hold_vectors((uint64_t)i, 100);
+		sleep_ms(2);
+	}
+	g_stop = 1;
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(pthread_join(t[i], NULL), 0);
+	CHECK_EQ(g_wrong, 0);
+}
+
 /* ---- fairness ---- */
 
 static volatile long g_count[3];
@@ -302,6 +380,7 @@ int main(int argc, char **argv)
 		g_seconds = atoi(argv[1]);
 	watchdog(g_seconds + 40);
 	CASE(computing_threads_keep_their_registers);
+	CASE(vectors_of_avx_are_kept_too);
 	CASE(computing_threads_all_get_on);
 	CASE(a_sleeper_wakes_beside_threads_that_compute);
 	CASE(control_words_and_exceptions_last_over_sleeps);
