@@ -97,6 +97,8 @@ struct backend_ops {
 	int (*access)(const struct node *node, int mode);
 	int (*setattr)(const struct node *node, bool opened, const struct setattr *set);
 	int (*statfs)(const struct node *node, struct statfs *out);
+	/* What names the file for good, also to a later instance: bytes of @id
+	 * (FILE_ID_MAX); 0: nothing here does. */
 	int (*file_id)(const struct node *node, const struct statx *stx, uint8_t *id);
 	ssize_t (*getxattr)(const struct node *node, const char *name, void *to,
 	                    size_t size);

@@ -81,18 +81,6 @@ struct dir_fdname dir_fdname(int fd)
 	return n;
 }
 
-static void probe_ids(struct dir_mount *d)
-{
-	union {
-		struct file_handle h;
-		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} u;
-
-	u.h.handle_bytes = MAX_HANDLE_SZ;
-	d->kernel_ids =
-	        name_to_handle_at(d->fd, "", &u.h, &d->mount_id, AT_EMPTY_PATH) == 0;
-}
-
 static int measure_root(struct mount *m, struct dir_mount *d)
 {
 	char buf[4096];
@@ -146,7 +134,7 @@ int be_dir_attach(struct mount *m, int fd, uint32_t epoch)
 		d->instance[2 * i] = hex[id[i] >> 4];
 		d->instance[2 * i + 1] = hex[id[i] & 15];
 	}
-	probe_ids(d);
+	dir_probe_ids(d);
 	m->ops = &dir_ops;
 	m->priv = d;
 	m->root = (struct node){m, d->fd};

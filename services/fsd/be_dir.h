@@ -77,7 +77,6 @@ int dir_create(const struct node *dir, const char *name, int flags, mode_t mode,
 int dir_access(const struct node *node, int mode);
 int dir_setattr(const struct node *node, bool opened, const struct setattr *set);
 int dir_statfs(const struct node *node, struct statfs *out);
-int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id);
 ssize_t dir_getxattr(const struct node *node, const char *name, void *to, size_t size);
 int dir_setxattr(const struct node *node, const char *name, const void *from,
                  size_t size, int flags);
@@ -108,5 +107,9 @@ int dir_lock_open(const struct node *node, bool write, struct node *out);
 int dir_lock_range(const struct node *lk, int type, uint64_t start, uint64_t len);
 int dir_lock_test(const struct node *lk, int *type, uint64_t *start, uint64_t *len);
 int dir_lock_whole(const struct node *lk, int type);
+
+/* be_dir_id.c */
+void dir_probe_ids(struct dir_mount *d);
+int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id);
 
 #endif /* FSD_BE_DIR_H */

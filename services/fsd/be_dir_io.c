@@ -2,8 +2,6 @@
 #define _GNU_SOURCE
 #include "services/fsd/be_dir.h"
 
-#include "rpc/limits.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -99,42 +97,6 @@ int dir_setattr(const struct node *node, bool opened, const struct setattr *set)
 int dir_statfs(const struct node *node, struct statfs *out)
 {
 	return fstatfs(NODE_FD(node), out) < 0 ? -errno : 0;
-}
-
-static void put_le(uint8_t *to, uint64_t v, int n)
-{
-	for (int i = 0; i < n; i++)
-		to[i] = (uint8_t)(v >> (8 * i));
-}
-
-/* version, kind, export (4), ino (8), then the kernel's handle (type 4, bytes), by
- * which a later instance can open the file wherever it was moved; where the file
- * system makes none, device and birth time. */
-int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
-{
-	union {
-		struct file_handle h;
-		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} u;
-	int mount_id;
-
-	id[0] = 1;
-	id[1] = 1;
-	put_le(id + 2, node->mount->number, 4);
-	put_le(id + 6, stx->stx_ino, 8);
-	u.h.handle_bytes = MAX_HANDLE_SZ;
-	if (dir_mount(node)->kernel_ids &&
-	    name_to_handle_at(NODE_FD(node), "", &u.h, &mount_id, AT_EMPTY_PATH) == 0 &&
-	    u.h.handle_bytes <= FILE_ID_MAX - 18) {
-		put_le(id + 14, (uint32_t)u.h.handle_type, 4);
-		memcpy(id + 18, u.h.f_handle, u.h.handle_bytes);
-		return 18 + (int)u.h.handle_bytes;
-	}
-	id[1] = 2;
-	put_le(id + 14, (uint64_t)stx->stx_dev_major << 32 | stx->stx_dev_minor, 8);
-	put_le(id + 22, (uint64_t)stx->stx_btime.tv_sec, 8);
-	put_le(id + 30, stx->stx_btime.tv_nsec, 4);
-	return 34;
 }
 
 /* The working directory is /proc/self/fd: a number is a path. */

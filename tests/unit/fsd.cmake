@@ -15,6 +15,7 @@ if(TARGET test_fsd_walk)
 endif()
 fsd_dispatch_test(test_fsd_lock)
 fsd_dispatch_test(test_fsd_cred)
+fsd_dispatch_test(test_fsd_ids)
 
 # The process, over real rings.
 strait_unit_test(test_fsd_process

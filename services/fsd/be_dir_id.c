@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What names a file for good, so that a later instance finds it, or at least knows
+ * that what has its name now is another:
+ *
+ *     version (1)  kind (1)  export (4)  inode (8)  file system (8)   then
+ *     HANDLE: the kernel's handle, type (4) and bytes: opens the file wherever it
+ *             was moved to
+ *     BIRTH:  birth time, seconds (8) and nanoseconds (4): a number that is used
+ *             again has another
+ *
+ * Where there is neither, an inode's number alone would in time name another file:
+ * then there is no identity.  The file system is 0 for the export's own, whose device
+ * number may change with a boot, else the device: below an export others may be mounted,
+ * with the same handles in them.
+ */
+#define _GNU_SOURCE
+#include "services/fsd/be_dir.h"
+
+#include "rpc/limits.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define ID_VERSION 2
+#define ID_HANDLE 1
+#define ID_BIRTH 2
+#define ID_HEAD 22
+
+union any_handle {
+	struct file_handle h;
+	char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+};
+
+void dir_probe_ids(struct dir_mount *d)
+{
+	union any_handle u;
+
+	u.h.handle_bytes = MAX_HANDLE_SZ;
+	d->kernel_ids =
+	        name_to_handle_at(d->fd, "", &u.h, &d->mount_id, AT_EMPTY_PATH) == 0;
+}
+
+static void put_le(uint8_t *to, uint64_t v, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] = (uint8_t)(v >> (8 * i));
+}
+
+static int put_handle(const struct node *node, uint8_t *to)
+{
+	union any_handle u;
+	int mount_id;
+
+	u.h.handle_bytes = MAX_HANDLE_SZ;
+	if (name_to_handle_at(NODE_FD(node), "", &u.h, &mount_id, AT_EMPTY_PATH) < 0 ||
+	    u.h.handle_bytes > FILE_ID_MAX - ID_HEAD - 4)
+		return 0;
+	put_le(to, (uint32_t)u.h.handle_type, 4);
+	memcpy(to + 4, u.h.f_handle, u.h.handle_bytes);
+	return 4 + (int)u.h.handle_bytes;
+}
+
+int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
+{
+	const uint64_t dev = (uint64_t)stx->stx_dev_major << 32 | stx->stx_dev_minor;
+	const bool own = dev == node->mount->root_dev;
+	struct statx now;
+	int n;
+
+	id[0] = ID_VERSION;
+	id[1] = ID_HANDLE;
+	put_le(id + 2, node->mount->number, 4);
+	put_le(id + 6, stx->stx_ino, 8);
+	put_le(id + 14, own ? 0 : dev, 8);
+	if (!own || dir_mount(node)->kernel_ids) {
+		n = put_handle(node, id + ID_HEAD);
+		if (n > 0)
+			return ID_HEAD + n;
+	}
+	/* @stx may be from before the open: opened for writing, a file of overlayfs
+	 * becomes another one. */
+	if (dir_attr(node, 0, &now) < 0 || !(now.stx_mask & STATX_BTIME))
+		return 0;
+	id[1] = ID_BIRTH;
+	put_le(id + 6, now.stx_ino, 8);
+	put_le(id + ID_HEAD, (uint64_t)now.stx_btime.tv_sec, 8);
+	put_le(id + ID_HEAD + 8, now.stx_btime.tv_nsec, 4);
+	return ID_HEAD + 12;
+}
