@@ -20,8 +20,13 @@
 #include "rpc/limits.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
 #define ID_VERSION 2
 #define ID_HANDLE 1
 #define ID_BIRTH 2
@@ -32,13 +37,22 @@ union any_handle {
 	char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
 };
 
+/* A FUSE server may use its node numbers again: handles are made of them. */
+static bool lasting_handles(int fd)
+{
+	struct statfs sf;
+
+	return fstatfs(fd, &sf) == 0 && sf.f_type != FUSE_SUPER_MAGIC;
+}
+
 void dir_probe_ids(struct dir_mount *d)
 {
 	union any_handle u;
 
 	u.h.handle_bytes = MAX_HANDLE_SZ;
 	d->kernel_ids =
-	        name_to_handle_at(d->fd, "", &u.h, &d->mount_id, AT_EMPTY_PATH) == 0;
+	        name_to_handle_at(d->fd, "", &u.h, &d->mount_id, AT_EMPTY_PATH) == 0 &&
+	        lasting_handles(d->fd);
 }
 
 static void put_le(uint8_t *to, uint64_t v, int n)
@@ -73,7 +87,7 @@ int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
 	put_le(id + 2, node->mount->number, 4);
 	put_le(id + 6, stx->stx_ino, 8);
 	put_le(id + 14, own ? 0 : dev, 8);
-	if (!own || dir_mount(node)->kernel_ids) {
+	if (own ? dir_mount(node)->kernel_ids : lasting_handles(NODE_FD(node))) {
 		n = put_handle(node, id + ID_HEAD);
 		if (n > 0)
 			return ID_HEAD + n;
