@@ -23,14 +23,9 @@ case_the_same_file_runs_hosted_and_here() {
 }
 
 case_words_come_as_they_were_quoted() {
-	cat >/run/words.cfg <<'CFG'
-name="words"
-type="pvh"
-kernel="/test/probe"
-memory=16
-cmdline="argv0=/bin/probe env=A=1 'env=B=two words' cwd=/tmp -- words 'one  arg' \"dou\\\"ble\" back\\\\ slash '' last"
-on_poweroff="preserve"
-on_crash="preserve"
+	guest words /test/probe 16
+	cat >>/run/words.cfg <<'CFG'
+cmdline="argv0=/bin/probe env=A=1 'env=B=two words' cwd=/tmp -- words 'one  arg' \"dou\\\"ble\" back\\ slash '' last"
 CFG
 	run words 20 >/run/said
 	cat /run/said

@@ -37,7 +37,8 @@ start() {
 	shift
 	: >"/var/log/xen/console/guest-$name.log"
 	rm -f "/run/$name.domid"
-	xl create -q -e "$@" "/run/$name.cfg" && xl domid "$name" >"/run/$name.domid"
+	xl create -q -e "$@" "/run/$name.cfg" >/run/xl.said 2>&1 || { cat /run/xl.said; return 1; }
+	xl domid "$name" >"/run/$name.domid"
 }
 
 # id NAME: the domid of what start made.
