@@ -67,7 +67,15 @@ static uint64_t charged(uint64_t start, uint64_t end)
 	return sum;
 }
 
-/* Take everything out of [start, end); room for one range is there. */
+/* How many ranges more there are while [start, end) is taken out. */
+static size_t borders(uint64_t start, uint64_t end)
+{
+	const struct range *a = ranges_find(start), *b = ranges_find(end);
+
+	return (size_t)(a && a->start < start) + (size_t)(b && b->start < end);
+}
+
+/* Take everything out of [start, end); room for borders() is there. */
 static void clear(uint64_t start, uint64_t end)
 {
 	size_t i, n = 0;
@@ -235,7 +243,7 @@ long plat_munmap(void *addr, size_t len)
 
 	if (!len || bad_range(start, len))
 		r = -EINVAL;
-	else if (ranges_room(2) != 0)
+	else if (ranges_room(borders(start, start + up(len))) != 0)
 		r = -ENOMEM;
 	else
 		clear(start, start + up(len));

@@ -41,7 +41,7 @@ static uint64_t count(uint64_t entry)
 
 static void cpu_flush(uint64_t addr)
 {
-#ifndef STRAIT_XEN_TEST
+#ifndef STRAIT_TESTLIB
 	__asm__ volatile("invlpg (%0)" : : "r"(addr) : "memory");
 #else
 	(void)addr;
@@ -50,7 +50,7 @@ static void cpu_flush(uint64_t addr)
 
 static void cpu_flush_all(void)
 {
-#ifndef STRAIT_XEN_TEST
+#ifndef STRAIT_TESTLIB
 	uint64_t cr3;
 
 	__asm__ volatile("movq %%cr3, %0; movq %0, %%cr3" : "=r"(cr3) : : "memory");

@@ -17,10 +17,10 @@ int ranges_room(size_t more)
 {
 	struct range *p;
 
-	if (g_n + more <= g_cap)
-		return 0;
 	if (g_n + more > RANGES_MAX)
 		return -ENOMEM;
+	if (g_n + more <= g_cap)
+		return 0;
 	p = ranges_memory((g_n + more) * sizeof(*g_map));
 	if (!p)
 		return -ENOMEM;

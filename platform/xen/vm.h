@@ -115,6 +115,12 @@ void shm_punch(struct shm_object *o, uint64_t first, uint64_t n);
 /* ---- vm.c ---- */
 
 void vm_reserve_image(void);
+
+/* ---- fault.c ---- */
+
+/* How many pages may be promised at most. */
+void vm_commit_limit(uint64_t pages);
+uint64_t vm_committed(void);
 /* Promise @pages more; -ENOMEM.  And take it back. */
 int vm_commit(uint64_t pages);
 void vm_uncommit(uint64_t pages);

@@ -39,7 +39,12 @@
 /* Virtual addresses.  Below 2^47: the program's, as on Linux.  Above:
  * all RAM, mapped once (read and write, never executable), and pages that are not
  * RAM (shared info, grants, rings). */
+#ifdef STRAIT_TESTLIB /* the RAM of a unit test */
+extern char g_test_ram[];
+#define DIRECT_BASE ((uintptr_t)g_test_ram)
+#else
 #define DIRECT_BASE 0xffff800000000000ul
+#endif
 #define WINDOW_BASE 0xffffc00000000000ul
 
 struct trap_frame { /* as trap.S pushes it */
