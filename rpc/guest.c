@@ -61,21 +61,26 @@ void rpc_call_init(struct rpc_call *c)
 
 /* ---- waiting ---- */
 
-/* No heartbeat for @ns; a service beats at least once a second. */
-static bool silent_for(const struct rpc_chan *ch, uint64_t now, uint64_t ns)
+/* A service beats at least once a second while calls are open.  Its count tells, not
+ * its clock: on Xen every domain has a clock of its own. */
+static void note_beat(const struct rpc_chan *ch, struct patience *p, uint64_t now)
 {
-	const uint64_t beat = atomic_load(&wire_strait(ch->ctl)->srv_beat_ns);
+	const uint32_t beat = atomic_load_explicit(&wire_strait(ch->ctl)->srv_beat,
+	                                           memory_order_relaxed);
 
-	return beat >= now || now - beat >= ns; /* a beat of the future is a lie */
+	if (p->since && beat == p->beat)
+		return;
+	p->beat = beat;
+	p->beat_at = now;
 }
 
 /* Has the service stopped to breathe?  Loud once a silence. */
 static void look_for_life(struct rpc_chan *ch, struct patience *p, uint64_t now)
 {
-	if (now - p->since < SILENT_NS || !silent_for(ch, now, SILENT_NS))
+	if (now - p->beat_at < SILENT_NS)
 		return;
 	rpc_silent(chan_name(ch));
-	if (p->said || now - p->since < HUNG_NS || !silent_for(ch, now, HUNG_NS))
+	if (p->said || now - p->beat_at < HUNG_NS)
 		return;
 	p->said = true;
 	rpc_log(chan_name(ch), "does not answer and shows no heartbeat: it hangs");
@@ -85,6 +90,7 @@ void wait_turn(struct rpc_chan *ch, struct patience *p, uint64_t ns)
 {
 	const uint64_t now = plat_mono_ns();
 
+	note_beat(ch, p, now);
 	if (!p->since)
 		p->since = now;
 	else

@@ -87,6 +87,8 @@ void tx_wake(struct rpc_chan *ch, bool all);
 /* How long somebody waits for a service; starts as zeroes. */
 struct patience {
 	uint64_t since;
+	uint64_t beat_at; /* when the service's heartbeat was seen to move */
+	uint32_t beat;    /* its count then */
 	bool said; /* that the service hangs */
 };
 /* Sleep once in a wait for the service, @ns at most; may return early.  Looks for
