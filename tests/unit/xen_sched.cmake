@@ -4,3 +4,6 @@ strait_unit_test(test_xen_sched SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_xen
 	"${CMAKE_SOURCE_DIR}/platform/xen/queue.c" "${CMAKE_SOURCE_DIR}/platform/xen/drbg.c"
 	"${CMAKE_SOURCE_DIR}/platform/xen/futex.c" "${CMAKE_SOURCE_DIR}/platform/xen/park.c")
 target_compile_definitions(test_xen_sched PRIVATE STRAIT_TESTLIB)
+strait_unit_test(test_xen_fpu SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_xen_fpu.c"
+	"${CMAKE_SOURCE_DIR}/platform/fpstate.c")
+target_compile_definitions(test_xen_fpu PRIVATE STRAIT_TESTLIB)
