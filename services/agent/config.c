@@ -69,6 +69,11 @@ static int get(struct reader *r, const char *name, char *to, uint32_t size)
 	return 0;
 }
 
+static bool digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
 static uint64_t get_number(struct reader *r, const char *name, uint64_t missing, uint64_t most)
 {
 	char text[32], *end;
@@ -78,7 +83,7 @@ static uint64_t get_number(struct reader *r, const char *name, uint64_t missing,
 		return missing;
 	errno = 0;
 	v = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end || errno || v > most) {
+	if (!digit(text[0]) || *end || errno || v > most) {
 		wrong(r, name, "is \"%s\", not a number up to %llu", text,
 		      (unsigned long long)most);
 		return missing;
@@ -107,8 +112,8 @@ static void read_squash(struct reader *r, struct config *c)
 		return;
 	}
 	uid = strtoul(text, &end, 10);
-	gid = *end == ':' ? strtoul(end + 1, &end, 10) : uid;
-	if (text[0] < '0' || text[0] > '9' || *end || uid >= UINT_MAX || gid >= UINT_MAX)
+	gid = *end == ':' && digit(end[1]) ? strtoul(end + 1, &end, 10) : uid;
+	if (!digit(text[0]) || *end || uid >= UINT_MAX || gid >= UINT_MAX)
 		wrong(r, "squash", "is \"%s\", not UID:GID or none", text);
 	c->squash_uid = (uint32_t)uid;
 	c->squash_gid = (uint32_t)gid;
@@ -200,7 +205,7 @@ static void get_addr(struct reader *r, const char *name, struct config_addr *a, 
 		bits = strtoul(slash + 1, &end, 10);
 	}
 	if (!parse_addr(text, a) || a->len != len ||
-	    (prefix && (!slash || slash[1] < '0' || slash[1] > '9' || *end || bits > len * 8u)))
+	    (prefix && (!slash || !digit(slash[1]) || *end || bits > len * 8u)))
 		wrong(r, name, "is \"%s\", not an IPv%d address%s", text, len == 4 ? 4 : 6,
 		      prefix ? " with its prefix length, as in ADDRESS/24" : "");
 	a->prefix = (uint32_t)bits;
@@ -280,7 +285,7 @@ int config_domid(const char *text)
 	char *end;
 	const unsigned long v = strtoul(text, &end, 10);
 
-	return text[0] < '0' || text[0] > '9' || *end || strlen(text) > 5 || v > DOMID_MAX
+	return !digit(text[0]) || *end || strlen(text) > 5 || v > DOMID_MAX
 	               ? -EINVAL
 	               : (int)v;
 }
@@ -319,7 +324,7 @@ static void get_groups(struct reader *r, struct config_guest *g)
 		char *end;
 		const unsigned long v = strtoul(w, &end, 10);
 
-		if (*w < '0' || *w > '9' || *end || v >= UINT_MAX || g->n_groups == RPC_GROUPS_MAX) {
+		if (!digit(*w) || *end || v >= UINT_MAX || g->n_groups == RPC_GROUPS_MAX) {
 			wrong(r, "groups", "is not a list of at most %u group numbers",
 			      RPC_GROUPS_MAX);
 			return;
