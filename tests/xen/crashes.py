@@ -14,7 +14,7 @@ BAD = re.compile(
     r"Segmentation fault|\bAborted\b|Inconsistency detected|[Pp]anic\b|BUG:|Oops|"
     r"general protection fault|Unhandled|Xen call trace|Call Trace|FATAL|"
     r"domain_crash|Out of memory: Killed|not permitted|stack smashing|"
-    r"strait: (crash|guest start)|runtime error:|AddressSanitizer")
+    r"strait: crash|runtime error:|AddressSanitizer")
 
 
 def main():

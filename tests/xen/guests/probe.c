@@ -46,7 +46,10 @@ static int echo(void)
 	while (fgets(line, sizeof(line), stdin)) {
 		if (!strcmp(line, "end\n"))
 			return 0;
-		printf("got %zu <%.60s>\n", strlen(line), strtok(line, "\n"));
+		size_t n = strlen(line);
+
+		line[n - 1] = 0;
+		printf("got %zu <%.60s>\n", n, line);
 	}
 	printf("end of file\n");
 	return 1;
