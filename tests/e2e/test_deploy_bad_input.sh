@@ -52,7 +52,7 @@ passed
 
 STRAIT_AGENT=$W/none one no_agent 125 "strait-agent, which runs services there, is not installed" '"file,kind=file,image=dom0"' ""
 rm -r "$STRAIT_IMAGES/default"
-one no_mkimage 125 "mkimage, which builds it, is not installed" "$file" ""
+STRAIT=$W/bin/strait one no_mkimage 125 "mkimage, which builds it, is not installed" "$file" ""
 
 fresh
 printf 'guests = [ "g, elf=guest" ]\n' >"$W/site.cfg"

@@ -183,6 +183,11 @@ EXPORT struct xs_permissions *xs_get_permissions(struct xs_handle *h, xs_transac
 	FILE *f;
 
 	check(h, t);
+	if (*path == '@') { /* as Xen 4.17 */
+		free(p);
+		errno = EINVAL;
+		return NULL;
+	}
 	folder(file, path, "/.perms");
 	f = fopen(file, "re");
 	*num = 0;

@@ -68,6 +68,27 @@ static void progress(const struct member *m, const char *fmt, ...)
 	fflush(stdout);
 }
 
+/* Services in domains of their own, of all deployments, learn of deaths; those of the
+ * deployment @without, which is going, no more: their numbers may come again. */
+static int share_releases(const char *without)
+{
+	static struct deployment d;
+	struct xst_domids ids = { 0 }, gone = { 0 };
+	const unsigned max = sizeof(ids.id) / sizeof(ids.id[0]);
+	const char *why;
+
+	for (char **name = state_list(); *name; name++) {
+		bool going = without && !strcmp(*name, without);
+		struct xst_domids *to = going ? &gone : &ids;
+
+		(void)state_read(*name, &d, &why); /* what can be read of it counts */
+		for (unsigned i = 0; i < d.n; i++)
+			if (d.m[i].role == MEMBER_SERVICE && to->n < max)
+				to->id[to->n++] = d.m[i].domid;
+	}
+	return xst_release_readers(&ids, &gone);
+}
+
 /* --- removing --------------------------------------------------------------- */
 
 static bool remove_domain(const struct member *m, const struct xl_domain *list, int n, bool quiet)
@@ -103,8 +124,6 @@ bool deploy_undo(const struct deployment *d, bool quiet)
 
 		if (m->role == MEMBER_GUEST)
 			nodes_guest_gone(m);
-		if (m->role == MEMBER_SERVICE)
-			(void)xst_release_events(m->domid, false); /* its number may come again */
 		if (m->role == MEMBER_DOM0) {
 			agent_stop(m);
 			if (!quiet)
@@ -117,6 +136,7 @@ bool deploy_undo(const struct deployment *d, bool quiet)
 	}
 	free(list);
 	free(text);
+	(void)share_releases(d->name); /* a permission too many does no harm */
 	if (all)
 		state_remove(d->name);
 	return all;
@@ -262,10 +282,11 @@ static void make_service(const struct desc *d, const struct desc_service *s)
 	if (!dom0)
 		make_domain(d, s, m);
 	err = nodes_service(s, m);
-	if (!err && !dom0)
-		err = xst_release_events(m->domid, true);
 	if (err)
 		fail(m, EXIT_STRAIT, "its configuration cannot be written: %s", xst_why(err));
+	err = dom0 ? 0 : share_releases(NULL);
+	if (err)
+		fail(m, EXIT_STRAIT, "it cannot be told of domains that end: %s", xst_why(err));
 	if (!dom0) {
 		unpause(m);
 		progress(m, "domain %u, %u MiB: created", m->domid, s->memory);

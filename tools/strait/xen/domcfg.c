@@ -129,6 +129,11 @@ char *domcfg_cmdline(const struct desc_guest *g)
 			word(f, "log=", bit ? "channel" : "unsupported");
 	if (g->o.strace)
 		fputs("strace=1 ", f);
+	for (int k = 0; k < DESC_KINDS; k++)
+		if (g->uses[k] && g->uses[k]->trace) {
+			fputs("stamps=1 ", f);
+			break;
+		}
 	fputs("--", f);
 	for (char **a = g->o.argv + 1; *a; a++) {
 		fputc(' ', f);

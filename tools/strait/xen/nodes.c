@@ -277,12 +277,23 @@ void nodes_guest_gone(const struct member *m)
 			                          xprintf("/guests/%u", m->domid)));
 }
 
+static void rm_if_empty(const char *path)
+{
+	char **names = xst_list(path);
+
+	if (names && !names[0])
+		(void)xst_rm(path);
+	free(names);
+}
+
 void nodes_service_gone(const struct member *m)
 {
 	if (m->domid)
 		return; /* its domain's nodes go with the domain */
 	(void)xst_rm(service_path(0, m->name, ""));
 	(void)xst_rm(data_path(0, m->name, ""));
+	rm_if_empty("/local/domain/0/strait");
+	rm_if_empty("/local/domain/0/data/strait");
 }
 
 char *nodes_service_state(const struct member *m)

@@ -147,24 +147,29 @@ void xst_abort(void)
 	(void)g_xs.transaction_end(g_xs.h, t, true); /* it is dropped either way */
 }
 
-int xst_release_events(unsigned domid, bool on)
+static bool among(const struct xst_domids *list, unsigned id)
 {
-	unsigned n = 0, k = 0;
-	struct xs_permissions *old = g_xs.get_permissions(g_xs.h, g_xs.t, XST_RELEASE, &n);
-	struct xs_permissions p[PERMS_MAX];
+	for (unsigned i = 0; i < list->n; i++)
+		if (list->id[i] == id)
+			return true;
+	return false;
+}
 
-	if (!old)
-		return -errno;
-	if (n >= PERMS_MAX) {
-		free(old);
-		return -E2BIG;
-	}
-	for (unsigned i = 0; i < n; i++)
-		if (!i || old[i].id != domid)
+int xst_release_readers(const struct xst_domids *ids, const struct xst_domids *gone)
+{
+	struct xs_permissions p[PERMS_MAX] = { { .id = 0, .perms = XS_PERM_NONE } };
+	unsigned n = 0, k = 1;
+	struct xs_permissions *old = g_xs.get_permissions(g_xs.h, g_xs.t, XST_RELEASE, &n);
+
+	for (unsigned i = 1; old && i < n && k < PERMS_MAX; i++)
+		if (!among(ids, old[i].id) && !among(gone, old[i].id))
 			p[k++] = old[i];
-	if (on)
-		p[k++] = (struct xs_permissions){ .id = domid, .perms = XS_PERM_READ };
 	free(old);
+	for (unsigned i = 0; i < ids->n; i++) {
+		if (k == PERMS_MAX)
+			return -E2BIG;
+		p[k++] = (struct xs_permissions){ .id = ids->id[i], .perms = XS_PERM_READ };
+	}
 	return g_xs.set_permissions(g_xs.h, g_xs.t, XST_RELEASE, p, k) ? 0 : -errno;
 }
 

@@ -32,8 +32,13 @@ char **xst_list(const char *path);
 int xst_begin(void) __attribute__((warn_unused_result));
 int xst_commit(void) __attribute__((warn_unused_result));
 void xst_abort(void);
-/* Let domain @domid see @releaseDomain, or not any more. */
-int xst_release_events(unsigned domid, bool on) __attribute__((warn_unused_result));
+/* Let the domains @ids see @releaseDomain, and those of @gone no more.  Xen up to 4.17
+ * does not tell who else may: then it is dom0 and these alone. */
+struct xst_domids {
+	unsigned n, id[128];
+};
+int xst_release_readers(const struct xst_domids *ids, const struct xst_domids *gone)
+	__attribute__((warn_unused_result));
 int xst_watch(const char *path) __attribute__((warn_unused_result));
 /* Wait until something watched has changed, at most @ms; all changes are taken.
  * 1, 0 (too late) or negative errno.  *released: XST_RELEASE was among them. */
