@@ -15,7 +15,8 @@
  *
  * With a fence between the first two lines one sees the other; a doorbell counted
  * up before the sleep ends it.  A ring of a service wakes any one sleeper.  Where
- * the slot is taken, the sleeper sleeps on both words with futex_waitv.
+ * the slot is taken, the sleeper sleeps on both words with futex_waitv; such have
+ * every bit, so a waker must wake all of its bit to wake the one it means.
  */
 #include "platform/linux/host.h"
 
@@ -258,7 +259,8 @@ int plat_futex_wake(_Atomic uint32_t *word, int n)
 	if (atomic_load_explicit(&g_door_slots[slot], memory_order_relaxed) != word)
 		return (int)HOST3(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n);
 	atomic_fetch_add(&g_doorbell->word, 1);
-	return (int)HOST6(SYS_futex, &g_doorbell->word, FUTEX_WAKE_BITSET, n, 0, 0, 1u << slot);
+	return (int)HOST6(SYS_futex, &g_doorbell->word, FUTEX_WAKE_BITSET, INT32_MAX, 0, 0,
+	                  1u << slot);
 }
 
 /* Wait for a private word and a shared one. */
