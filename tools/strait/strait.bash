@@ -5,10 +5,10 @@ _strait()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} i
 	local options="--volume --mem --workdir --env --env-file --user --no-squash --net
 		--publish --memory --cpus --trace --trace-payload --log --strace --name
-		--join --hostname --help"
+		--join --hostname --config --help"
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W "run ps stop strace trace --version --help" -- "$cur"))
+		COMPREPLY=($(compgen -W "run ps stop strace trace deploy down logs console wait --version --help" -- "$cur"))
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -17,7 +17,7 @@ _strait()
 		--net) COMPREPLY=($(compgen -W "lwip host none" -- "$cur")); return ;;
 		--log) COMPREPLY=($(compgen -W "unsupported channel warn info debug" -- "$cur")); return ;;
 		-v|--volume|-w|--workdir) COMPREPLY=($(compgen -d -S : -- "$cur")); compopt -o nospace; return ;;
-		--env-file|--trace) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+		--env-file|--trace|--config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 		--join) COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 && $5 == "-" { print $1 }')" -- "$cur")); return ;;
 		--mem|-e|--env|-u|--user|-p|--publish|--memory|--cpus|--name|--hostname) return ;;
 		esac
@@ -32,6 +32,16 @@ _strait()
 		-*) COMPREPLY=($(compgen -W "$options" -- "$cur")) ;;
 		*) COMPREPLY=($(compgen -f -- "$cur")) ;;
 		esac
+		;;
+	deploy)
+		COMPREPLY=($(compgen -f -- "$cur"))
+		[[ $cur == -* ]] && COMPREPLY=($(compgen -W "--check --help" -- "$cur"))
+		;;
+	down)
+		COMPREPLY=($(compgen -W "$(ls /run/strait 2>/dev/null)" -- "$cur"))
+		;;
+	logs|console|wait)
+		COMPREPLY=($(compgen -W "$(cat /run/strait/*/members 2>/dev/null | awk '$1 != "watch" { print $3 }')" -- "$cur"))
 		;;
 	stop|strace)
 		if [ "$COMP_CWORD" -eq 2 ]; then

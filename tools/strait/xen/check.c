@@ -19,6 +19,8 @@
 #define SERVICE_NAME_MAX 32
 #define GUEST_MEMORY 64u
 #define MOUNTS_ON_XEN 16u
+#define GRANTS_OF_GUEST 129u /* at each service: a page, and 2 rings of RPC_RING_ORDER */
+#define GRANT_LIMIT "/sys/module/xen_gntalloc/parameters/limit"
 
 /* Of a domain, besides its memory: page tables and Xen's own, in MiB. */
 static unsigned overhead(unsigned memory)
@@ -260,6 +262,24 @@ static void check_guest(const struct desc *d, const struct desc_guest *g)
 		                     "takes 3800", len);
 }
 
+/* Services in dom0 share what its kernel lets processes grant. */
+static void check_grants(const struct desc *d)
+{
+	FILE *f = fopen(GRANT_LIMIT, "re");
+	unsigned limit = 0, need = 0;
+
+	for (unsigned i = 0; i < d->n_guests; i++)
+		for (int k = 0; k < DESC_KINDS; k++)
+			if (d->guests[i].uses[k] && !strcmp(d->guests[i].uses[k]->image, "dom0"))
+				need += GRANTS_OF_GUEST;
+	if (f && fscanf(f, "%u", &limit) == 1 && need > limit)
+		desc_die(d, 0, "image dom0: its services grant %u pages to the guests, and dom0's "
+		               "xen_gntalloc.limit is %u; write a larger one to %s", need, limit,
+		         GRANT_LIMIT);
+	if (f)
+		fclose(f);
+}
+
 void check_all(struct desc *d)
 {
 	check_can_pvh(d);
@@ -271,4 +291,5 @@ void check_all(struct desc *d)
 		check_guest(d, &d->guests[i]);
 	}
 	check_memory(d);
+	check_grants(d);
 }

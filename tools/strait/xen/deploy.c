@@ -25,8 +25,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SERVICE_MS 60000 /* STRAIT_DEPLOY_TIMEOUT (seconds) sets another */
-#define LOOK_MS 250
+#define SERVICE_MS 120000 /* STRAIT_DEPLOY_TIMEOUT (seconds) sets another */
+#define LOOK_MS 1000       /* what is watched ends the wait at once */
+#define XL_MS 15000        /* between two looks with xl, which is slow */
 #define TAIL_LINES 12
 
 static struct deployment g_d;      /* what was made */
@@ -324,9 +325,23 @@ static char *ended(const struct member *m)
 	return how;
 }
 
+/* Wait for a change of what is watched.  When a domain ended, or it is time: has @m? */
+static char *wait_or_ended(const struct member *m, uint64_t *looked)
+{
+	bool released;
+
+	if (xst_wait(LOOK_MS, &released) < 0)
+		fail(NULL, EXIT_STRAIT, "xenstored went away");
+	if (m->role != MEMBER_DOM0 && !released && now_ms() - *looked < XL_MS)
+		return NULL;
+	*looked = now_ms();
+	return ended(m);
+}
+
 static void await_service(const struct member *m, uint64_t began)
 {
 	uint64_t looked = now_ms();
+	char *how;
 
 	for (;;) {
 		char *state = nodes_service_state(m);
@@ -339,19 +354,13 @@ static void await_service(const struct member *m, uint64_t began)
 		}
 		if (state && !strncmp(state, "failed", 6))
 			fail(m, EXIT_STRAIT, "%s", state + 6 + strspn(state + 6, ": "));
-		if (now_ms() - looked > 1000) { /* xl is slow: not at every event */
-			char *how = ended(m);
-
-			if (how)
-				fail(m, EXIT_STRAIT, "%s before it was ready", how);
-			looked = now_ms();
-		}
 		if (now_ms() - began > patience())
 			fail(m, EXIT_STRAIT, "does not say that it is ready (after %llu s it says \"%s\")",
 			     (unsigned long long)patience() / 1000, state ? state : "nothing");
 		free(state);
-		if (xst_wait(LOOK_MS, NULL) < 0)
-			fail(NULL, EXIT_STRAIT, "xenstored went away");
+		how = wait_or_ended(m, &looked);
+		if (how)
+			fail(m, EXIT_STRAIT, "%s before it was ready", how);
 	}
 }
 
@@ -385,6 +394,7 @@ static void await_channel(const struct member *m, enum desc_kind kind)
 static void await_guest(const struct member *m, uint64_t began)
 {
 	uint64_t looked = now_ms();
+	char *how;
 
 	for (;;) {
 		char *state = nodes_guest_state(m);
@@ -400,18 +410,12 @@ static void await_guest(const struct member *m, uint64_t began)
 			return;
 		}
 		free(state);
-		if (now_ms() - looked > 1000) {
-			char *how = ended(m);
-
-			if (how)
-				fail(m, EXIT_STRAIT, "%s before its program ran", how);
-			looked = now_ms();
-		}
 		if (now_ms() - began > patience())
 			fail(m, EXIT_STRAIT, "its program does not run after %llu s",
 			     (unsigned long long)patience() / 1000);
-		if (xst_wait(LOOK_MS, NULL) < 0)
-			fail(NULL, EXIT_STRAIT, "xenstored went away");
+		how = wait_or_ended(m, &looked);
+		if (how)
+			fail(m, EXIT_STRAIT, "%s before its program ran", how);
 	}
 }
 
@@ -485,8 +489,10 @@ static void note_ports(const struct desc *d)
 static void bring_up(struct desc *d)
 {
 	uint64_t began = now_ms();
-	int err;
+	int err = xst_watch(XST_RELEASE);
 
+	if (err)
+		fail(NULL, EXIT_STRAIT, "xenstore cannot be watched: %s", xst_why(err));
 	for (unsigned i = 0; i < d->n_services; i++) {
 		make_service(d, &d->services[i]);
 		const struct member *m = &g_d.m[g_d.n - 1];
