@@ -37,7 +37,8 @@ sys_programs() {
 		net) echo "$name net ${size% *} / none" ;;
 		file)
 			options=$(sed -n '1,40s/^.*[* ]strait-run:[[:space:]]*//p' "$top/tests/sys/test_sys_$name.c")
-			case $options in
+			case $name/$options in
+			[!f]*/*|fifo/*) echo "$name file ${size% *} /tmp none" ;; # as hosted: memory
 			*--mem*) echo "$name file ${size% *} /m/$name mem" ;;
 			*:/ro:ro*) echo "$name file ${size% *} /ro ro" ;;
 			*) echo "$name file ${size% *} /t/$name dir" ;;
