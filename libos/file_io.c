@@ -196,7 +196,7 @@ long file_write(struct ofd *o, struct uio *u, const uint64_t *pos)
 		if (r < 0)
 			return r;
 	}
-	w.append = (o->flags & O_APPEND) != 0;
+	w.append = (o->flags & O_APPEND) || u->append;
 	w.off = pos ? *pos : o->pos;
 	r = write_at(w.f, u, &w);
 	if (!pos) {

@@ -14,6 +14,7 @@
 #define RWF_HIPRI_BIT 0x1u
 #define RWF_DSYNC_BIT 0x2u
 #define RWF_SYNC_BIT 0x4u
+#define RWF_APPEND_BIT 0x10u
 
 struct io_store {
 	struct iovec v[USER_IOV_MAX];
@@ -88,6 +89,12 @@ long io_write(struct ofd *o, struct uio *u, const uint64_t *pos)
 	if ((o->flags & ABI_ACCMODE) == O_RDONLY)
 		return -EBADF;
 	return o->ops->write ? o->ops->write(o, u, pos) : -EINVAL;
+}
+
+static long io_append(struct ofd *o, struct uio *u, const uint64_t *pos)
+{
+	u->append = true;
+	return io_write(o, u, pos);
 }
 
 /* ---- at the description's own position ---- */
@@ -233,11 +240,12 @@ SYSCALL(pwritev2, long fd, const void *iov, long n, long off, long high, long fl
 	long r, synced;
 
 	(void)high;
-	if (flags & ~(long)(RWF_HIPRI_BIT | RWF_DSYNC_BIT | RWF_SYNC_BIT))
+	if (flags & ~(long)(RWF_HIPRI_BIT | RWF_DSYNC_BIT | RWF_SYNC_BIT | RWF_APPEND_BIT))
 		return -EOPNOTSUPP;
 	if (off < -1)
 		return -EINVAL;
-	r = vector_io(fd, iov, n, off == -1 ? NULL : &pos, io_write, true);
+	r = vector_io(fd, iov, n, off == -1 ? NULL : &pos,
+	              flags & (long)RWF_APPEND_BIT ? io_append : io_write, true);
 	if (r <= 0 || !(flags & (RWF_DSYNC_BIT | RWF_SYNC_BIT)))
 		return r;
 	synced = sync_after_write(fd, (unsigned long)flags);

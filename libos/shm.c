@@ -203,7 +203,7 @@ static long op_read(struct ofd *o, struct uio *u, const uint64_t *pos)
 
 static long op_write(struct ofd *o, struct uio *u, const uint64_t *pos)
 {
-	bool append = (o->flags & O_APPEND) != 0;
+	bool append = (o->flags & O_APPEND) || u->append;
 	uint64_t off;
 	long r;
 
@@ -437,6 +437,7 @@ static void op_release(struct ofd *o)
 {
 	struct shm_node *n = node_of(o);
 
+	shm_flock_close((struct shm_file *)o);
 	pool_put(&g_shm_files, o);
 	shm_node_put(n);
 }
@@ -447,6 +448,7 @@ static const struct ofd_ops g_shm_ops = {
         .write = op_write,
         .poll = op_poll,
         .seek = op_seek,
+        .flock = shm_flock,
         .stat = op_stat,
         .truncate = op_truncate,
         .sync = op_sync,

@@ -34,11 +34,15 @@ struct shm_node {
 	uint32_t seals;
 	uint32_t n_maps; /* writable shared mappings ever made */
 	struct shm_map maps[SHM_MAPS_NOTED];
+	uint32_t flock_shared; /* descriptions that hold LOCK_SH */
+	bool flock_exclusive;
+	struct waitq flock_wait; /* told when one goes */
 };
 
 struct shm_file {
 	struct ofd ofd; /* first */
 	struct shm_node *node;
+	uint8_t flock; /* LOCK_SH, LOCK_EX or 0: under the node's lock */
 	char name[ABI_NAME_MAX + 1]; /* as it was opened or made by: constant */
 };
 
@@ -52,5 +56,9 @@ long shm_resize_locked(struct shm_node *n, uint64_t size);
 /* Takes the caller's reference to @n on success. */
 long shm_file_new(struct shm_node *n, uint32_t flags, struct ofd **out);
 struct shm_file *shm_file_of(struct ofd *o); /* NULL: another kind */
+
+/* shmlock.c */
+long shm_flock(struct ofd *o, int op); /* 0, -EWOULDBLOCK, -ERESTARTSYS */
+void shm_flock_close(struct shm_file *f); /* its last reference goes */
 
 #endif /* LIBOS_SHMNODE_H */

@@ -5,8 +5,9 @@
  * One lock for all sets.  A call's operations are tried as a whole under it; where
  * they cannot all be done the thread waits on the set, without the lock, and begins
  * again from the id at each change: a set that is gone then is EIDRM.  Slots carry a
- * sequence number in their id, so an old id finds nothing.  SEM_UNDO is taken and
- * means nothing: the only process ends with the guest.
+ * sequence number in their id, so an old id finds nothing.  What SEM_UNDO
+ * would give back at a process's end is counted, for its range; sets end with the only
+ * process, so nobody sees it given back.
  */
 #include "libos/abi.h"
 #include "libos/deadline.h"
@@ -37,6 +38,7 @@
 
 struct sem {
 	int32_t value, pid;
+	int32_t undo; /* SEM_UNDO: to be added at the process's end */
 	uint32_t n_waiting, z_waiting;
 };
 
@@ -181,6 +183,11 @@ struct blocked {
 	bool for_zero;
 };
 
+static bool undo_in_range(int32_t undo)
+{
+	return undo >= -VALUE_MAX - 1 && undo <= VALUE_MAX;
+}
+
 /* Do all of @ops or none: 1, 0 with *@why (must wait), or an error. */
 static long try_ops_locked(struct set *s, const struct sembuf *ops, unsigned n,
                            struct blocked *why)
@@ -197,11 +204,14 @@ static long try_ops_locked(struct set *s, const struct sembuf *ops, unsigned n,
 			r = ops[i].sem_flg & IPC_NOWAIT ? -EAGAIN : 0;
 			break;
 		}
-		if (to > VALUE_MAX) {
+		if (to > VALUE_MAX || ((ops[i].sem_flg & SEM_UNDO) &&
+		                       !undo_in_range(sem->undo - ops[i].sem_op))) {
 			r = -ERANGE;
 			break;
 		}
 		sem->value = to;
+		if (ops[i].sem_flg & SEM_UNDO)
+			sem->undo -= ops[i].sem_op;
 	}
 	if (r == 1) {
 		for (i = 0; i < n; i++)
@@ -209,8 +219,13 @@ static long try_ops_locked(struct set *s, const struct sembuf *ops, unsigned n,
 		s->otime = now_s();
 		return 1;
 	}
-	while (i-- > 0)
-		s->sems[ops[i].sem_num].value -= ops[i].sem_op;
+	while (i-- > 0) {
+		struct sem *sem = &s->sems[ops[i].sem_num];
+
+		sem->value -= ops[i].sem_op;
+		if (ops[i].sem_flg & SEM_UNDO)
+			sem->undo += ops[i].sem_op;
+	}
 	return r;
 }
 
@@ -394,6 +409,7 @@ static long set_all_locked(struct set *s, const uint16_t *user_array)
 			if (pass == 0)
 				continue;
 			s->sems[i].value = value;
+			s->sems[i].undo = 0;
 			s->sems[i].pid = (int32_t)PROCESS_PID;
 		}
 	}
@@ -424,6 +440,7 @@ static long of_one_locked(struct set *s, int cmd, uint32_t num, long arg)
 		if ((int)arg < 0 || (int)arg > VALUE_MAX)
 			return -ERANGE;
 		sem->value = (int)arg;
+		sem->undo = 0;
 		sem->pid = (int32_t)PROCESS_PID;
 		s->ctime = now_s();
 		return 0;

@@ -62,6 +62,7 @@ void uio_init(struct uio *u, void *buf, size_t len)
 	u->n = 1;
 	u->len = len;
 	u->done = 0;
+	u->append = false;
 }
 
 int uio_import(struct uio *u, const struct iovec *user_iov, long n, struct iovec *store,
@@ -84,6 +85,7 @@ int uio_import(struct uio *u, const struct iovec *user_iov, long n, struct iovec
 	u->n = (unsigned)n;
 	u->len = total;
 	u->done = 0;
+	u->append = false;
 	return 0;
 }
 

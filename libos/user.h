@@ -38,6 +38,7 @@ struct uio {
 	size_t len;        /* bytes in all */
 	size_t done;       /* bytes moved so far, from the front */
 	struct iovec one;  /* storage for a single piece */
+	bool append;       /* RWF_APPEND: to a file's end, wherever it is opened for */
 };
 
 /* A single buffer. */

@@ -36,6 +36,25 @@ static void the_realtime_clock_can_be_set_and_the_monotonic_one_not(void)
 	step(-1000);
 }
 
+static void settimeofday_sets_it_too(void)
+{
+	struct timeval tv, bad = {5, 1000000};
+	const int zone[2] = {60, 0};
+	const uint64_t start = now_ns();
+	struct timespec ts;
+
+	CHECK_EQ(gettimeofday(&tv, NULL), 0);
+	tv.tv_sec += 2000;
+	CHECK_EQ(syscall(SYS_settimeofday, &tv, NULL), 0);
+	CHECK_EQ(clock_gettime(CLOCK_REALTIME, &ts), 0);
+	CHECK(ts.tv_sec >= tv.tv_sec && ts.tv_sec < tv.tv_sec + 10);
+	CHECK_EQ(syscall(SYS_settimeofday, NULL, zone), 0);
+	CHECK_ERR(syscall(SYS_settimeofday, &bad, NULL), EINVAL);
+	CHECK_ERR(syscall(SYS_settimeofday, BAD_PTR, NULL), EFAULT);
+	CHECK(now_ns() - start < 5000000000u);
+	step(-2000);
+}
+
 static void an_absolute_timer_follows_the_clock(void)
 {
 	struct itimerspec v = {{0, 0}, {0, 0}};
@@ -141,6 +160,14 @@ static void the_kernel_log_is_empty(void)
 	CHECK_EQ(klogctl(9, NULL, 0), 0);
 	CHECK_ERR(klogctl(3, NULL, 5), EINVAL);
 	CHECK_ERR(klogctl(99, buf, 5), EINVAL);
+	CHECK_EQ(klogctl(2, buf, sizeof(buf)), 0);
+	CHECK_EQ(klogctl(4, buf, sizeof(buf)), 0);
+	CHECK_ERR(klogctl(2, buf, -1), EINVAL);
+	for (int type = 5; type <= 7; type++) /* clear, console off and on */
+		CHECK_EQ(klogctl(type, NULL, 0), 0);
+	CHECK_EQ(klogctl(8, NULL, 4), 0);
+	CHECK_ERR(klogctl(8, NULL, 9), EINVAL);
+	CHECK_EQ(syscall(SYS_syslog, 9, NULL, 0), 0);
 }
 
 static void the_superuser_names_the_host(void)
@@ -166,6 +193,9 @@ static void a_user_may_not(void)
 	CHECK_EQ(setuid(1000), 0);
 	CHECK_ERR(clock_settime(CLOCK_REALTIME, &ts), EPERM);
 	CHECK_ERR(adjtimex(&tx), EPERM);
+	CHECK_ERR(syscall(SYS_settimeofday, &ts, NULL), EPERM);
+	CHECK_ERR(klogctl(5, NULL, 0), EPERM);
+	CHECK(klogctl(10, NULL, 0) > 0);
 }
 
 int main(void)
@@ -176,6 +206,7 @@ int main(void)
 		return 77;
 	}
 	CASE(the_realtime_clock_can_be_set_and_the_monotonic_one_not);
+	CASE(settimeofday_sets_it_too);
 	CASE(an_absolute_timer_follows_the_clock);
 	CASE(a_relative_timer_does_not_follow);
 	CASE(timerfd_tells_of_a_changed_clock_when_asked);

@@ -26,6 +26,12 @@ static void descriptors(void)
 	EXPECT_EQ(lseek(p.fd, 10, SEEK_SET), 0);
 	EXPECT(close(p.fd) == 0);
 	EXPECT_ERR(inotify_init1(0x40), EINVAL);
+	p.fd = (int)syscall(SYS_inotify_init);
+	EXPECT(p.fd >= 0);
+	EXPECT_EQ(fcntl(p.fd, F_GETFD), 0);
+	EXPECT_EQ(poll(&p, 1, 0), 0);
+	EXPECT_EQ(fcntl(p.fd, F_GETFL), O_RDONLY);
+	EXPECT(close(p.fd) == 0);
 }
 
 static void watches(void)

@@ -117,6 +117,21 @@ static void protection_holds(void)
 	munmap(p, 3 * PAGE);
 }
 
+/* Without a key it is mprotect(); none can be had. */
+static void protection_with_a_key(void)
+{
+	char *p = get(1);
+
+	CHECK_EQ(syscall(SYS_pkey_mprotect, p, PAGE, PROT_READ, -1), 0);
+	CHECK_EQ(touch(p, 1), SIGSEGV);
+	CHECK_EQ(syscall(SYS_pkey_mprotect, p, PAGE, RW, -1), 0);
+	CHECK_EQ(touch(p, 1), 0);
+	CHECK_ERR(syscall(SYS_pkey_mprotect, p, PAGE, RW, 15), EINVAL);
+	CHECK_ERR(syscall(SYS_pkey_mprotect, p, PAGE, RW, 99), EINVAL);
+	CHECK_ERR(syscall(SYS_pkey_mprotect, p + 1, PAGE, RW, -1), EINVAL);
+	munmap(p, PAGE);
+}
+
 static void code_can_be_made_at_run_time(void)
 {
 	static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* mov eax, 42; ret */
@@ -279,6 +294,7 @@ int main(void)
 	CASE(fixed_replaces_and_noreplace_refuses);
 	CASE(holes_can_be_unmapped_and_show);
 	CASE(protection_holds);
+	CASE(protection_with_a_key);
 	CASE(code_can_be_made_at_run_time);
 	CASE(large_reservations_are_free);
 	CASE(mremap_grows_moves_and_shrinks);

@@ -70,6 +70,7 @@ static void threads_share_the_pid_and_have_their_own_tid(void)
 
 static void there_are_no_children_to_wait_for(void)
 {
+	struct rusage usage;
 	siginfo_t info;
 	int status;
 
@@ -78,6 +79,9 @@ static void there_are_no_children_to_wait_for(void)
 	CHECK_ERR(waitpid(getpid(), &status, 0), ECHILD);
 	CHECK_ERR(waitpid(-1, &status, 0x100), EINVAL);
 	CHECK_ERR(waitpid(INT_MIN, &status, 0), ESRCH);
+	CHECK_ERR(syscall(SYS_wait4, 0, &status, 0, &usage), ECHILD);
+	CHECK_ERR(syscall(SYS_wait4, -77777, NULL, WNOHANG | WUNTRACED, NULL), ECHILD);
+	CHECK_ERR(syscall(SYS_wait4, -1, &status, 1 << 20, &usage), EINVAL);
 	CHECK_ERR(waitid(P_ALL, 0, &info, WEXITED), ECHILD);
 	CHECK_ERR(waitid(P_PID, 12345, &info, WEXITED | WNOHANG), ECHILD);
 	CHECK_ERR(waitid(P_PID, 0, &info, WEXITED), EINVAL);

@@ -76,6 +76,29 @@ static void vectors_at_positions(void)
 	close(fd);
 }
 
+/* RWF_APPEND: at the end, wherever the call points. */
+static void a_write_that_appends(void)
+{
+	int fds[] = {file_with("0123"), memfd_create("v", 0)};
+	struct iovec v[2] = {{"ab", 2}, {"cde", 3}};
+	char b[16];
+
+	CHECK_EQ(pwrite(fds[1], "0123", 4, 0), 4);
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(lseek(fds[i], 1, SEEK_SET), 1);
+		CHECK_EQ(syscall(SYS_pwritev2, fds[i], v, 2, 0, 0, 0x10), 5);
+		CHECK_EQ(lseek(fds[i], 0, SEEK_CUR), 1);
+		CHECK_EQ(syscall(SYS_pwritev2, fds[i], v, 1, -1L, 0L, 0x12), 2);
+		CHECK_EQ(lseek(fds[i], 0, SEEK_CUR), 11);
+		CHECK_EQ(pread(fds[i], b, sizeof(b), 0), 11);
+		CHECK(memcmp(b, "0123abcdeab", 11) == 0);
+		CHECK_EQ(pwrite(fds[i], "X", 1, 0), 1); /* that call alone */
+		CHECK_EQ(pread(fds[i], b, 2, 0), 2);
+		CHECK(memcmp(b, "X1", 2) == 0);
+		close(fds[i]);
+	}
+}
+
 static void a_long_vector(void)
 {
 	int fd = memfd_create("v", 0);
@@ -275,6 +298,7 @@ int main(void)
 	CASE(positions_move);
 	CASE(positioned_calls_leave_it);
 	CASE(vectors_at_positions);
+	CASE(a_write_that_appends);
 	CASE(a_long_vector);
 	CASE(bad_buffers);
 	CASE(access_modes);

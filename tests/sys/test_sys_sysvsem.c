@@ -192,6 +192,27 @@ static void a_signal_ends_the_wait_even_under_sa_restart(void)
 	drop(id);
 }
 
+/* What is to be undone at the end has the range of a value, and a value set forgets it. */
+static void what_is_to_be_undone_has_a_range(void)
+{
+	const int id = fresh(2);
+	unsigned short all[2] = {0, 0};
+	struct sembuf two[2] = {{1, 1, SEM_UNDO}, {0, 1, SEM_UNDO}};
+
+	CHECK_EQ(op1(id, 0, 32767, SEM_UNDO), 0);
+	CHECK_EQ(op1(id, 0, -32767, 0), 0);
+	CHECK_EQ(op1(id, 0, 1, SEM_UNDO), 0);
+	CHECK_ERR(op1(id, 0, 1, SEM_UNDO), ERANGE);
+	CHECK_ERR(semop(id, two, 2), ERANGE);
+	CHECK_EQ(semctl(id, 1, GETVAL), 0); /* all or none */
+	CHECK_EQ(semctl(id, 0, GETVAL), 1);
+	CHECK_EQ(semctl(id, 0, SETVAL, 0), 0);
+	CHECK_EQ(op1(id, 0, 32767, SEM_UNDO), 0);
+	CHECK_EQ(semctl(id, 0, SETALL, all), 0);
+	CHECK_EQ(op1(id, 0, 32767, SEM_UNDO), 0);
+	drop(id);
+}
+
 static volatile int g_in, g_worst;
 
 static void *fight(void *arg)
@@ -236,6 +257,7 @@ int main(void)
 	CASE(a_waiter_is_woken_by_a_rise_and_by_removal);
 	CASE(semtimedop_times_out);
 	CASE(a_signal_ends_the_wait_even_under_sa_restart);
+	CASE(what_is_to_be_undone_has_a_range);
 	CASE(it_keeps_threads_apart);
 	return g_failed;
 }
