@@ -136,7 +136,7 @@ passed
 CASE=down_removes_guests_first
 : >"$FAKE_XEN/calls"
 "$STRAIT" down >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
-is calls "$(grep destroy "$FAKE_XEN/calls" | tr '\n' ';')" "destroy 6;destroy 5;"
+is calls "$(grep 'destroy\|shutdown' "$FAKE_XEN/calls" | tr '\n' ';')" "shutdown 5;destroy 6;destroy 5;"
 is release "$(perms /@releaseDomain)" n0
 gone
 passed
@@ -203,7 +203,7 @@ grep -q "Kernel panic" "$W/err" || fail "no console lines: $(cat "$W/err")"
 
 fresh; site
 printf starting >"$FAKE_XEN/site.net.state"
-STRAIT_DEPLOY_TIMEOUT=1 refused a_silent_service 125 'site.net: does not say that it is ready (after 1 s it says "starting")'
+STRAIT_DEPLOY_TIMEOUT=4 refused a_silent_service 125 'site.net: does not say that it is ready (after 4 s it says "starting")'
 
 fresh; site
 echo "libxl: error: libxl_create.c:1:x: unable to create domain: No space left on device" >"$FAKE_XEN/create.site.web"
@@ -244,6 +244,51 @@ env --default-signal=INT "$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" & p
 wait_line "$FAKE_XEN/calls" "unpause 6"
 sleep 0.3; kill -INT $p
 wait $p; is status $? 130
+gone
+passed
+
+CASE=down_asks_guests_then_services
+fresh; site
+"$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+: >"$FAKE_XEN/calls"
+"$STRAIT" down site >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+is calls "$(grep 'destroy\|shutdown' "$FAKE_XEN/calls" | tr '\n' ';')" \
+	"shutdown 7;shutdown 8;destroy 8;destroy 7;shutdown 5;shutdown 6;destroy 6;destroy 5;"
+gone
+passed
+
+CASE=down_after_deploy_was_killed
+fresh; site
+printf starting >"$FAKE_XEN/site.net.state"
+"$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" & p=$!
+wait_line "$FAKE_XEN/calls" "unpause 6"
+kill -KILL $p; wait $p 2>/dev/null
+is domains "$(ls "$FAKE_XEN/doms" | wc -l)" 2
+"$STRAIT" down site >/dev/null 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+gone
+passed
+
+CASE=down_after_deploy_was_killed_while_xl_worked
+fresh; site
+touch "$FAKE_XEN/slow"
+"$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" & p=$!
+for i in $(seq 100); do [ -e "$FAKE_XEN/creating" ] && break; sleep 0.05; done
+kill -KILL $p; wait $p 2>/dev/null
+for i in $(seq 100); do [ -e "$FAKE_XEN/doms/5" ] && break; sleep 0.05; done
+"$STRAIT" down site >/dev/null 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+gone
+passed
+
+CASE=others_domains_are_not_touched
+fresh
+description <<END
+guests = [ "g, elf=guest", "h, elf=guest" ]
+END
+"$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+sed -i 's/^[^ ]* [^ ]*/other 11111111-2222-3333-4444-555555555555/' "$FAKE_XEN/doms/5" # the number came again
+"$STRAIT" down >/dev/null 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+is domains "$(ls "$FAKE_XEN/doms")" 5
+rm "$FAKE_XEN/doms/5"
 gone
 passed
 

@@ -25,10 +25,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SERVICE_MS 120000 /* STRAIT_DEPLOY_TIMEOUT (seconds) sets another */
+#define SERVICE_MS 180000 /* STRAIT_DEPLOY_TIMEOUT (seconds) sets another */
 #define LOOK_MS 1000       /* what is watched ends the wait at once */
 #define XL_MS 15000        /* between two looks with xl, which is slow */
 #define TAIL_LINES 12
+#define GUESTS_END_MS 10000
+#define SERVICES_END_MS 30000
 
 static struct deployment g_d;      /* what was made */
 static volatile sig_atomic_t g_signal;
@@ -94,13 +96,17 @@ static int share_releases(const char *without)
 
 static bool remove_domain(const struct member *m, const struct xl_domain *list, int n, bool quiet)
 {
-	const struct xl_domain *x = xl_find_id(list, n, m->domid, m->uuid);
-	const char *id = xprintf("%u", m->domid);
+	const struct xl_domain *x = xl_find(list, n, m->domain);
+
+	if (m->domid)
+		x = xl_find_id(list, n, m->domid, m->uuid);
+	else if (x && strcmp(x->uuid, m->uuid))
+		x = NULL; /* ours was not made in the end, and somebody took the name */
+	if (!x && (n >= 0 || !m->domid))
+		return n >= 0; /* it is gone already, and the number may be another's */
+	const char *id = xprintf("%u", x ? x->domid : m->domid);
 	const char *const args[] = { "destroy", id, NULL };
 	char *text = NULL;
-
-	if (n >= 0 && !x)
-		return true; /* it is gone already, and the number may be another's */
 	int status = xl_run(&text, args);
 
 	if (status)
@@ -111,20 +117,92 @@ static bool remove_domain(const struct member *m, const struct xl_domain *list, 
 	return !status;
 }
 
-bool deploy_undo(const struct deployment *d, bool quiet)
+/* Does it run, so that it can end in order?  A service that is not ready has nothing to
+ * put in order, or hangs. */
+static bool can_end(const struct member *m, const struct xl_domain *list, int n)
+{
+	const struct xl_domain *x = m->domid ? xl_find_id(list, n, m->domid, m->uuid) : NULL;
+	char *state = x && m->role == MEMBER_SERVICE ? nodes_service_state(m) : NULL;
+	bool yes = x && !x->shut_down && !strchr(x->state, 'p') &&
+	           (m->role == MEMBER_GUEST || (state && !strcmp(state, "ready")));
+
+	free(state);
+	return yes;
+}
+
+/* How many of @asked still run. */
+static unsigned still_run(const struct deployment *d, const bool *asked)
 {
 	struct xl_domain *list;
 	char *text;
 	int n = xl_list(&list, &text);
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < d->n; i++) {
+		const struct xl_domain *x =
+			asked[i] ? xl_find_id(list, n, d->m[i].domid, d->m[i].uuid) : NULL;
+
+		left += x && !x->shut_down;
+	}
+	free(list);
+	free(text);
+	return left;
+}
+
+/* Ask the domains of @role to end: guests get SIGTERM, services write all they have to
+ * their disks.  Wait for them, but not for ever. */
+static void end_in_order(const struct deployment *d, enum member_role role, uint64_t ms)
+{
+	bool asked[MEMBERS_MAX] = { false }, released;
+	uint64_t until = now_ms() + ms;
+	struct xl_domain *list;
+	char *text;
+	int n = xl_list(&list, &text);
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < d->n; i++) {
+		const char *id = xprintf("%u", d->m[i].domid);
+		const char *const args[] = { "shutdown", id, NULL };
+		char *said = NULL;
+
+		if (d->m[i].role != role || !can_end(&d->m[i], list, n))
+			continue;
+		asked[i] = !xl_run(&said, args);
+		left += asked[i];
+		free(said);
+	}
+	free(list);
+	free(text);
+	while (left && now_ms() < until && xst_wait(LOOK_MS, &released) >= 0)
+		left = still_run(d, asked);
+	if (left)
+		say("note: %u %s of %s did not end in time; destroyed", left,
+		    role == MEMBER_GUEST ? "guests" : "services", d->name);
+}
+
+bool deploy_undo(const struct deployment *d, bool quiet)
+{
+	struct xl_domain *list;
+	char *text;
 	bool all = true;
 
 	if (d->watch && process_born(d->watch) == d->watch_born)
 		(void)kill(d->watch, SIGTERM);
+	if (!xst_watch(XST_RELEASE) && !quiet)
+		end_in_order(d, MEMBER_GUEST, GUESTS_END_MS);
+	int n = xl_list(&list, &text);
+
+	for (unsigned i = d->n; i-- > 0;)
+		if (d->m[i].role == MEMBER_GUEST) {
+			nodes_guest_gone(&d->m[i]);
+			all &= remove_domain(&d->m[i], list, n, quiet);
+		}
+	end_in_order(d, MEMBER_SERVICE, SERVICES_END_MS);
 	for (unsigned i = d->n; i-- > 0;) {
 		const struct member *m = &d->m[i];
 
 		if (m->role == MEMBER_GUEST)
-			nodes_guest_gone(m);
+			continue;
 		if (m->role == MEMBER_DOM0) {
 			agent_stop(m);
 			if (!quiet)
@@ -132,8 +210,7 @@ bool deploy_undo(const struct deployment *d, bool quiet)
 		} else {
 			all &= remove_domain(m, list, n, quiet);
 		}
-		if (m->role != MEMBER_GUEST)
-			nodes_service_gone(m);
+		nodes_service_gone(m);
 	}
 	free(list);
 	free(text);
@@ -185,9 +262,13 @@ static struct member *new_member(const struct desc *d, enum member_role role, co
 	return m;
 }
 
+/* From here on it will be removed with the rest.  Of a domain it is said twice: when
+ * only its uuid is known, so that nothing is lost when we are killed, and when it is
+ * there. */
 static void keep(struct member *m)
 {
-	g_d.n++;
+	if (m == &g_d.m[g_d.n])
+		g_d.n++;
 	int err = state_add(g_d.name, m);
 
 	if (err)
@@ -209,9 +290,10 @@ static void create(struct member *m, const char *config)
 	char *path = write_config(m, config), *text = NULL, *end;
 	const char *const make[] = { "create", "-p", "-e", "-q", path, NULL };
 	const char *const ask[] = { "domid", m->domain, NULL };
+
+	keep(m);
 	int status = xl_run(&text, make);
 
-	check_signal();
 	if (status)
 		fail(m, EXIT_STRAIT, "xl create: %s", xl_sentence(text));
 	free(text);
@@ -221,6 +303,7 @@ static void create(struct member *m, const char *config)
 		fail(m, EXIT_STRAIT, "xl domid: %s", xl_sentence(text));
 	free(text);
 	keep(m);
+	check_signal();
 }
 
 static void unpause(const struct member *m)

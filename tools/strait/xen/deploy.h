@@ -117,7 +117,8 @@ char *watch_verdict(const char *node, int reason);
 
 /* deploy.c */
 int deploy_main(int argc, char **argv);
-/* Remove what @d made, the last first.  What fails is said; false if something did. */
+/* Remove what @d made, the last first; not @quiet: guests are asked to end before.  What
+ * fails is said; false if something did. */
 bool deploy_undo(const struct deployment *d, bool quiet);
 
 /* cmds.c */

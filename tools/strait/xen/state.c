@@ -109,9 +109,24 @@ static bool parse_member(const char *line, struct member *m)
 	return false;
 }
 
+/* Add it, or replace what was known of it before. */
+static bool put_member(struct deployment *d, const struct member *m)
+{
+	unsigned i = 0;
+
+	while (i < d->n && strcmp(d->m[i].domain, m->domain))
+		i++;
+	if (i == MEMBERS_MAX)
+		return false;
+	d->m[i] = *m;
+	d->n += i == d->n;
+	return true;
+}
+
 bool state_read(const char *name, struct deployment *d, const char **why)
 {
 	const char *path = state_path(name, "members", "");
+	struct member m;
 	char line[512];
 	FILE *f;
 	int pid;
@@ -127,7 +142,7 @@ bool state_read(const char *name, struct deployment *d, const char **why)
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "watch %d %llu", &pid, &d->watch_born) == 2)
 			d->watch = (pid_t)pid;
-		else if (d->n == MEMBERS_MAX || !parse_member(line, &d->m[d->n++]))
+		else if (!parse_member(line, &m) || !put_member(d, &m))
 			*why = xprintf("%s is damaged", path);
 	}
 	fclose(f);

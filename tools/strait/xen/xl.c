@@ -30,6 +30,7 @@ static void __attribute__((noreturn)) become_xl(int out, const char *const *args
 
 	for (int i = 0; args[i] && i < ARGS_MAX; i++)
 		argv[i + 1] = xprintf("%s", args[i]);
+	(void)setsid(); /* a key that ends us shall not end it halfway */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (null >= 0 && dup2(null, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0)
