@@ -11,6 +11,7 @@
  */
 #include "libos/thread.h"
 
+#include "libos/dispatch.h"
 #include "libos/entry.h"
 #include "libos/exit.h"
 #include "libos/futex.h"
@@ -20,6 +21,7 @@
 #include "libos/process.h"
 #include "libos/pump.h"
 #include "libos/syscall.h"
+#include "libos/text.h"
 #include "libos/user.h"
 
 #include <errno.h>
@@ -34,6 +36,7 @@ _Static_assert(offsetof(struct thread, entry) == 24, "entry_x86_64.S");
 _Static_assert(sizeof(struct entry_regs) == 120, "entry_x86_64.S");
 
 #define GUARD 4096u
+#define LAST_CALLS_MAX 16u
 #define SIGSTACK (24u * 1024u)
 #define HEAD (GUARD + SIGSTACK + GUARD)
 #define SLOT_SIZE (HEAD + LIBOS_STACK_SIZE + 4096u)
@@ -133,6 +136,24 @@ struct thread *libos_first_thread(void **stack_top)
 	}
 	*stack_top = g_threads->stack_top;
 	return g_threads;
+}
+
+size_t libos_last_calls(char *to, size_t size)
+{
+	struct text text = {.at = to, .cap = size};
+	unsigned n = 0;
+
+	for (const struct thread *t = g_threads; t && n < LAST_CALLS_MAX; t = t->next, n++) {
+		const uint64_t *e = t->entry;
+		const bool known = e[ENTRY_N] <= (uint64_t)g_syscall_max &&
+		                   g_syscall_rows[e[ENTRY_N]].name;
+
+		text_fmt(&text, "thread %u, %s; last call %s(0x%lx, 0x%lx, 0x%lx, 0x%lx, 0x%lx)\n",
+		         t->tid, t->in_libos ? "in libos" : "in the program",
+		         known ? g_syscall_rows[e[ENTRY_N]].name : "?", e[ENTRY_A1],
+		         e[ENTRY_A1 + 1], e[ENTRY_A1 + 2], e[ENTRY_A1 + 3], e[ENTRY_A1 + 4]);
+	}
+	return text.len;
 }
 
 /* ---- the list ---- */

@@ -215,6 +215,9 @@ void libos_host_signal_done(void);
 const _Atomic uint32_t *libos_kick_flag(void);
 /* True while @uc (a fault) lies in libos itself: our bug. */
 bool libos_at_fault(const struct ucontext_x86 *uc);
+/* For a report of a crash: a line of text for each thread with its last call, at most
+ * @size bytes.  Takes no lock; what it reads may be broken.  Returns the length. */
+size_t libos_last_calls(char *to, size_t size);
 /* The first thread, and the top of its libos stack. */
 struct thread *libos_first_thread(void **stack_top);
 /* @th's stack for the host's signal handlers: HOST stack of @size bytes. */

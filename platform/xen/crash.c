@@ -2,13 +2,15 @@
 /*
  * crash.c - the report of a fault that nobody handles: registers, stack, last calls.
  *
- * It goes to Xen's log at once and to the console as long as that still works.
+ * It goes to Xen's log at once and to the console as long as that still works; what
+ * may fault itself comes last.
  */
+#include "platform/xen/exit.h"
+#include "platform/xen/public.h"
 #include "platform/xen/vm.h"
 
 #define STACK_WORDS 24u
 #define LINE_MAX 256u
-#define SIGABRT_NR 6
 
 struct line {
 	char text[LINE_MAX];
@@ -91,6 +93,15 @@ static void put_stack(struct line *l, uint64_t sp)
 		end(l);
 }
 
+static void put_calls(void)
+{
+	static char text[2048];
+	const size_t n = libos_last_calls(text, sizeof(text));
+
+	hyper_debug(text, n);
+	console_xen_write_raw(text, n);
+}
+
 _Noreturn void crash(const char *what, const struct trap_frame *f)
 {
 	static bool again;
@@ -98,7 +109,7 @@ _Noreturn void crash(const char *what, const struct trap_frame *f)
 
 	(void)irq_off();
 	if (again)
-		xen_shutdown(3); /* SHUTDOWN_crash: the report itself faulted */
+		xen_shutdown(SHUTDOWN_crash); /* the report itself faulted */
 	again = true;
 	put(&l, "strait: the guest crashed: ");
 	put(&l, what);
@@ -106,5 +117,6 @@ _Noreturn void crash(const char *what, const struct trap_frame *f)
 	put_registers(&l, f);
 	if (!(f->rsp & 7))
 		put_stack(&l, f->rsp);
-	plat_exit(128 + SIGABRT_NR, SIGABRT_NR);
+	put_calls();
+	exit_crash(what);
 }

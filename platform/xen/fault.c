@@ -182,7 +182,7 @@ uint64_t vm_phys(const void *at)
 	uint64_t stop;
 
 	if (addr >= DIRECT_BASE && addr < WINDOW_BASE)
-		return addr - DIRECT_BASE;
+		return addr - DIRECT_BASE < pages_ram_end() ? addr - DIRECT_BASE : FRAME_NONE;
 	e = pt_leaf(addr, &stop);
 	if (!e || !(*e & PTE_P))
 		return FRAME_NONE;
