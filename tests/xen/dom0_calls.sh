@@ -5,7 +5,8 @@
 # "dir", "ro" or "mem", where CWD is a folder of its own (of dom0's ext4, or memory).  All of a
 # kind share one service, a process in dom0.  Results as dom0_sys.sh leaves them.
 bridge xenbr0 10.55.0.1/24
-ip link add vnet0 type veth peer name vnet1
+ip link add vnet0 type veth # busybox names the other end veth0
+ip link set veth0 name vnet1
 brctl addif xenbr0 vnet0
 ip link set vnet0 up
 mkdir -p /srv

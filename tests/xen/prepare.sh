@@ -56,7 +56,7 @@ prepare_sys() {
 prepare_calls() {
 	sys_programs "file net" "$@"
 	mkdir "$work/disk"
-	mke2fs -q -t ext4 -d "$work/disk" "$work/disk.img" 256M
+	mke2fs -q -F -t ext4 -d "$work/disk" "$work/disk.img" 256M
 	options+=(-T -d "$work/disk.img")
 	seconds=400
 }
@@ -97,7 +97,7 @@ prepare_site() {
 		for _ in io.lines("/srv/lua.out") do n = n + 1 end
 		print(string.format("fib %d, %d lines", fib(20), n))
 	LUA
-	mke2fs -q -t ext4 -d "$work/disk" "$work/disk.img" 64M
+	mke2fs -q -F -t ext4 -d "$work/disk" "$work/disk.img" 64M
 	cp "$programs/lighttpd/bin/lighttpd" "$programs/sqlite3/bin/sqlite3" "$programs/lua5.4/bin/lua" \
 		"$programs/redis/bin/redis-server" "$STRAIT_BUILD"/tests/xen/{probe,bare} "$work/"
 	cp "$programs/busybox/bin/busybox" "$work/strait-busybox"
@@ -138,7 +138,7 @@ prepare_image() {
 
 prepare_killed() {
 	mkdir -p "$work/disk"
-	mke2fs -q -t ext4 -d "$work/disk" "$work/disk.img" 64M
+	mke2fs -q -F -t ext4 -d "$work/disk" "$work/disk.img" 64M
 	cp "$STRAIT_BUILD/tests/xen/probe" "$work/"
 	prepare_image
 	files=("$work/probe")
