@@ -22,6 +22,8 @@ struct plat_config g_config;
 static struct doorbell *g_bell;
 static int g_event[PLAT_CHANNELS_MAX];
 static char g_log[256];
+static _Atomic uint64_t g_ahead; /* of the clock, ns */
+static _Atomic unsigned g_silences;
 
 struct fake_thread {
 	_Atomic uint32_t token;
@@ -66,6 +68,16 @@ void fake_log_clear(void)
 	g_log[0] = 0;
 }
 
+void fake_time_passes(uint64_t ns)
+{
+	atomic_fetch_add(&g_ahead, ns);
+}
+
+unsigned fake_silences(void)
+{
+	return atomic_load(&g_silences);
+}
+
 static int futex_wait(_Atomic uint32_t *word, uint32_t val, uint64_t deadline)
 {
 	const uint64_t now = plat_mono_ns();
@@ -93,7 +105,7 @@ uint64_t plat_mono_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec + atomic_load(&g_ahead);
 }
 
 unsigned plat_cpu(void)
@@ -176,4 +188,5 @@ void rpc_log(const char *channel, const char *why)
 void rpc_silent(const char *channel)
 {
 	(void)channel; /* no signal ends us */
+	atomic_fetch_add(&g_silences, 1);
 }

@@ -33,5 +33,9 @@ static inline void *fake_page(struct fake_channel *f)
 /* The last text given to rpc_log(), "" if none. */
 const char *fake_log(void);
 void fake_log_clear(void);
+/* The guest's clock jumps ahead. */
+void fake_time_passes(uint64_t ns);
+/* How often rpc_silent() was called. */
+unsigned fake_silences(void);
 
 #endif /* TESTS_UNIT_FAKE_GUEST_H */

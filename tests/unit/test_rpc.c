@@ -649,6 +649,82 @@ static void a_dead_service_ends_calls_with_eio(void)
 	stop();
 }
 
+/* ---- a service that hangs ---- */
+
+static _Atomic bool g_watched; /* somebody nudges */
+
+bool rpc_watched(void)
+{
+	return g_watched;
+}
+
+static void *reader(void *arg)
+{
+	uint32_t got;
+
+	*(int *)arg = do_read(0, 0, NULL, &got);
+	return NULL;
+}
+
+/* Let those who were woken look. */
+static bool soon(bool (*seen)(void))
+{
+	for (int i = 0; i < 2000 && !seen(); i++)
+		usleep(1000);
+	return seen();
+}
+
+/* A call was sent, and its caller wants to be woken. */
+static bool is_waited_for(void)
+{
+	const struct vchan_wire *w = fake_page(&g_fc);
+
+	return atomic_load(&w->left_prod) != atomic_load(&w->left_cons) &&
+	       (atomic_load(&w->srv_notify) & WIRE_NOTIFY_WRITE);
+}
+
+static bool is_silent(void)
+{
+	return fake_silences() > 0;
+}
+
+static bool hangs(void)
+{
+	return strstr(fake_log(), "hangs") != NULL;
+}
+
+/* Without a deadline of its own a caller sleeps until it is nudged. */
+static void nudged_callers_see_that_their_service_hangs(void)
+{
+	pthread_t t;
+	int r = -1;
+
+	start();
+	atomic_store(&g_stop, 1);
+	pthread_join(g_thread, NULL); /* it lives, and does nothing */
+	g_watched = true;
+	pthread_create(&t, NULL, reader, &r);
+	CU_ASSERT_TRUE(soon(is_waited_for));
+	fake_time_passes(3500000000u);
+	usleep(20000);
+	CU_ASSERT_FALSE(is_silent());
+	rpc_guest_nudge();
+	CU_ASSERT_TRUE(soon(is_silent));
+	CU_ASSERT_FALSE(hangs());
+	fake_time_passes(2000000000u);
+	usleep(20000);
+	CU_ASSERT_FALSE(hangs());
+	rpc_guest_nudge();
+	CU_ASSERT_TRUE(soon(hangs));
+	/* It was only slow: the call ends as if nothing had been. */
+	atomic_store(&g_stop, 0);
+	pthread_create(&g_thread, NULL, server_main, NULL);
+	pthread_join(t, NULL);
+	CU_ASSERT_EQUAL(r, 0);
+	g_watched = false;
+	stop();
+}
+
 static void the_wire_is_libxenvchans(void)
 {
 	CU_ASSERT_EQUAL(offsetof(struct vchan_wire, left_prod),
@@ -687,6 +763,7 @@ int main(void)
 		TEST(a_guest_with_another_client_id_is_refused),
 		TEST(a_guest_survives_a_hostile_service),
 		TEST(a_dead_service_ends_calls_with_eio),
+		TEST(nudged_callers_see_that_their_service_hangs),
 		CU_TEST_INFO_NULL,
 	};
 
