@@ -2,7 +2,7 @@
 # dom0_calls.sh - in dom0: the conformance programs that need a service, by strait deploy.
 #
 # /test/list: a line "NAME KIND MEMORY CWD MOUNT" for each, KIND being file or net; MOUNT is
-# "dir", "ro" or "mem", where CWD is a folder of its own (of dom0's ext4, or memory).  All of a
+# "dir" where CWD is a folder of dom0's ext4, "ro" or "mem" where it is such a mount.  All of a
 # kind share one service, a process in dom0.  Results as dom0_sys.sh leaves them.
 bridge xenbr0 10.55.0.1/24
 ip link add vnet0 type veth # busybox names the other end veth0
@@ -14,12 +14,11 @@ mount -t ext4 /dev/vdc /srv || exit 1
 (cd /test/sys && sha256sum *) >/out/sha256
 
 service_file() {
-	printf '  [ "file", "kind=file", "image=dom0", "squash=none"'
+	printf '  [ "file", "kind=file", "image=dom0", "squash=none", "mount=/srv:/t"'
 	grep ' file ' /test/list | while read -r name _ _ cwd mount; do
 		case $mount in
 		mem) printf ', "mount=mem:%s:16m"' "$cwd" ;;
 		ro) printf ', "mount=/srv/%s:%s:ro"' "$name" "$cwd" ;;
-		dir) printf ', "mount=/srv/%s:%s"' "$name" "$cwd" ;;
 		esac
 		mkdir -p "/srv/$name"
 	done
