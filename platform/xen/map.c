@@ -2,10 +2,10 @@
 /*
  * map.c - plat_mmap() and its family, with Linux's rules.
  *
- * Each function does its work with interrupts off from beginning to end, so neither
- * a fault nor another thread sees it half done.  Memory that may be written to is
- * promised when it is mapped (as Linux does with strict overcommit): what cannot be
- * promised is -ENOMEM here, not a fault later.
+ * Each function does its work with interrupts off from beginning to end (munmap: of
+ * each piece), so neither a fault nor another thread sees it half done.  Memory that
+ * may be written to is promised when it is mapped (as Linux does with strict
+ * overcommit): what cannot be promised is -ENOMEM here, not a fault later.
  */
 #include "platform/xen/vm.h"
 
@@ -14,6 +14,8 @@
 
 #define MAP_LOW 0x10000ul
 #define MAP_TOP 0x7ffff7fff000ul
+
+#define TABLES_AT_ONCE 4u /* of 512 pages */
 
 #define MADV_POPULATE_READ_ 22 /* newer than musl's headers */
 #define MADV_POPULATE_WRITE_ 23
@@ -236,18 +238,37 @@ long plat_shm_map(int shm, uint64_t off, void *addr, size_t len, int prot, int f
 	return at;
 }
 
+/* Where to stop so that not too many pages are freed with interrupts off. */
+static uint64_t pause_at(uint64_t start, uint64_t end)
+{
+	unsigned tables = 0;
+	uint64_t stop;
+
+	for (; start < end && tables < TABLES_AT_ONCE; start = stop)
+		tables += pt_leaf(start, &stop) != NULL;
+	return start < end ? start : end;
+}
+
 long plat_munmap(void *addr, size_t len)
 {
-	const uint64_t irq = irq_off(), start = (uintptr_t)addr;
+	uint64_t at = (uintptr_t)addr, end = at + up(len);
 	long r = 0;
 
-	if (!len || bad_range(start, len))
-		r = -EINVAL;
-	else if (ranges_room(borders(start, start + up(len))) != 0)
-		r = -ENOMEM;
-	else
-		clear(start, start + up(len));
-	irq_restore(irq);
+	if (!len || bad_range(at, len))
+		return -EINVAL;
+	/* As several calls, one for each piece: between them another thread may run.  Not
+	 * where there are holes: that thread could map something there. */
+	while (r == 0 && at < end) {
+		const uint64_t irq = irq_off();
+		const uint64_t stop = ranges_covered(at, end) ? pause_at(at, end) : end;
+
+		if (ranges_room(borders(at, stop)) != 0)
+			r = -ENOMEM;
+		else
+			clear(at, stop);
+		irq_restore(irq);
+		at = stop;
+	}
 	return r;
 }
 

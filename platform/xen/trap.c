@@ -20,7 +20,7 @@
 #define N_VECTORS 0x43u
 #define STUB_SIZE 16u
 #define GATE_INTERRUPT 0x8e00u
-#define FAULT_STACK_PIECE 4096u
+#define FAULT_STACK_PIECE 8192u /* two of them: trap.S */
 
 #define MSR_EFER 0xc0000080u
 #define MSR_STAR 0xc0000081u

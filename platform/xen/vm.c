@@ -137,7 +137,7 @@ void vm_init(void)
 {
 	unsigned n;
 	const Elf64_Phdr *ph = segments(&n);
-	uint64_t root = page_alloc(), cr0;
+	uint64_t root = page_alloc(), cr0, kept;
 
 	if (root == FRAME_NONE)
 		boot_die("too little memory");
@@ -158,7 +158,10 @@ void vm_init(void)
 	__asm__ volatile("movq %%cr0, %0" : "=r"(cr0));
 	__asm__ volatile("movq %0, %%cr0" : : "r"(cr0 | CR0_WP) : "memory");
 	/* What page tables and the list of ranges may take is never promised. */
-	vm_commit_limit(pages_free_count() - pages_free_count() / 32 - 48);
+	kept = pages_free_count() / 32 + 48;
+	if (kept >= pages_free_count())
+		boot_die("too little memory");
+	vm_commit_limit(pages_free_count() - kept);
 }
 
 /* ---- windows ---- */
