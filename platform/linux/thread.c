@@ -3,20 +3,19 @@
  * thread.c - host threads, thread pointers, kicks, and the sleeps.
  *
  * All sleeps are futex waits.  Words of guest memory are private futexes; the
- * doorbell is shared with the services.  plat_park() with a door sleeps on the
- * doorbell alone, which is cheaper than on two words: each call to a service
- * passes here.  Who wakes its private word then has to ring the doorbell instead:
+ * doorbell is shared with the services.  plat_park() with a door sleeps on both by
+ * futex_waitv, so no sleeper needs a second wake-up to hand on the rings.  Who comes
+ * to an empty door sleeps on the doorbell alone, which is cheaper: each call of a
+ * program's only busy thread passes here.  Who wakes that word then has to ring:
  *
  *   sleeper                              waker
- *   takes door_slot(word)                changes *word
- *   looks at *word                       looks at door_slot(word)
- *   sleeps while the doorbell counts     if the word is there: counts the doorbell
- *   what it saw, under the slot's bit    up, wakes the sleeper of the slot's bit
+ *   says g_alone = word                  changes *word
+ *   looks at *word                       looks at g_alone
+ *   sleeps while the doorbell counts     if it is the word: counts the doorbell up,
+ *   what it saw                          wakes all that sleep on it
  *
  * With a fence between the first two lines one sees the other; a doorbell counted
- * up before the sleep ends it.  A ring of a service wakes any one sleeper.  Where
- * the slot is taken, the sleeper sleeps on both words with futex_waitv; such have
- * every bit, so a waker must wake all of its bit to wake the one it means.
+ * up before the sleep ends it.  All: to wake one might wake another.
  */
 #include "platform/linux/host.h"
 
@@ -211,9 +210,8 @@ int plat_set_affinity(uint32_t host_id, uint64_t mask)
 
 /* ---- sleeps ---- */
 
-/* @shared: 0 for a private word, or the bits that wake us on a shared one. */
-static long futex_wait(_Atomic uint32_t *word, uint32_t val, uint64_t deadline,
-                       uint32_t shared, const _Atomic uint32_t *kicked)
+static long futex_wait(_Atomic uint32_t *word, uint32_t val, uint64_t deadline, bool shared,
+                       const _Atomic uint32_t *kicked)
 {
 	struct host_timespec ts = host_timespec(deadline), *tp = NULL;
 	const long op = FUTEX_WAIT_BITSET | (shared ? 0 : FUTEX_PRIVATE_FLAG);
@@ -221,8 +219,7 @@ static long futex_wait(_Atomic uint32_t *word, uint32_t val, uint64_t deadline,
 	if (deadline != PLAT_NO_DEADLINE)
 		tp = &ts;
 	return host_call_intr(SYS_futex, (long)word, op, val, (long)tp, 0,
-	                      (long)(shared ? shared : FUTEX_BITSET_MATCH_ANY),
-	                      kicked ? kicked : &g_never);
+	                      (long)FUTEX_BITSET_MATCH_ANY, kicked ? kicked : &g_never);
 }
 
 static int wait_result(long r)
@@ -239,28 +236,19 @@ static int wait_result(long r)
 
 int plat_futex_wait(_Atomic uint32_t *word, uint32_t val, uint64_t deadline)
 {
-	return wait_result(futex_wait(word, val, deadline, 0, NULL));
+	return wait_result(futex_wait(word, val, deadline, false, NULL));
 }
 
-/* The words whose sleepers sleep on the doorbell; each slot has a futex bit. */
-#define DOOR_SLOTS 32u
-static const _Atomic uint32_t *_Atomic g_door_slots[DOOR_SLOTS];
-
-static unsigned door_slot(const _Atomic uint32_t *word)
-{
-	return (unsigned)((uintptr_t)word / 64 * 0x9e3779b97f4a7c15u >> 59);
-}
+static _Atomic uint32_t g_at_door; /* how many sleep there, or are about to */
+static const _Atomic uint32_t *_Atomic g_alone; /* the word of the first of them */
 
 int plat_futex_wake(_Atomic uint32_t *word, int n)
 {
-	const unsigned slot = door_slot(word);
-
 	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&g_door_slots[slot], memory_order_relaxed) != word)
+	if (atomic_load_explicit(&g_alone, memory_order_relaxed) != word)
 		return (int)HOST3(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n);
 	atomic_fetch_add(&g_doorbell->word, 1);
-	return (int)HOST6(SYS_futex, &g_doorbell->word, FUTEX_WAKE_BITSET, INT32_MAX, 0, 0,
-	                  1u << slot);
+	return (int)HOST3(SYS_futex, &g_doorbell->word, FUTEX_WAKE, INT32_MAX);
 }
 
 /* Wait for a private word and a shared one. */
@@ -279,26 +267,36 @@ static int wait_two(_Atomic uint32_t *word, uint32_t val, _Atomic uint32_t *shar
 	r = host_call_intr(HOST_FUTEX_WAITV, (long)v, 2, 0, (long)tp, 1 /* CLOCK_MONOTONIC */,
 	                   0, kicked ? kicked : &g_never);
 	if (r == HOST_ENOSYS) /* before Linux 5.16: look at @word every millisecond */
-		r = futex_wait(shared, seen, plat_mono_ns() + 1000000u, FUTEX_BITSET_MATCH_ANY,
-		               kicked);
+		r = futex_wait(shared, seen, plat_mono_ns() + 1000000u, true, kicked);
 	return wait_result(r);
 }
 
-/* As wait_two() for the doorbell, by one word; -EAGAIN also when *@word differs. */
+/* As wait_two() for the doorbell; -EAGAIN also when *@word differs. */
+static int wait_alone(_Atomic uint32_t *word, uint32_t val, uint32_t seen, uint64_t deadline,
+                      const _Atomic uint32_t *kicked)
+{
+	long r = HOST_EAGAIN;
+
+	atomic_store(&g_alone, word);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load(word) == val)
+		r = futex_wait(&g_doorbell->word, seen, deadline, true, kicked);
+	atomic_store(&g_alone, NULL);
+	return wait_result(r);
+}
+
 static int wait_at_door(_Atomic uint32_t *word, uint32_t val, uint32_t seen,
                         uint64_t deadline, const _Atomic uint32_t *kicked)
 {
-	const unsigned slot = door_slot(word);
-	const _Atomic uint32_t *nobody = NULL;
-	long r = HOST_EAGAIN;
+	int r;
 
-	if (!atomic_compare_exchange_strong(&g_door_slots[slot], &nobody, word))
-		return wait_two(word, val, &g_doorbell->word, seen, deadline, kicked);
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load(word) == val)
-		r = futex_wait(&g_doorbell->word, seen, deadline, 1u << slot, kicked);
-	atomic_store(&g_door_slots[slot], NULL);
-	return wait_result(r);
+	/* The first counts itself as long as it sleeps: there is but one. */
+	if (atomic_fetch_add(&g_at_door, 1) == 0)
+		r = wait_alone(word, val, seen, deadline, kicked);
+	else
+		r = wait_two(word, val, &g_doorbell->word, seen, deadline, kicked);
+	atomic_fetch_sub(&g_at_door, 1);
+	return r;
 }
 
 int plat_park(_Atomic uint32_t *word, uint32_t val, const uint32_t *door, uint64_t deadline,
@@ -306,7 +304,7 @@ int plat_park(_Atomic uint32_t *word, uint32_t val, const uint32_t *door, uint64
 {
 	if (door)
 		return wait_at_door(word, val, *door, deadline, kicked);
-	return wait_result(futex_wait(word, val, deadline, 0, kicked));
+	return wait_result(futex_wait(word, val, deadline, false, kicked));
 }
 
 void plat_doorbell_sleeping(bool yes)
