@@ -106,8 +106,8 @@ void desc_help(void);
 /* Cut "KEY=VALUE, KEY='a, b'" at its commas, in place.  Each part is handed to @each;
  * quotes around a whole value are taken off.  NULL, or what is wrong. */
 const char *desc_split(char *text, void (*each)(void *arg, char *part), void *arg);
-/* Words as a shell takes them apart: blanks, '..', "..", backslash.  NULL-terminated;
- * NULL when a quote is not closed. */
+/* Words as a shell takes them apart: blanks, '..', "..", backslash.  NULL-terminated, one
+ * block with its texts; NULL when a quote is not closed. */
 char **desc_words(const char *text, unsigned *n);
 /* The opposite: @word so that desc_words() gives it back. */
 char *desc_quote(const char *word);

@@ -79,9 +79,9 @@ static bool take_word(const char **s, char *out)
 
 char **desc_words(const char *text, unsigned *n)
 {
-	size_t len = strlen(text);
-	char **list = xalloc((len / 2 + 2) * sizeof(*list));
-	char *room = xalloc(len + len / 2 + 3);
+	const size_t len = strlen(text), most = len / 2 + 2; /* words, with NULL */
+	char **list = xalloc(most * sizeof(*list) + len + most);
+	char *room = (char *)(list + most);
 
 	*n = 0;
 	for (;;) {

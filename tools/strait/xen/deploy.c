@@ -424,7 +424,7 @@ static char *wait_or_ended(const struct member *m, uint64_t *looked)
 static void await_service(const struct member *m, uint64_t began)
 {
 	uint64_t looked = now_ms();
-	char *how;
+	char *how = NULL;
 
 	for (;;) {
 		char *state = nodes_service_state(m);
@@ -441,9 +441,9 @@ static void await_service(const struct member *m, uint64_t began)
 			fail(m, EXIT_STRAIT, "does not say that it is ready (after %llu s it says \"%s\")",
 			     (unsigned long long)patience() / 1000, state ? state : "nothing");
 		free(state);
-		how = wait_or_ended(m, &looked);
-		if (how)
+		if (how) /* and what it said last is read */
 			fail(m, EXIT_STRAIT, "%s before it was ready", how);
+		how = wait_or_ended(m, &looked);
 	}
 }
 
@@ -477,7 +477,7 @@ static void await_channel(const struct member *m, enum desc_kind kind)
 static void await_guest(const struct member *m, uint64_t began)
 {
 	uint64_t looked = now_ms();
-	char *how;
+	char *how = NULL;
 
 	for (;;) {
 		char *state = nodes_guest_state(m);
@@ -496,9 +496,9 @@ static void await_guest(const struct member *m, uint64_t began)
 		if (now_ms() - began > patience())
 			fail(m, EXIT_STRAIT, "its program does not run after %llu s",
 			     (unsigned long long)patience() / 1000);
-		how = wait_or_ended(m, &looked);
-		if (how)
+		if (how) /* and what it said last is read */
 			fail(m, EXIT_STRAIT, "%s before its program ran", how);
+		how = wait_or_ended(m, &looked);
 	}
 }
 
