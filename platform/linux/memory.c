@@ -7,14 +7,41 @@
 
 #define HOST_MFD_CLOEXEC 1u
 
+#ifdef STRAIT_TESTLIB
+#include <errno.h>
+
+/* The sanitizers must see memory come and go. */
+static long host_mmap(void *addr, size_t len, int prot, int flags, int fd, uint64_t off)
+{
+	void *p = mmap(addr, len, prot, flags, fd, (off_t)off);
+
+	return p == MAP_FAILED ? -errno : (long)p;
+}
+
+static long host_munmap(void *addr, size_t len)
+{
+	return munmap(addr, len) < 0 ? -errno : 0;
+}
+#else
+static long host_mmap(void *addr, size_t len, int prot, int flags, int fd, uint64_t off)
+{
+	return HOST6(SYS_mmap, addr, len, prot, flags, fd, off);
+}
+
+static long host_munmap(void *addr, size_t len)
+{
+	return HOST2(SYS_munmap, addr, len);
+}
+#endif
+
 long plat_mmap(void *addr, size_t len, int prot, int flags)
 {
-	return HOST6(SYS_mmap, addr, len, prot, flags | MAP_ANONYMOUS, -1, 0);
+	return host_mmap(addr, len, prot, flags | MAP_ANONYMOUS, -1, 0);
 }
 
 long plat_munmap(void *addr, size_t len)
 {
-	return HOST2(SYS_munmap, addr, len);
+	return host_munmap(addr, len);
 }
 
 long plat_mprotect(void *addr, size_t len, int prot)
@@ -59,7 +86,7 @@ int plat_shm_resize(int shm, size_t size)
 
 long plat_shm_map(int shm, uint64_t off, void *addr, size_t len, int prot, int flags)
 {
-	return HOST6(SYS_mmap, addr, len, prot, flags & ~MAP_ANONYMOUS, shm, off);
+	return host_mmap(addr, len, prot, flags & ~MAP_ANONYMOUS, shm, off);
 }
 
 void plat_shm_free(int shm)
