@@ -26,6 +26,7 @@
 #define SLICE_NS 10000000u
 #define CREDIT_NS 5000000u
 #define GRAIN_NS 250000u
+#define FAR_NS (UINT64_C(1) << 62) /* Xen's times are signed: no timer beyond */
 #define POLL_PORTS 128u /* Xen takes no more */
 #define PORT_WORDS 4u   /* evtchn.c serves 256 */
 
@@ -72,7 +73,7 @@ static void arm(void)
 		need = g_cpu.timers.top->at;
 	if (!list_empty(&g_cpu.ready) && g_cpu.slice_end < need)
 		need = g_cpu.slice_end;
-	if (need >= g_cpu.armed)
+	if (need >= g_cpu.armed || need >= FAR_NS)
 		return;
 	g_cpu.armed = need;
 	clock_arm(need);
@@ -190,7 +191,8 @@ static _Noreturn void idle(void)
 		if (!list_empty(&g_cpu.ready))
 			sched_switch();
 		poll.timeout = 0;
-		if (g_cpu.timers.top && g_cpu.timers.top->at < g_cpu.armed)
+		if (g_cpu.timers.top && g_cpu.timers.top->at < g_cpu.armed &&
+		    g_cpu.timers.top->at < FAR_NS)
 			poll.timeout = g_cpu.timers.top->at;
 		__asm__ volatile("sti" : : : "memory");
 		(void)hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (long)&poll, 0, 0);

@@ -7,3 +7,11 @@ target_compile_definitions(test_xen_sched PRIVATE STRAIT_TESTLIB)
 strait_unit_test(test_xen_fpu SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_xen_fpu.c"
 	"${CMAKE_SOURCE_DIR}/platform/fpstate.c")
 target_compile_definitions(test_xen_fpu PRIVATE STRAIT_TESTLIB)
+find_path(STRAIT_XEN_HEADERS xen/sched.h)
+if(STRAIT_XEN_HEADERS)
+	strait_unit_test(test_xen_pick SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_xen_pick.c"
+		"${CMAKE_SOURCE_DIR}/platform/xen/queue.c")
+	target_compile_definitions(test_xen_pick PRIVATE STRAIT_TESTLIB)
+else()
+	message(STATUS "unit test test_xen_pick left out: no headers of Xen (libxen-dev)")
+endif()
