@@ -189,22 +189,33 @@ static void post_close(struct nsock *ns, bool abort)
 /* @abort: with RST, as what no accept() took. */
 static void nsock_destroy(struct nsock *ns, bool abort)
 {
-	struct nsock *child, *next;
 	struct dgram *d, *dnext;
 
 	table_remove(ns); /* from here no event finds it */
 	post_close(ns, abort);
 	net_close_strays();
-	for (child = ns->aq_head; child; child = next) {
-		next = child->aq_next;
-		nsock_destroy(child, true);
-	}
+	net_drop_queue(ns);
 	for (d = ns->dq_head; d; d = dnext) {
 		dnext = d->next;
 		dgram_free(d);
 	}
 	blocks_free(ns->head);
 	pool_put(&g_socks, ns);
+}
+
+void net_drop_queue(struct nsock *l)
+{
+	struct nsock *child, *next;
+
+	lock_take(&l->lock);
+	child = l->aq_head;
+	l->aq_head = l->aq_tail = NULL;
+	l->aq_len = l->ids_used = 0;
+	lock_drop(&l->lock);
+	for (; child; child = next) {
+		next = child->aq_next;
+		nsock_destroy(child, true);
+	}
 }
 
 static void net_release(struct ofd *o)

@@ -70,6 +70,7 @@ enum net_state {
 #define NSF_LOST 32u    /* netd is gone */
 #define NSF_FAILED 64u  /* connect() failed and no call of it was told */
 #define NSF_UNTOLD 128u /* connect() said EINPROGRESS and was not asked again */
+#define NSF_NUMBERED 256u /* bind() named the port: it stays when the socket is given up */
 
 /* Local options. */
 #define NSO_PKTINFO 1u
@@ -138,12 +139,18 @@ int nsock_take_err(struct nsock *ns);
 void nsock_fail(struct nsock *ns, int err, bool fatal); /* positive errno; wakes */
 void dgram_free(struct dgram *d);
 void net_close_strays(void);
+/* Connections that nobody accepted are reset. */
+void net_drop_queue(struct nsock *l);
 void blocks_free(struct block *b);
 
 /* ---- net_addr.c ---- */
 /* -EINVAL, -EAFNOSUPPORT */
 int net_addr_in(const struct nsock *ns, const struct sock_name *name,
                 struct net_addr *a);
+/* The same for connect() and sends of datagrams: an AF_INET6 socket of UDP takes a
+ * struct sockaddr_in, too. */
+int net_addr_in_dgram(const struct nsock *ns, const struct sock_name *name,
+                      struct net_addr *a);
 void net_addr_out(const struct nsock *ns, const struct net_addr *a,
                   struct sock_name *name);
 void net_addr_wire(struct net_addr *a, Net__Addr *w); /* @w borrows @a */
@@ -153,6 +160,8 @@ bool net_addr_unwire(const Net__Addr *w, struct net_addr *a);
 uint32_t stream_poll(struct nsock *ns);
 uint64_t stream_readable(const struct nsock *ns);
 void stream_event_data(struct nsock *ns, const Net__DataMsg *m, struct rpc_event *ev);
+/* What came and was not read is gone; the window moves on.  No more may come now. */
+void stream_discard(struct nsock *ns);
 long net_stream_accept(struct sock *s, struct sock **out, struct sock_name *peer);
 
 /* ---- net_dgram.c ---- */

@@ -37,6 +37,24 @@ int net_addr_in(const struct nsock *ns, const struct sock_name *name, struct net
 	return 0;
 }
 
+int net_addr_in_dgram(const struct nsock *ns, const struct sock_name *name,
+                      struct net_addr *a)
+{
+	const struct sockaddr_in *in = (const void *)name->data;
+
+	if (ns->s.protocol != IPPROTO_UDP || ns->s.domain != AF_INET6 ||
+	    name->len < sizeof(name->family) || in->sin_family != AF_INET)
+		return net_addr_in(ns, name, a);
+	if (name->len < sizeof(*in))
+		return -EINVAL;
+	memset(a, 0, sizeof(*a));
+	a->ip[10] = a->ip[11] = 0xff;
+	memcpy(a->ip + 12, &in->sin_addr, 4);
+	a->len = 16;
+	a->port = ntohs(in->sin_port);
+	return 0;
+}
+
 void net_addr_out(const struct nsock *ns, const struct net_addr *a, struct sock_name *name)
 {
 	memset(name->data, 0, sizeof(struct sockaddr_in6));

@@ -385,11 +385,29 @@ static bool is_broadcast(const struct net_addr *a)
 	return a->len == 4 && memcmp(a->ip, all, 4) == 0;
 }
 
+/* As Linux's IPv6: AF_UNSPEC is no address. */
+static bool is_named(const struct nsock *ns, const struct sock_msg *m)
+{
+	return m->name && m->name->len &&
+	       !(ns->s.domain == AF_INET6 && ns->s.protocol == IPPROTO_UDP &&
+	         m->name->len >= sizeof(m->name->family) && m->name->family == AF_UNSPEC);
+}
+
+static int to_address(const struct nsock *ns, const struct sock_name *name, struct net_addr *to)
+{
+	const int r = net_addr_in_dgram(ns, name, to);
+
+	/* and any other family is invalid there */
+	return r == -EAFNOSUPPORT && ns->s.domain == AF_INET6 && ns->s.protocol == IPPROTO_UDP
+	               ? -EINVAL
+	               : r;
+}
+
 static int destination(struct nsock *ns, const struct sock_msg *m, struct net_addr *to)
 {
 	to->len = 0;
-	if (m->name && m->name->len) {
-		const int r = net_addr_in(ns, m->name, to);
+	if (is_named(ns, m)) {
+		const int r = to_address(ns, m->name, to);
 
 		if (r < 0)
 			return r;

@@ -6,6 +6,7 @@
 #include "libos/syscall.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -75,7 +76,11 @@ long net_bind(struct sock *s, const struct sock_name *name)
 		return -EINVAL;
 	if (atomic_load(&ns->flags) & NSF_BOUND)
 		return -EINVAL;
-	return net_bind_addr(ns, &a);
+	const long err = net_bind_addr(ns, &a);
+
+	if (err == 0 && a.port)
+		atomic_fetch_or(&ns->flags, NSF_NUMBERED);
+	return err;
 }
 
 long net_listen(struct sock *s, int backlog)
@@ -195,6 +200,7 @@ static long connect_stream(struct nsock *ns, struct net_addr *a)
 	lock_take(&ns->lock);
 	ns->peer = *a;
 	lock_drop(&ns->lock);
+	atomic_store(&ns->err, 0); /* of a connection that was given up */
 	atomic_store(&ns->state, NS_CONNECTING); /* before Connected can come */
 	r = connect_call(ns, a);
 	if (r < 0) {
@@ -221,6 +227,67 @@ static long connect_dgram(struct nsock *ns, struct net_addr *a)
 	return 0;
 }
 
+/* Does the connection still bind the peer?  Linux resets it then, and says so. */
+static bool must_reset(const struct nsock *ns, uint32_t state)
+{
+	const uint32_t both = NSF_EOF | NSF_SHUT_WR;
+
+	return state == NS_CONNECTING ||
+	       (state == NS_CONNECTED && (atomic_load(&ns->flags) & both) != both);
+}
+
+/* The socket as new: connect() with AF_UNSPEC, shutdown() of a listener or an
+ * attempt.  Who waits on it sees that it is none of these any more, so that the
+ * position lock comes free; netd answers behind all its events for the socket. */
+static long give_up(struct nsock *ns)
+{
+	const uint32_t all = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP;
+	struct net_addr none = {.len = 0};
+	uint32_t was, gone = NSF_EOF | NSF_SHUT_RD | NSF_SHUT_WR | NSF_FATAL | NSF_FAILED |
+	                     NSF_UNTOLD;
+	long r;
+
+	(void)rings_poll_once();
+	was = atomic_exchange(&ns->state, NS_NEW);
+	if (must_reset(ns, was))
+		atomic_store(&ns->err, ECONNRESET);
+	waitq_wake(&ns->s.ofd.wait, all);
+	r = ofd_pos_lock(&ns->s.ofd);
+	if (r < 0) { /* a signal: nothing was done yet */
+		if (must_reset(ns, was))
+			atomic_store(&ns->err, 0);
+		atomic_store(&ns->state, was);
+		return r;
+	}
+	r = connect_call(ns, &none);
+	if (r == 0) {
+		if (!(atomic_load(&ns->flags) & NSF_NUMBERED))
+			gone |= NSF_BOUND;
+		atomic_fetch_and(&ns->flags, ~gone);
+		net_drop_queue(ns);
+		stream_discard(ns);
+		atomic_store(&ns->tx_acked, ns->tx_off);
+	}
+	ofd_pos_unlock(&ns->s.ofd);
+	waitq_wake(&ns->s.ofd.wait, all);
+	return net_err((int)r);
+}
+
+/* Linux: a struct sockaddr_in for an AF_INET6 socket that is for IPv6 alone. */
+static long connect_dgram_to(struct nsock *ns, const struct sock_name *name)
+{
+	struct net_addr a;
+	uint32_t len = sizeof(int);
+	int only = 0, r = net_addr_in_dgram(ns, name, &a);
+
+	if (r == 0 && ns->s.domain == AF_INET6 && name->family == AF_INET &&
+	    net_getsockopt(&ns->s, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only)
+		r = -EAFNOSUPPORT;
+	if (r == 0 && lacks_scope(&a))
+		r = -EINVAL;
+	return r < 0 ? r : connect_dgram(ns, &a);
+}
+
 long net_connect(struct sock *s, const struct sock_name *name)
 {
 	struct nsock *ns = nsock_of(s);
@@ -229,16 +296,16 @@ long net_connect(struct sock *s, const struct sock_name *name)
 	if (name->len < sizeof(name->family))
 		return -EINVAL;
 	if (name->family == AF_UNSPEC) {
-		if (s->type == SOCK_STREAM)
-			return -EAFNOSUPPORT; /* dissolving a TCP connection: not served */
-		return connect_dgram(ns, &a);
+		return s->type == SOCK_STREAM ? give_up(ns) : connect_dgram(ns, &a);
 	}
+	if (s->type != SOCK_STREAM)
+		return connect_dgram_to(ns, name);
 	const int r = net_addr_in(ns, name, &a);
 	if (r < 0)
 		return r;
 	if (lacks_scope(&a))
 		return -EINVAL;
-	return s->type == SOCK_STREAM ? connect_stream(ns, &a) : connect_dgram(ns, &a);
+	return connect_stream(ns, &a);
 }
 
 long net_getsockname(struct sock *s, struct sock_name *name)
@@ -274,17 +341,15 @@ long net_shutdown(struct sock *s, int how)
 	const uint32_t state = atomic_load(&ns->state);
 	uint32_t add = 0;
 
-	if (state == NS_LISTEN) {
-		if (how == SHUT_WR)
-			return 0; /* a listener has nothing to send */
-		atomic_store(&ns->state, NS_NEW);
-		how = SHUT_RDWR;
-	} else if (state != NS_CONNECTED) {
+	if (state == NS_LISTEN && how == SHUT_WR)
+		return 0; /* a listener has nothing to send */
+	if (state == NS_LISTEN || (state == NS_CONNECTING && s->type == SOCK_STREAM))
+		return give_up(ns);
+	if (state != NS_CONNECTED)
 		return -ENOTCONN;
-	}
-	if (how != SHUT_WR && state != NS_LISTEN)
+	if (how != SHUT_WR)
 		add |= NSF_SHUT_RD;
-	if (how != SHUT_RD && state != NS_LISTEN)
+	if (how != SHUT_RD)
 		add |= NSF_SHUT_WR;
 	atomic_fetch_or(&ns->flags, add);
 	m.handle = ns->handle;

@@ -55,7 +55,7 @@ uint32_t stream_poll(struct nsock *ns)
 	if (state == NS_LISTEN)
 		return ns->aq_head ? EPOLLIN | EPOLLRDNORM : 0;
 	if (atomic_load(&ns->err))
-		ev |= EPOLLERR | EPOLLIN | EPOLLOUT;
+		ev |= EPOLLERR | EPOLLOUT;
 	if (state == NS_CONNECTING)
 		return ev;
 	if (state == NS_NEW || state == NS_CLOSED || (f & NSF_FATAL))
@@ -230,6 +230,18 @@ static bool rx_ended(const struct nsock *ns)
 	return atomic_load(&ns->err) ||
 	       (flags_of(ns) & (NSF_EOF | NSF_SHUT_RD | NSF_FATAL)) ||
 	       atomic_load(&ns->state) == NS_NEW;
+}
+
+void stream_discard(struct nsock *ns)
+{
+	uint64_t limit;
+
+	lock_take(&ns->rlock);
+	(void)take_locked(ns, NULL, SIZE_MAX, false);
+	limit = next_window_locked(ns);
+	lock_drop(&ns->rlock);
+	if (limit)
+		post_window(ns, limit);
 }
 
 struct rx_wait {

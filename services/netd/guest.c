@@ -204,6 +204,27 @@ void sock_close(struct sock *s, bool abort)
 	s->ops->close(s, abort);
 }
 
+void sock_reset(struct sock *s)
+{
+	while (s->queue) /* of a listener: never accepted */
+		sock_close(s->queue, true);
+	s->listening = s->connecting = s->connected = s->eof = s->gone = false;
+	s->rx_shut = s->tx_shut = s->corked = s->err_fatal = false;
+	s->pend = 0;
+	s->err = s->connect_err = 0;
+	memset(&s->peer, 0, sizeof(s->peer));
+	if (s->rx_skipped) {
+		s->rx_pushed -= s->rx_skipped;
+		s->rx_limit = s->rx_limit_told;
+		s->rx_skipped = 0;
+	}
+	s->rx_got = s->rx_pushed;
+	s->tx_acked = s->tx_limit = s->tx_got;
+	s->n_ranges = 0;
+	free(s->more_ranges);
+	s->more_ranges = NULL;
+}
+
 void sock_ready(struct sock *s, uint32_t pend)
 {
 	s->pend |= pend;
@@ -232,7 +253,7 @@ void sock_connected(struct sock *s, int err)
 	s->connected = err == 0;
 	s->gone = err != 0;
 	s->connect_err = err;
-	s->tx_limit = err ? 0 : (uint64_t)s->opt.sndbuf;
+	s->tx_limit = s->tx_got + (err ? 0 : (uint64_t)s->opt.sndbuf);
 	sock_ready(s, PEND_CONNECTED);
 }
 

@@ -50,7 +50,7 @@ static void hsock_add(struct hsock *h, int fd)
 	g_hsocks = h;
 }
 
-static void hsock_free(struct hsock *h)
+static void tx_drop(struct hsock *h)
 {
 	while (h->tx) {
 		struct host_chunk *c = h->tx;
@@ -58,6 +58,22 @@ static void hsock_free(struct hsock *h)
 		h->tx = c->next;
 		free(c);
 	}
+	h->tx_tail = NULL;
+}
+
+static int so_error(const struct hsock *h)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(h->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		return errno;
+	return err;
+}
+
+static void hsock_free(struct hsock *h)
+{
+	tx_drop(h);
 	free(h->stash);
 	if (h->prev) {
 		*h->prev = h->next;
@@ -104,6 +120,7 @@ static int op_bind(struct sock *s, const struct naddr *a)
 	if (bind(h->fd, (struct sockaddr *)&ss, len) < 0)
 		return -errno;
 	s->bound = true;
+	h->port_asked = a->port != 0;
 	names_of(h);
 	return 0;
 }
@@ -143,6 +160,21 @@ static int op_connect(struct sock *s, const struct naddr *a)
 	return r < 0 ? r : -EINPROGRESS; /* EPOLLOUT tells, also when it is done */
 }
 
+/* A stream: the kernel has reset the connection, or stopped listening. */
+static int stream_reset(struct hsock *h)
+{
+	tx_drop(h);
+	h->fin_wanted = h->readable = false;
+	if (h->watched) /* else it tells of what is over */
+		(void)epoll_ctl(g_epoll, EPOLL_CTL_DEL, h->fd, NULL);
+	h->watched = false;
+	(void)so_error(h); /* the guest knows */
+	sock_reset(&h->s);
+	h->s.bound = h->port_asked;
+	names_of(h);
+	return 0;
+}
+
 static int op_disconnect(struct sock *s)
 {
 	struct hsock *h = hsock_of(s);
@@ -150,6 +182,8 @@ static int op_disconnect(struct sock *s)
 
 	if (connect(h->fd, &none, sizeof(none)) < 0)
 		return -errno;
+	if (s->type == SOCK_STREAM)
+		return stream_reset(h);
 	s->connected = false;
 	memset(&s->peer, 0, sizeof(s->peer));
 	names_of(h);
@@ -418,16 +452,6 @@ static int start(const Control__NetConfig *cfg, int fd, char why[256])
 static void watch(int epoll_fd)
 {
 	g_epoll = epoll_fd;
-}
-
-static int so_error(const struct hsock *h)
-{
-	int err = 0;
-	socklen_t len = sizeof(err);
-
-	if (getsockopt(h->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		return errno;
-	return err;
 }
 
 static void connect_event(struct hsock *h, uint32_t events)

@@ -28,6 +28,7 @@ struct hsock {
 	struct hsock *next, **prev;
 	int fd;
 	bool watched;
+	bool port_asked;           /* by bind(): it outlives a disconnecting */
 	bool readable;             /* listener: the kernel has connections */
 	struct host_chunk *tx, *tx_tail;
 	bool fin_wanted, orphan;

@@ -190,6 +190,7 @@ int lwip_bind(struct lsock *l, const struct naddr *a)
 	l->s.local = l->port.addr;
 	l->s.bound = true;
 	l->port_chosen = !a;
+	l->port_asked = a && a->port != 0;
 	ports_add(&l->port);
 	return 0;
 }
@@ -252,7 +253,8 @@ static int op_connect(struct sock *s, const struct naddr *a)
 
 static int op_disconnect(struct sock *s)
 {
-	return dgram_disconnect(lsock_of(s));
+	return s->type == SOCK_STREAM ? tcp_do_disconnect(lsock_of(s))
+	                              : dgram_disconnect(lsock_of(s));
 }
 
 static void op_rx_window(struct sock *s)

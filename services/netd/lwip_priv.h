@@ -45,6 +45,7 @@ struct lsock {
 	struct lsock *next, **prev; /* g_lsocks */
 	struct portbind port;
 	bool port_chosen;          /* by connect() or send, not by bind() */
+	bool port_asked;           /* bind() named it: it outlives a disconnecting */
 
 	/* TCP */
 	struct tcp_pcb *pcb;       /* NULL: over.  A listener's is a tcp_pcb_listen */
@@ -101,6 +102,7 @@ int tcp_do_listen(struct lsock *l);
 int tcp_do_connect(struct lsock *l, const struct naddr *a);
 void tcp_do_close(struct lsock *l, bool abort);
 int tcp_do_shutdown(struct lsock *l, int how);
+int tcp_do_disconnect(struct lsock *l);
 void tcp_apply(struct lsock *l);
 void tcp_fail(struct lsock *l, int err); /* positive errno; while connecting, or timed out */
 int tcp_info_get(struct lsock *l, void *val, uint32_t *len);

@@ -150,7 +150,7 @@ static void first_window(struct lsock *l)
 {
 	struct tcp_pcb *pcb = l->pcb;
 	const uint32_t max = TCP_WND_MAX(pcb);
-	uint64_t want = l->s.rx_limit;
+	uint64_t want = l->s.rx_limit - l->s.rx_got;
 
 	if (want < 0xffff)
 		want = 0xffff;
@@ -315,6 +315,12 @@ void tcp_defer_end(struct lsock *l)
 		sock_queue_accept(&listener->s, &l->s);
 }
 
+/* The address that bind() named stays when the port does not. */
+static bool own_address(const struct lsock *l)
+{
+	return l->s.local.len && !naddr_any(&l->s.local);
+}
+
 int tcp_do_listen(struct lsock *l)
 {
 	struct tcp_pcb *pcb = l->pcb, *lpcb;
@@ -324,7 +330,10 @@ int tcp_do_listen(struct lsock *l)
 	if (!pcb)
 		return -EINVAL;
 	if (!l->s.bound) {
-		r = lwip_bind(l, NULL);
+		struct naddr a = l->s.local;
+
+		a.port = 0;
+		r = lwip_bind(l, own_address(l) ? &a : NULL);
 		if (r < 0)
 			return r;
 	}
@@ -436,7 +445,7 @@ int tcp_do_connect(struct lsock *l, const struct naddr *a)
 			return r;
 		l->s.gone = false;
 	}
-	r = lwip_route(a, l->s.bound ? &l->s.local : NULL, &netif, &src);
+	r = lwip_route(a, l->s.bound || own_address(l) ? &l->s.local : NULL, &netif, &src);
 	if (r < 0)
 		return r;
 	naddr_to_lwip(a, &dst);
@@ -483,6 +492,49 @@ int tcp_do_shutdown(struct lsock *l, int how)
 		tx_fin(l);
 	}
 	return 0;
+}
+
+/* A port that nobody asked for by number goes, as on Linux, where getsockname()
+ * still shows it; an address that bind() named stays. */
+static void keep_name(struct lsock *l)
+{
+	const uint16_t port = l->s.local.port;
+
+	l->s.local = l->port.addr;
+	if (l->port_asked)
+		return;
+	ports_del(&l->port);
+	if (l->port_chosen || l->port.addr.len == 0) {
+		memset(&l->s.local, 0, sizeof(l->s.local));
+		l->s.local.len = l->s.domain == AF_INET ? 4 : 16;
+	}
+	l->s.local.port = port;
+	l->port.addr = l->s.local;
+	l->s.bound = l->port_chosen = l->port.by_connect = false;
+}
+
+int tcp_do_disconnect(struct lsock *l)
+{
+	if (l->s.listening) {
+		listener_close(l);
+		l->port.listening = false;
+	} else if (l->pcb && l->s.eof && l->s.tx_shut && !l->tx) {
+		struct tcp_pcb *pcb = l->pcb; /* the peer thinks it over as well */
+
+		detach(l);
+		tcp_abandon(pcb, 0);
+	} else {
+		abort_pcb(l);
+	}
+	tx_clean(l);
+	wait_del(l);
+	tx_free(l);
+	tcp_rx_free(l);
+	l->rx_off = 0;
+	l->fin_wanted = false;
+	keep_name(l);
+	sock_reset(&l->s);
+	return tcp_open(l);
 }
 
 static bool unread(const struct lsock *l)

@@ -92,6 +92,8 @@ struct sock {
 
 	/* stream offsets, absolute */
 	uint64_t rx_got, rx_pushed, rx_limit;
+	uint64_t rx_skipped;          /* of rx_pushed, after SHUT_RD: the guest has not seen them */
+	uint64_t rx_limit_told;       /* with rx_skipped: the guest's own limit */
 	uint64_t tx_got, tx_acked, tx_limit; /* tx_limit: as told to the guest */
 
 	/* listener */
@@ -146,6 +148,8 @@ struct stack_ops {
 	int (*listen)(struct sock *s);
 	/* -EINPROGRESS: PEND_CONNECTED will follow.  0: done (datagrams). */
 	int (*connect)(struct sock *s, const struct naddr *a);
+	/* The association is gone, or the connection, which is reset; a listener stops.
+	 * A port that bind() named stays. */
 	int (*disconnect)(struct sock *s);
 	/* Stream data within tx_limit: always taken. */
 	void (*send)(struct sock *s, const void *data, uint32_t len, bool more);
@@ -188,6 +192,9 @@ void sock_forget(struct sock *s); /* out of its guest's table and lists */
 void sock_free(struct sock *s);   /* forget and free the memory */
 void sock_close(struct sock *s, bool abort);
 void sock_closed(struct sock *s); /* a lingering close is complete */
+/* A stream as new, for another connection; its offsets go on from what the guest
+ * knows. */
+void sock_reset(struct sock *s);
 
 /* Called by stacks. */
 void sock_ready(struct sock *s, uint32_t pend);

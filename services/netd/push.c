@@ -148,6 +148,9 @@ static enum pushed discard_stream(struct sock *s)
 		s->pend &= ~PEND_DATA;
 		return PUSH_DONE;
 	}
+	if (s->rx_skipped == 0)
+		s->rx_limit_told = s->rx_limit;
+	s->rx_skipped += n;
 	s->rx_pushed += n;
 	if (s->rx_limit < s->rx_pushed + RPC_PAYLOAD_MAX)
 		s->rx_limit = s->rx_pushed + RPC_PAYLOAD_MAX;

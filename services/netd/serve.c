@@ -206,10 +206,8 @@ static int connect_checked(struct sock *s, const Net__Addr *addr)
 
 	if (!wire_to_naddr(addr, s, &a))
 		return -EINVAL;
-	if (a.len == 0 && s->type == SOCK_DGRAM)
-		return s->ops->disconnect(s);
 	if (a.len == 0)
-		return -EAFNOSUPPORT;
+		return s->ops->disconnect(s);
 	if (s->domain == AF_INET6 && a.len == 4 && s->opt.v6only)
 		return -ENETUNREACH;
 	if (s->listening)
@@ -369,6 +367,8 @@ ON_SOCK(window, Net__WindowPost, Net__Empty_Closure)
 	}
 	if (in->rx_limit > s->rx_limit)
 		s->rx_limit = in->rx_limit;
+	if (in->rx_limit > s->rx_limit_told)
+		s->rx_limit_told = in->rx_limit;
 	if (!s->listening) {
 		s->ops->rx_window(s);
 		sock_ready(s, PEND_DATA);

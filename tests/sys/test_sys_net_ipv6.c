@@ -186,6 +186,45 @@ static void bad_addresses_are_refused(void)
 	close(fd);
 }
 
+/* struct sockaddr_in for an AF_INET6 socket: Linux takes it for datagrams. */
+static void datagrams_go_to_plain_ipv4_addresses(void)
+{
+	struct sockaddr_in a, from;
+	struct sockaddr_in6 name;
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	socklen_t len = sizeof(name);
+	int x = bound4(SOCK_DGRAM, &a), y = socket(AF_INET6, SOCK_DGRAM, 0);
+	char b[8];
+
+	CHECK_EQ(sendto(y, "one", 3, 0, SA(&a), sizeof(a)), 3);
+	len = sizeof(from);
+	CHECK_EQ(recvfrom(x, b, sizeof(b), 0, SA(&from), &len), 3);
+	CHECK_EQ(from.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	CHECK_ERR(sendto(y, "x", 1, 0, SA(&a), 8), EINVAL);
+	CHECK_ERR(sendto(y, "x", 1, 0, &none, sizeof(none)), EDESTADDRREQ);
+	none.sa_family = 99;
+	CHECK_ERR(sendto(y, "x", 1, 0, &none, sizeof(none)), EINVAL);
+	CHECK_ERR(connect(y, SA(&a), 8), EINVAL);
+	CHECK_EQ(connect(y, SA(&a), sizeof(a)), 0);
+	len = sizeof(name);
+	CHECK_EQ(getpeername(y, SA(&name), &len), 0);
+	CHECK_EQ(len, sizeof(name));
+	CHECK_EQ(name.sin6_family, AF_INET6);
+	CHECK(IN6_IS_ADDR_V4MAPPED(&name.sin6_addr));
+	CHECK_EQ(name.sin6_port, a.sin_port);
+	CHECK_EQ(send(y, "two", 3, 0), 3);
+	CHECK_EQ(recv(x, b, sizeof(b), 0), 3);
+	close(y);
+	y = socket(AF_INET6, SOCK_DGRAM, 0);
+	CHECK_EQ(set_int(y, IPPROTO_IPV6, IPV6_V6ONLY, 1), 0);
+	CHECK_ERR(connect(y, SA(&a), sizeof(a)), EAFNOSUPPORT);
+	close(y);
+	y = socket(AF_INET6, SOCK_STREAM, 0); /* not so a stream */
+	CHECK_ERR(connect(y, SA(&a), sizeof(a)), EINVAL);
+	close(y);
+	close(x);
+}
+
 int main(void)
 {
 	watchdog(40);
@@ -197,5 +236,6 @@ int main(void)
 	CASE(datagrams_between_the_families);
 	CASE(nobody_there_gives_econnrefused);
 	CASE(bad_addresses_are_refused);
+	CASE(datagrams_go_to_plain_ipv4_addresses);
 	return g_failed;
 }
