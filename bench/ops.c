@@ -14,6 +14,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -121,6 +123,57 @@ static void op_readdir(void)
 		closedir(d);
 }
 
+/* Threads that make the smallest file call for as long as they may. */
+#define DEPTH 32
+
+static pthread_barrier_t g_go, g_done;
+static atomic_bool g_deep;
+static atomic_ulong g_deep_calls;
+
+static void *deep_main(void *arg)
+{
+	for (;;) {
+		unsigned long n = 0;
+
+		pthread_barrier_wait(&g_go);
+		for (; atomic_load_explicit(&g_deep, memory_order_relaxed); n++)
+			op_fstat();
+		atomic_fetch_add(&g_deep_calls, n);
+		pthread_barrier_wait(&g_done);
+	}
+	return arg;
+}
+
+static void start_deep(void)
+{
+	pthread_t t;
+
+	pthread_barrier_init(&g_go, NULL, DEPTH + 1);
+	pthread_barrier_init(&g_done, NULL, DEPTH + 1);
+	for (int i = 0; i < DEPTH; i++)
+		if (pthread_create(&t, NULL, deep_main, NULL) != 0)
+			_exit(1);
+}
+
+/* Time a call, with so many under way. */
+static double measure_deep(uint64_t limit)
+{
+	static bool started;
+	uint64_t t0;
+
+	if (!started)
+		start_deep();
+	started = true;
+	atomic_store(&g_deep, true);
+	atomic_store(&g_deep_calls, 0);
+	pthread_barrier_wait(&g_go);
+	t0 = bench_ns();
+	usleep((useconds_t)(limit / 250)); /* four rounds: it takes some to get going */
+	atomic_store(&g_deep, false);
+	pthread_barrier_wait(&g_done);
+	return (double)(bench_ns() - t0) / (double)g_deep_calls;
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
@@ -215,6 +268,7 @@ int main(int argc, char **argv)
 		for (size_t k = 0; k < N_OPS; k++)
 			if (g_peer || g_ops[k].fn != op_pipe_rtt)
 				printf("%s %.1f\n", g_ops[k].name, measure(k, limit));
+		printf("fstat_32 %.1f\n", measure_deep(limit));
 		puts("end");
 		fflush(stdout);
 	}
