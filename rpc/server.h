@@ -123,7 +123,8 @@ void rpc_conn_on_credit(struct rpc_conn *c, void (*fn)(struct rpc_conn *, void *
  * call this. */
 void rpc_conn_flush(struct rpc_conn *c);
 
-/* Trace every frame of every connection of this process to @fd (pcapng, O_APPEND). */
-void rpc_trace_start(int fd, bool with_payload);
+/* Trace every frame of every connection of this process to @fd (pcapng, O_APPEND).
+ * @clock_ahead: ns from CLOCK_MONOTONIC here to the guests' clock. */
+void rpc_trace_start(int fd, bool with_payload, int64_t clock_ahead);
 
 #endif /* RPC_SERVER_H */

@@ -25,7 +25,8 @@ struct trace_prefix {
 	uint8_t service;   /* RPC_SERVICE_FILE or RPC_SERVICE_NET */
 	uint8_t zero;
 	uint32_t domid;    /* of the guest */
-	uint64_t mono;     /* CLOCK_MONOTONIC ns at the same moment as the timestamp */
+	uint64_t mono;     /* the guests' clock, ns, at the same moment as the timestamp:
+	                      CLOCK_MONOTONIC; on Xen the hypervisor's system time */
 };
 
 _Static_assert(sizeof(struct trace_prefix) == 16, "trace prefix");

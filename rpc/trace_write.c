@@ -26,6 +26,7 @@ static struct {
 	int fd;
 	bool payload;
 	uint64_t real_minus_mono; /* constant: one clock for the whole file */
+	uint64_t ahead;           /* constant: the guests' clock minus ours */
 	size_t used;              /* under lock */
 	uint8_t buf[BUF_SIZE];    /* under lock */
 } g_trace = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};
@@ -42,11 +43,12 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-void rpc_trace_start(int fd, bool with_payload)
+void rpc_trace_start(int fd, bool with_payload, int64_t clock_ahead)
 {
 	g_trace.fd = fd;
 	g_trace.payload = with_payload;
 	g_trace.real_minus_mono = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+	g_trace.ahead = (uint64_t)clock_ahead;
 	g_trace_on = true;
 }
 
@@ -94,7 +96,7 @@ void trace_frame(const struct trace_where *w, const struct frame *hdr, const voi
 	const struct epb e = {6, total, w->service - 1u, (uint32_t)(ts >> 32), (uint32_t)ts,
 	                      cap, fixed + hdr->msg_len + hdr->payload_len};
 	const struct trace_prefix pre = {TRACE_VERSION, w->direction, w->service, 0,
-	                                 w->domid, w->mono};
+	                                 w->domid, w->mono + g_trace.ahead};
 	uint32_t left = payload_cap;
 
 	pthread_mutex_lock(&g_trace.lock);

@@ -49,6 +49,9 @@ void vchan_address(const struct vchan_end *v, uint32_t *ring_ref, uint32_t *port
 extern const char *const g_vchan_devices[];
 extern const unsigned long g_vchan_ioctls[];
 void vchan_close(struct vchan_end *v);
+/* On Xen only: libxenvchan's own client end of the channel whose numbers these are. */
+struct libxenvchan;
+struct libxenvchan *vchan_client_open(int domid, uint32_t ring_ref, uint32_t port);
 
 int vchan_fd(const struct vchan_end *v);
 /* Clear the descriptor's readiness after it woke us. */

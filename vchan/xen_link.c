@@ -7,7 +7,8 @@
  * holds the machine.  So the functions of libxenstore that libxenvchan calls are
  * defined here, in the program itself, where the dynamic linker finds them first:
  * they note the two numbers, which go to the supervisor (GuestReady), and it writes
- * the nodes and their permissions.  Nothing else calls them.
+ * the nodes and their permissions.  For a client's end they give two such numbers out.
+ * Nothing else calls them.
  *
  * What is left to set a channel up with: /dev/xen/gntalloc (pages of our own,
  * granted) and /dev/xen/evtchn (ports of our own), by the ioctls listed below.
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libxenvchan.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,11 +41,18 @@ const unsigned long g_vchan_ioctls[] = {
 	0,
 };
 
-/* ---- libxenstore, as far as libxenvchan's server asks for it ---- */
+/* ---- libxenstore, as far as libxenvchan asks for it ---- */
 
 struct xs_handle {
 	struct link_address at;
 };
+
+static bool ends_with(const char *path, const char *end)
+{
+	const size_t n = strlen(path), k = strlen(end);
+
+	return n >= k && strcmp(path + n - k, end) == 0;
+}
 
 static struct xs_handle g_store; /* the loop's thread; one channel at a time */
 
@@ -58,19 +67,25 @@ EXPORTED void xs_close(struct xs_handle *h)
 	(void)h;
 }
 
-/* Only "domid" is asked for, to be the owner of nodes that the supervisor makes. */
+/* A server asks for "domid", to be the owner of nodes that the supervisor makes; a
+ * client for the server's numbers. */
 EXPORTED void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path,
                        unsigned int *len)
 {
-	(void)h;
+	char text[16] = "0";
+
 	(void)t;
-	if (strcmp(path, "domid") != 0) {
+	if (ends_with(path, "/ring-ref")) {
+		snprintf(text, sizeof(text), "%u", h->at.ring_ref);
+	} else if (ends_with(path, "/event-channel")) {
+		snprintf(text, sizeof(text), "%u", h->at.port);
+	} else if (strcmp(path, "domid") != 0) {
 		errno = ENOENT;
 		return NULL;
 	}
 	if (len)
-		*len = 1;
-	return strdup("0");
+		*len = (unsigned int)strlen(text);
+	return strdup(text);
 }
 
 EXPORTED xs_transaction_t xs_transaction_start(struct xs_handle *h)
@@ -85,13 +100,6 @@ EXPORTED bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool a
 	(void)t;
 	(void)abort_it;
 	return true;
-}
-
-static bool ends_with(const char *path, const char *end)
-{
-	const size_t n = strlen(path), k = strlen(end);
-
-	return n >= k && strcmp(path + n - k, end) == 0;
 }
 
 EXPORTED bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path,
@@ -174,6 +182,12 @@ struct libxenvchan *vchan_link_open(int domid, const char *xs_path, unsigned ord
 	}
 	*at = g_store.at;
 	return ctrl;
+}
+
+struct libxenvchan *vchan_client_open(int domid, uint32_t ring_ref, uint32_t port)
+{
+	g_store.at = (struct link_address){ring_ref, port};
+	return libxenvchan_client_init(NULL, domid, "server");
 }
 
 /* A port that fired stays masked until it is read and written back.  Ours is the

@@ -43,9 +43,17 @@ struct service {
 	pid_t pid;      /* 0: does not run */
 	int sock;
 	bool ready;
-	int trace_fd;   /* -1: none; read by trace.c */
 	int mount_fds[CONFIG_MOUNTS_MAX]; /* kept, to flush them at the end */
 	unsigned n_mounts;
+};
+
+/* What the service records, and the channel by which dom0 fetches it. */
+struct trace {
+	int fd;                 /* -1: none */
+	struct vchan_end *end;  /* NULL: none */
+	int64_t clock_ahead;    /* the service's, 0: it does not know */
+	bool sending;
+	uint64_t sent, size;    /* of the file, as it was when dom0 asked */
 };
 
 struct agent {
@@ -54,12 +62,14 @@ struct agent {
 	char name[40];           /* of the service; "" until known */
 	char base[AGENT_PATH];   /* /local/domain/<domid>/strait/<name>: what dom0 says */
 	char data[AGENT_PATH];   /* /local/domain/<domid>/data/strait/<name>: what we say */
+	int trace_of;            /* a domain whose trace is asked for; -1: none */
 	bool init;               /* this is process 1 of a domain */
 	bool failed;             /* said so in the state node; nothing is served */
 	bool configured;
 	bool stopping;
 	struct config config;
 	struct service service;
+	struct trace trace;
 	struct guest *guests;
 };
 
@@ -95,6 +105,24 @@ void service_ended(struct agent *a);
 /* A detached mount of @m; a descriptor, or negative errno with a sentence. */
 int mount_open(const struct config *c, const struct config_mount *m, char why[CONFIG_WHY])
 	__attribute__((warn_unused_result));
+
+/* ---- trace.c ---- */
+/* A file in memory of at most config.trace_size bytes, with its head; a descriptor to
+ * hand over, or negative errno with a sentence. */
+int trace_create(struct agent *a, char why[CONFIG_WHY]) __attribute__((warn_unused_result));
+void trace_offer(struct agent *a);  /* make the channel; says what fails */
+int trace_fd(const struct agent *a); /* to poll; -1: none */
+void trace_event(struct agent *a);
+void trace_close(struct agent *a);
+/* ---- trace_fetch.c ---- */
+/* `strait-agent --trace-of DOMID`: write what service @name of @domid recorded to
+ * stdout.  Exit status. */
+int trace_fetch(struct store *s, unsigned domid, const char *name);
+
+/* ---- clock.c ---- */
+/* Xen's system time minus CLOCK_MONOTONIC, in ns, the same for this kernel's life.
+ * 0, or negative errno. */
+int clock_ahead(int64_t *ahead) __attribute__((warn_unused_result));
 
 /* ---- netif.c ---- */
 struct netif_info {

@@ -27,6 +27,7 @@
 #define STRAIT_VERSION "0.1.0"
 #endif
 
+#define TRACE_MS 20
 #define STOP_MS 20000 /* for a service to finish what its guests sent */
 
 void say(const char *fmt, ...)
@@ -245,13 +246,19 @@ static uint64_t now_ms(void)
 
 static int wait_events(struct agent *a, int signals, int ms, bool *again)
 {
-	struct pollfd p[3] = {{signals, POLLIN, 0},
+	struct pollfd p[4] = {{signals, POLLIN, 0},
 	                      {a->store.fd, POLLIN, 0},
-	                      {a->service.pid ? a->service.sock : -1, POLLIN, 0}};
+	                      {a->service.pid ? a->service.sock : -1, POLLIN, 0},
+	                      {trace_fd(a), POLLIN, 0}};
 	bool end = false;
 
-	if (!a->store.events && poll(p, 3, ms) < 0 && errno != EINTR)
+	/* The reader of a trace does not say when it has made room. */
+	if (a->trace.sending && (ms < 0 || ms > TRACE_MS))
+		ms = TRACE_MS;
+	if (!a->store.events && poll(p, 4, ms) < 0 && errno != EINTR)
 		return -errno;
+	if (p[3].revents || a->trace.sending)
+		trace_event(a);
 	if (p[2].revents)
 		service_readable(a);
 	if (p[0].revents)
@@ -312,12 +319,15 @@ static void usage(FILE *to)
 {
 	fprintf(to,
 	        "usage: strait-agent [--service NAME]\n"
+	        "       strait-agent --trace-of DOMID --service NAME >FILE\n"
 	        "\n"
 	        "Supervises one service of strait on Xen: as a process of dom0, or as the\n"
 	        "first process of a service domain.  Its configuration comes from xenstore,\n"
 	        "below strait/NAME of its domain.\n"
 	        "\n"
 	        "  --service NAME   which; a domain with one service needs no name\n"
+	        "  --trace-of DOMID in dom0: write the trace (pcapng) that service NAME of\n"
+	        "                   that domain has recorded so far\n"
 	        "  --help, --version\n");
 }
 
@@ -325,6 +335,7 @@ static void parse_args(int argc, char **argv, struct agent *a)
 {
 	static const struct option options[] = {
 		{"service", required_argument, NULL, 's'},
+		{"trace-of", required_argument, NULL, 't'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -338,6 +349,11 @@ static void parse_args(int argc, char **argv, struct agent *a)
 				die(EXIT_STRAIT, "--service %s is not a name of a service", optarg);
 			snprintf(a->name, sizeof(a->name), "%s", optarg);
 			break;
+		case 't':
+			a->trace_of = config_domid(optarg);
+			if (a->trace_of < 0)
+				die(EXIT_STRAIT, "--trace-of %s is not a domain's number", optarg);
+			break;
 		case 'h':
 			usage(stdout);
 			exit(0);
@@ -350,11 +366,14 @@ static void parse_args(int argc, char **argv, struct agent *a)
 	}
 	if (optind < argc)
 		die(EXIT_STRAIT, "too many arguments; try strait-agent --help");
+	if (a->trace_of >= 0 && !a->name[0])
+		die(EXIT_STRAIT, "--trace-of wants --service NAME");
 }
 
 int main(int argc, char **argv)
 {
-	struct agent a = {.init = getpid() == 1, .store.fd = -1, .service.sock = -1};
+	struct agent a = {.init = getpid() == 1, .store.fd = -1, .service.sock = -1,
+	                  .trace.fd = -1, .trace_of = -1};
 	const char *slash = strrchr(argv[0], '/'), *me = slash ? slash + 1 : argv[0];
 	bool again = false;
 	int signals, r;
@@ -371,6 +390,8 @@ int main(int argc, char **argv)
 	if (a.name[0] && !config_valid_name(a.name))
 		die(EXIT_STRAIT, "strait.service=%s is not a name of a service", a.name);
 	r = connect_store(&a);
+	if (r == 0 && a.trace_of >= 0)
+		return trace_fetch(&a.store, (unsigned)a.trace_of, a.name);
 	if (r == 0) {
 		look(&a);
 		r = run(&a, signals, &again);

@@ -229,25 +229,54 @@ static int fill_net(struct agent *a, struct message *m)
 	return fill_link(a, m);
 }
 
+/* The trace goes on without aligned clocks; its file it needs. */
+static int fill_trace(struct agent *a, struct message *m)
+{
+	char why[CONFIG_WHY];
+	int64_t ahead;
+	int fd, r;
+
+	if (!a->config.trace)
+		return -1;
+	/* Other domains may not ask the hypervisor: their times are put right by who
+	 * fetches them. */
+	r = a->domid == 0 ? clock_ahead(&ahead) : -EPERM;
+	if (r == 0)
+		m->conf.clock_ahead = a->trace.clock_ahead = ahead;
+	else if (a->domid == 0)
+		say("times of the trace are dom0's own, not Xen's: %s", strerror(-r));
+	fd = trace_create(a, why);
+	if (fd < 0) {
+		say("%s", why);
+		return -1;
+	}
+	m->conf.trace = 1;
+	m->conf.trace_payload = a->config.trace_payload;
+	m->conf.trace_fd = (uint32_t)m->n_fds;
+	m->fds[m->n_fds++] = fd;
+	return fd;
+}
+
 static int send_configure(struct agent *a)
 {
 	Control__Control c = CONTROL__CONTROL__INIT;
 	struct message m = {.n_fds = 0};
-	int r;
+	int r, trace = -1;
 
 	control__configure__init(&m.conf);
 	m.conf.epoch = a->config.epoch;
 	m.conf.log_level = a->config.log;
 	r = a->config.kind == KIND_FILE ? fill_file(a, &m) : fill_net(a, &m);
 	if (r == 0) {
+		trace = fill_trace(a, &m);
 		c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
 		c.configure = &m.conf;
 		r = control_send(a->service.sock, &c, m.fds, m.n_fds);
 		if (r < 0)
 			agent_fail(a, "cannot configure %s: %s", program_name(a), strerror(-r));
 	}
-	if (a->config.kind == KIND_NET) /* mounts are kept, to be flushed at the end */
-		for (int i = 0; i < m.n_fds; i++)
+	for (int i = 0; i < m.n_fds; i++) /* mounts are kept, to be flushed at the end */
+		if (a->config.kind == KIND_NET || m.fds[i] == trace)
 			close(m.fds[i]);
 	return r;
 }
@@ -325,6 +354,7 @@ static void handle(struct agent *a, const Control__Control *c)
 		a->service.ready = true;
 		agent_state(a, "ready");
 		say("%s is ready", a->name);
+		trace_offer(a);
 		guests_look(a);
 		break;
 	case CONTROL__CONTROL__BODY_GUEST_READY:
@@ -401,4 +431,5 @@ void service_ended(struct agent *a)
 		close(s->mount_fds[i]); /* the last reference: unmounts a disk */
 	}
 	s->n_mounts = 0;
+	trace_close(a);
 }

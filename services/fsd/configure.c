@@ -181,7 +181,7 @@ static int start_trace(struct fsd *f, const Control__Configure *c, int *fds, int
 		control_fail(f->control, 0, "fsd: the trace file was not handed over");
 		return -EBADF;
 	}
-	rpc_trace_start(fds[c->trace_fd], c->trace_payload);
+	rpc_trace_start(fds[c->trace_fd], c->trace_payload, c->clock_ahead);
 	fds[c->trace_fd] = -1;
 	return 0;
 }

@@ -276,7 +276,8 @@ static int configure(const Control__Configure *c, int *fds, int n_fds)
 		return -EINVAL;
 	}
 	if (c->trace)
-		rpc_trace_start(take_fd(fds, n_fds, c->trace_fd), c->trace_payload != 0);
+		rpc_trace_start(take_fd(fds, n_fds, c->trace_fd), c->trace_payload != 0,
+		                c->clock_ahead);
 	r = start_stack(c->net, fds, n_fds);
 	if (r < 0)
 		return r;

@@ -35,7 +35,7 @@ void synth_begin(int fd, bool with_payload)
 		perror("trace_synth: write");
 		abort();
 	}
-	rpc_trace_start(fd, with_payload);
+	rpc_trace_start(fd, with_payload, 0);
 }
 
 void synth_put(uint32_t domid, uint8_t service, uint64_t mono, struct frame f,
