@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-foreach(part IN ITEMS cmdline xsring ldisc)
-	strait_fuzzer(fuzz_xen_${part} SOURCES "${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_xen_${part}.c"
+foreach(name IN ITEMS fuzz_xen_cmdline fuzz_xen_xsring fuzz_xen_ldisc)
+	string(REPLACE "fuzz_xen_" "" part ${name})
+	strait_fuzzer(${name} SOURCES "${CMAKE_SOURCE_DIR}/tests/fuzz/${name}.c"
 		"${CMAKE_SOURCE_DIR}/platform/xen/${part}.c")
 endforeach()
