@@ -28,9 +28,11 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "put")) {
-			FILE *f = fopen(argv[i + 1], "w");
+			snprintf(buf, sizeof(buf), "%s.new", argv[i + 1]); /* then whole */
+			FILE *f = fopen(buf, "w");
 
-			if (!f || fputs(argv[i + 2], f) < 0 || fclose(f))
+			if (!f || fputs(argv[i + 2], f) < 0 || fclose(f) ||
+			    rename(buf, argv[i + 1]))
 				return perror(argv[i + 1]), 1;
 			i += 2;
 		} else if (!strcmp(argv[i], "get")) {
