@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # dom0_bare.sh - in dom0: what a guest without services must do.
 . /etc/cases.sh
+. ./channel.sh
 
 # probe NAME MEMORY SECONDS WORD...: run the probe; what it said is in /run/said.
 probe() {
@@ -188,4 +189,4 @@ case_start_against_a_bare_guest() {
 	[ $bare -gt 0 ] && [ $ours -gt 0 ]
 }
 
-cases
+cases .script channel.sh

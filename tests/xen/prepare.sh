@@ -64,7 +64,7 @@ prepare_calls() {
 prepare_bare() {
 	cp "$STRAIT_BUILD"/tests/xen/{probe,bare} "$work/"
 	sha256sum <"$STRAIT_BUILD/tests/xen/probe" >"$work/probe.sha256"
-	files=("$work"/{probe,bare,probe.sha256})
+	files=("$work"/{probe,bare,probe.sha256} "$here/channel.sh")
 	seconds=300
 }
 

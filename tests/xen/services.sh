@@ -127,6 +127,18 @@ case_a_wrong_guest_is_refused() {
 	page index.html || fail "the services are not well"
 }
 
+# Guests map its pages until they notice; then nothing of it may stay.
+case_a_dead_service_leaves_no_zombie() {
+	if [ "$image" = dom0 ]; then
+		kill -9 $(pidof netd) || fail "no netd"
+	else
+		xl destroy site.net || fail "xl destroy"
+	fi
+	soon grep -q 'channel netd: the service is gone' /var/log/xen/console/guest-site.web.log ||
+		fail "the web server was not told"
+	soon no_zombies || { xl list; fail "a zombie domain stays"; }
+}
+
 case_all_is_taken_down() {
 	strait down site || fail "strait down"
 	want "no domain is left" [ "$(xl list | wc -l)" = 2 ]

@@ -67,4 +67,4 @@ add_custom_command(OUTPUT "${dir}/bare"
 	COMMENT "bare" VERBATIM)
 add_custom_target(xen_guests ALL DEPENDS "${dir}/probe" "${dir}/bare")
 
-strait_xen_cases(bare 400)
+strait_xen_cases(bare 400 SCRIPTS channel.sh)
