@@ -16,7 +16,10 @@ if(TARGET netd)
 	endif()
 endif()
 if(TARGET netd)
-	strait_unit_test(test_net_client LIBS strait_testlib rpc_server vchan_hosted
+	strait_unit_test(test_net_client
+		SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_net_client.c"
+		        "${CMAKE_SOURCE_DIR}/tests/unit/supervisor.c"
+		LIBS strait_testlib rpc_server vchan_hosted
 		ARGS "$<TARGET_FILE:netd>" TIMEOUT 120)
 	if(TARGET test_net_client)
 		add_dependencies(test_net_client netd)

@@ -7,82 +7,34 @@
 #include "libos/filemap.h"
 #include "libos/path.h"
 #include "tests/testlib/testlib.h"
-#include "rpc/control.h"
-#include "tests/unit/suite.h"
-#include "vchan/hosted.h"
+#include "tests/unit/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RING_ORDER 18u
-#define EQ(a, b)                                                                       \
-	do {                                                                           \
-		const long a_ = (long)(a), b_ = (long)(b);                             \
-		if (a_ != b_)                                                          \
-			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,       \
-			        __LINE__, #a, a_, b_);                                 \
-		CU_ASSERT_EQUAL(a_, b_);                                               \
-	} while (0)
-
-extern struct doorbell *g_doorbell;
-
 static const char *g_fsd;
-static pid_t g_pid;
-static int g_sock, g_event;
 static char g_dir[] = "/tmp/file-client-XXXXXX";
 
-/* ---- a supervisor in small ---- */
-
-static ProtobufCBinaryData bytes(const void *p, size_t n)
+static bool start_all(void)
 {
-	return (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)p};
-}
-
-static bool expect(int body)
-{
-	struct pollfd p = {.fd = g_sock, .events = POLLIN};
-	Control__Control *c;
-	int fds[CONTROL_FDS_MAX], n;
-	bool ok;
-
-	if (poll(&p, 1, 20000) <= 0 || control_recv(g_sock, 0, &c, fds, &n) < 0)
-		return false;
-	ok = (int)c->body_case == body;
-	control__control__free_unpacked(c, NULL);
-	return ok;
-}
-
-static bool start_fsd(void)
-{
-	Control__Control c = CONTROL__CONTROL__INIT;
+	static struct plat_config config = {.cwd = "/",
+	                                    .client_id = "file-client-test"};
 	Control__Configure conf = CONTROL__CONFIGURE__INIT;
 	Control__FileConfig file = CONTROL__FILE_CONFIG__INIT;
 	Control__Mount m = CONTROL__MOUNT__INIT, *list[1] = {&m};
-	int sv[2], fd;
+	bool ok;
+	int fd;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
+	if (!mkdtemp(g_dir))
 		return false;
-	g_sock = sv[0];
-	g_pid = fork();
-	if (g_pid == 0) {
-		char n[16];
-
-		snprintf(n, sizeof(n), "%d", dup(sv[1])); /* without CLOEXEC */
-		execl(g_fsd, "fsd", "--control-fd", n, (char *)NULL);
-		_exit(99);
-	}
-	close(sv[1]);
 	fd = open(g_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	m.guest_path = bytes("/", 1);
 	m.kind = bytes("dir", 3);
@@ -90,83 +42,15 @@ static bool start_fsd(void)
 	file.mounts = list;
 	file.n_mounts = 1;
 	file.can_setcred = geteuid() == 0;
-	conf.epoch = 1;
 	conf.file = &file;
-	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
-	c.configure = &conf;
-	if (control_send(g_sock, &c, &fd, 1) != 0)
-		return false;
+	ok = supervisor_start(g_fsd, "fsd", &conf, &fd, 1);
 	close(fd);
-	return expect(CONTROL__CONTROL__BODY_READY);
-}
-
-static bool add_guest(const int fds[3], const uint8_t id[16])
-{
-	Control__Control c = CONTROL__CONTROL__INIT;
-	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
-
-	g.domid = 7;
-	g.name = bytes("g", 1);
-	g.xs_path = bytes("/t", 2);
-	g.ring_fd = 0;
-	g.event_fd = 1;
-	g.doorbell_fd = 2;
-	g.client_id = bytes(id, 16);
-	c.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
-	c.guest_add = &g;
-	return control_send(g_sock, &c, fds, 3) == 0 &&
-	       expect(CONTROL__CONTROL__BODY_GUEST_READY);
-}
-
-static void ring_event(void *arg)
-{
-	const uint64_t one = 1;
-
-	(void)arg;
-	(void)!write(g_event, &one, sizeof(one));
-}
-
-static bool start_all(void)
-{
-	static struct plat_config config = {.cwd = "/",
-	                                    .client_id = "file-client-test"};
-	int bell = hosted_doorbell_create(), ring = hosted_ring_create(RING_ORDER);
-	uint8_t *map;
-	int fds[3];
-
-	if (!mkdtemp(g_dir) || !start_fsd())
-		return false;
-	g_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	fds[0] = ring;
-	fds[1] = g_event;
-	fds[2] = bell;
-	if (!add_guest(fds, config.client_id))
-		return false;
-	map = mmap(NULL, hosted_ring_size(RING_ORDER), PROT_READ | PROT_WRITE,
-	           MAP_SHARED, ring, 0);
-	g_doorbell =
-	        mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, bell, 0);
-	if (map == MAP_FAILED || g_doorbell == MAP_FAILED)
-		return false;
-	config.doorbell = &g_doorbell->word;
-	config.file = (struct plat_channel){.ctl = map,
-	                                    .left = map + 4096,
-	                                    .right = map + 4096 + (1u << RING_ORDER),
-	                                    .order = RING_ORDER,
-	                                    .id = 0,
-	                                    .epoch = 1};
-	testlib_on_notify(0, ring_event, NULL);
-	testlib_start(&config);
-	return file_present();
+	return ok && supervisor_guest(&config, &config.file) && file_present();
 }
 
 static void stop_all(void)
 {
-	int status;
-
-	close(g_sock); /* fsd goes with its supervisor */
-	waitpid(g_pid, &status, 0);
-	EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+	EQ(supervisor_stop(), 0);
 }
 
 /* ---- paths as text ---- */

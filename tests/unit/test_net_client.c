@@ -4,10 +4,8 @@
  * link: for the sanitizers.  What the calls mean is tested by tests/sys/test_sys_net_*.
  */
 #include "libos/net.h"
-#include "rpc/control.h"
 #include "tests/testlib/testlib.h"
-#include "tests/unit/suite.h"
-#include "vchan/hosted.h"
+#include "tests/unit/supervisor.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,146 +15,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define RING_ORDER 18u
-#define EQ(a, b)                                                                       \
-	do {                                                                           \
-		const long a_ = (long)(a), b_ = (long)(b);                             \
-		if (a_ != b_)                                                          \
-			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,       \
-			        __LINE__, #a, a_, b_);                                 \
-		CU_ASSERT_EQUAL(a_, b_);                                               \
-	} while (0)
-
-extern struct doorbell *g_doorbell;
-
 static const char *g_netd;
-static pid_t g_pid;
-static int g_sock, g_event;
 static unsigned g_bad;
-
-/* ---- a supervisor in small ---- */
-
-static ProtobufCBinaryData bytes(const void *p, size_t n)
-{
-	return (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)p};
-}
-
-/* Send @c and wait for an answer of kind @want. */
-static bool ask(const Control__Control *c, const int *fds, int n_fds, int want)
-{
-	struct pollfd p = {.fd = g_sock, .events = POLLIN};
-	int got[CONTROL_FDS_MAX], n;
-	Control__Control *rep;
-	bool ok;
-
-	if (control_send(g_sock, c, fds, n_fds) != 0 || poll(&p, 1, 20000) <= 0 ||
-	    control_recv(g_sock, 0, &rep, got, &n) < 0)
-		return false;
-	ok = (int)rep->body_case == want;
-	control__control__free_unpacked(rep, NULL);
-	return ok;
-}
-
-static bool start_netd(void)
-{
-	Control__Control c = CONTROL__CONTROL__INIT;
-	Control__Configure conf = CONTROL__CONFIGURE__INIT;
-	Control__NetConfig net = CONTROL__NET_CONFIG__INIT;
-	int sv[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) != 0)
-		return false;
-	g_sock = sv[0];
-	g_pid = fork();
-	if (g_pid == 0) {
-		char n[16];
-
-		snprintf(n, sizeof(n), "%d", dup(sv[1])); /* without CLOEXEC */
-		execl(g_netd, "netd", "--control-fd", n, (char *)NULL);
-		_exit(99);
-	}
-	close(sv[1]);
-	net.stack = bytes("lwip", 4);
-	net.link = bytes("loop", 4);
-	conf.epoch = 1;
-	conf.net = &net;
-	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
-	c.configure = &conf;
-	return ask(&c, NULL, 0, CONTROL__CONTROL__BODY_READY);
-}
-
-static bool add_guest(const int fds[3], const uint8_t id[16])
-{
-	Control__Control c = CONTROL__CONTROL__INIT;
-	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
-
-	g.domid = 7;
-	g.name = bytes("g", 1);
-	g.xs_path = bytes("/t", 2);
-	g.ring_fd = 0;
-	g.event_fd = 1;
-	g.doorbell_fd = 2;
-	g.client_id = bytes(id, 16);
-	c.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
-	c.guest_add = &g;
-	return ask(&c, fds, 3, CONTROL__CONTROL__BODY_GUEST_READY);
-}
-
-static void ring_event(void *arg)
-{
-	const uint64_t one = 1;
-
-	(void)arg;
-	(void)!write(g_event, &one, sizeof(one));
-}
 
 static bool start_all(void)
 {
 	static struct plat_config config = {.cwd = "/", .client_id = "net-client-test"};
-	int bell = hosted_doorbell_create(), ring = hosted_ring_create(RING_ORDER);
-	uint8_t *map;
-	int fds[3];
+	Control__Configure conf = CONTROL__CONFIGURE__INIT;
+	Control__NetConfig net = CONTROL__NET_CONFIG__INIT;
 
-	if (!start_netd())
-		return false;
-	g_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	fds[0] = ring;
-	fds[1] = g_event;
-	fds[2] = bell;
-	if (!add_guest(fds, config.client_id))
-		return false;
-	map = mmap(NULL, hosted_ring_size(RING_ORDER), PROT_READ | PROT_WRITE,
-	           MAP_SHARED, ring, 0);
-	g_doorbell =
-	        mmap(NULL, DOORBELL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, bell, 0);
-	if (map == MAP_FAILED || g_doorbell == MAP_FAILED)
-		return false;
-	config.doorbell = &g_doorbell->word;
-	config.net = (struct plat_channel){.ctl = map,
-	                                   .left = map + 4096,
-	                                   .right = map + 4096 + (1u << RING_ORDER),
-	                                   .order = RING_ORDER,
-	                                   .id = 0,
-	                                   .epoch = 1};
-	testlib_on_notify(0, ring_event, NULL);
-	testlib_start(&config);
-	return rpc_up(&g_net_chan);
+	net.stack = bytes("lwip", 4);
+	net.link = bytes("loop", 4);
+	conf.net = &net;
+	return supervisor_start(g_netd, "netd", &conf, NULL, 0) &&
+	       supervisor_guest(&config, &config.net) && rpc_up(&g_net_chan);
 }
 
 static void stop_all(void)
 {
-	int status;
-
-	close(g_sock); /* netd goes with its supervisor */
-	waitpid(g_pid, &status, 0);
-	EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+	EQ(supervisor_stop(), 0);
 }
 
 /* ---- sockets ---- */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * supervisor.h - a supervisor in small: one service, and libos as a test library for its
+ * one guest.
+ *
+ * Layer:     tests; with tests/testlib.
+ * Ownership: one service at a time, in static storage.
+ * Errors:    false: something of it did not work.
+ */
+#ifndef TESTS_UNIT_SUPERVISOR_H
+#define TESTS_UNIT_SUPERVISOR_H
+
+#include "platform/platform.h"
+#include "rpc/control.h"
+#include "tests/unit/suite.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#define EQ(a, b)                                                                       \
+	do {                                                                           \
+		const long a_ = (long)(a), b_ = (long)(b);                             \
+		if (a_ != b_)                                                          \
+			fprintf(stderr, "%s:%d: %s is %ld, not %ld\n", __FILE__,       \
+			        __LINE__, #a, a_, b_);                                 \
+		CU_ASSERT_EQUAL(a_, b_);                                               \
+	} while (0)
+
+static inline ProtobufCBinaryData bytes(const void *p, size_t n)
+{
+	return (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)p};
+}
+
+/* Start the service @exe, configure it by @conf with @n_fds descriptors, and wait until
+ * it is ready. */
+bool supervisor_start(const char *exe, const char *name, Control__Configure *conf,
+                      const int *fds, int n_fds);
+/* Announce a guest, fill @channel (of @config) and start libos with @config. */
+bool supervisor_guest(struct plat_config *config, struct plat_channel *channel);
+/* Go away, and the service with us: its exit status, or -1. */
+int supervisor_stop(void);
+
+#endif /* TESTS_UNIT_SUPERVISOR_H */
