@@ -149,7 +149,7 @@ description <<END
 services = [ "file, kind=file, image=dom0, mount=./www:/www:ro", "net, kind=net, image=dom0, interface=eth7, ip=192.0.2.3/24" ]
 guests = [ "g, elf=guest" ]
 END
-"$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+(cd "$W" && "$STRAIT" deploy site.cfg >"$W/out" 2>"$W/err") || fail "$CASE: $(cat "$W/err")"
 is source "$(store /local/domain/0/strait/file/config/mounts/1/source)" "$W/www"
 is perms "$(perms /local/domain/0/strait/file/config/kind)" n0
 is backend "$(store /local/domain/5/strait/net/backend-id)" 0

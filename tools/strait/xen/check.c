@@ -170,20 +170,19 @@ static void check_bridge(const struct desc *d, const struct desc_service *s)
 	desc_die(d, s->line, "bridge %s: that interface is no bridge", s->bridge);
 }
 
-static void check_service(const struct desc *d, const struct desc_service *s)
+/* What is there, as others will name it: they work in other folders. */
+static void make_absolute(const char **path)
 {
-	bool dom0 = !strcmp(s->image, "dom0");
+	char *real = realpath(*path, NULL);
 
-	if (strlen(s->name) > SERVICE_NAME_MAX || strchr(s->name, '.'))
-		desc_die(d, s->line, "name %s: on Xen a service's name has no dot and at most %d "
-		                     "characters", s->name, SERVICE_NAME_MAX);
-	if (s->o.n_mounts > MOUNTS_ON_XEN - 1)
-		desc_die(d, s->line, "mount: on Xen a service has at most %u mounts, with /",
-		         MOUNTS_ON_XEN);
-	for (unsigned i = 0; i < s->n_disks; i++)
-		check_disk(d, s, &s->disks[i]);
+	if (real)
+		*path = real;
+}
+
+static void check_mounts(const struct desc *d, struct desc_service *s, bool dom0)
+{
 	for (unsigned i = 0; i < s->o.n_mounts; i++) {
-		const struct mount_opt *m = &s->o.mounts[i];
+		struct mount_opt *m = &s->o.mounts[i];
 		struct stat st;
 
 		if (!m->source || m->disk)
@@ -193,27 +192,54 @@ static void check_service(const struct desc *d, const struct desc_service *s)
 			                     "sees its disks only: give it disk=, or image=dom0", m->source);
 		if (stat(m->source, &st) || !S_ISDIR(st.st_mode))
 			desc_die(d, s->line, "mount %s: there is no such folder", m->source);
+		make_absolute(&m->source);
 	}
-	if (s->kind == DESC_NET) {
-		if (s->o.net == NET_LWIP && !s->ip4 && !s->ip6)
-			desc_die(d, s->line, "ip: %s has none; on Xen its address is given, as "
-			                     "ip=192.0.2.10/24", s->name);
-		if (dom0 && s->bridge)
-			desc_die(d, s->line, "bridge %s: a service in dom0 has no interface of its own; "
-			                     "interface= names one it may have", s->bridge);
-		if (!dom0 && !s->bridge && !s->script)
-			desc_die(d, s->line, "bridge: %s has none; want bridge=NAME, where its interface is "
-			                     "plugged in", s->name);
-		if (s->bridge)
-			check_bridge(d, s);
-		if (dom0 && s->o.net == NET_LWIP &&
-		    access(xprintf("/sys/class/net/%s", s->interface), F_OK))
-			desc_die(d, s->line, "interface %s: dom0 has no such interface", s->interface);
+}
+
+static void check_net(const struct desc *d, const struct desc_service *s, bool dom0)
+{
+	if (s->o.net == NET_HOST && !dom0)
+		desc_die(d, s->line, "stack host: a service domain's kernel has no address; want "
+		                     "stack=lwip, or image=dom0");
+	if (s->o.net == NET_LWIP && !s->ip4 && !s->ip6)
+		desc_die(d, s->line, "ip: %s has none; on Xen its address is given, as "
+		                     "ip=192.0.2.10/24", s->name);
+	if (dom0 && s->bridge)
+		desc_die(d, s->line, "bridge %s: a service in dom0 has no interface of its own; "
+		                     "interface= names one it may have", s->bridge);
+	if (!dom0 && !s->bridge && !s->script)
+		desc_die(d, s->line, "bridge: %s has none; want bridge=NAME, where its interface is "
+		                     "plugged in", s->name);
+	if (s->bridge)
+		check_bridge(d, s);
+	if (dom0 && s->o.net == NET_LWIP &&
+	    access(xprintf("/sys/class/net/%s", s->interface), F_OK))
+		desc_die(d, s->line, "interface %s: dom0 has no such interface", s->interface);
+}
+
+static void check_service(const struct desc *d, struct desc_service *s)
+{
+	bool dom0 = !strcmp(s->image, "dom0");
+
+	if (strlen(s->name) > SERVICE_NAME_MAX || strchr(s->name, '.'))
+		desc_die(d, s->line, "name %s: on Xen a service's name has no dot and at most %d "
+		                     "characters", s->name, SERVICE_NAME_MAX);
+	if (s->o.n_mounts > MOUNTS_ON_XEN - 1)
+		desc_die(d, s->line, "mount: on Xen a service has at most %u mounts, with /",
+		         MOUNTS_ON_XEN);
+	for (unsigned i = 0; i < s->n_disks; i++) {
+		check_disk(d, s, &s->disks[i]);
+		make_absolute(&s->disks[i].path);
 	}
+	check_mounts(d, s, dom0);
+	if (s->kind == DESC_NET)
+		check_net(d, s, dom0);
 	if (dom0 && s->n_disks)
 		desc_die(d, s->line, "disk %s: a service in dom0 mounts folders; mount the disk and name "
 		                     "the folder", s->disks[0].path);
 	image_check(d, s);
+	if (strchr(s->image, '/'))
+		make_absolute(&s->image);
 }
 
 static bool has_pvh_note(int fd)

@@ -345,6 +345,7 @@ static void make_domain(const struct desc *d, const struct desc_service *s, stru
 	int fds[DESC_DISKS_MAX];
 	const char *image = image_path(s);
 
+	check_signal();
 	if (!image)
 		fail(NULL, EXIT_STRAIT, "%s: it has no image", m->domain);
 	uuid_make(m->uuid);
