@@ -98,12 +98,19 @@ prepare_site() {
 		print(string.format("fib %d, %d lines", fib(20), n))
 	LUA
 	mke2fs -q -F -t ext4 -d "$work/disk" "$work/disk.img" 64M
-	cp "$programs/lighttpd/bin/lighttpd" "$programs/sqlite3/bin/sqlite3" "$programs/lua5.4/bin/lua" \
-		"$programs/redis/bin/redis-server" "$STRAIT_BUILD"/tests/xen/{probe,bare} "$work/"
+	cp "$programs/lighttpd/bin/lighttpd" "$programs/sqlite3/bin/sqlite3" "$work/"
+	files=("$work"/{lighttpd,sqlite3,www})
+	options+=(-T -d "$work/disk.img")
+}
+
+# More programs, for services.sh.
+prepare_more() {
+	local programs=$STRAIT_CACHE/programs
+	cp "$programs/lua5.4/bin/lua" "$programs/redis/bin/redis-server" \
+		"$STRAIT_BUILD"/tests/xen/{probe,bare} "$work/"
 	cp "$programs/busybox/bin/busybox" "$work/strait-busybox"
 	cp "$programs/curl/bin/curl" "$work/strait-curl"
-	files=("$work"/{lighttpd,sqlite3,lua,redis-server,probe,bare,strait-busybox,strait-curl,www} "$here/services.sh")
-	options+=(-T -d "$work/disk.img")
+	files+=("$work"/{lua,redis-server,probe,bare,strait-busybox,strait-curl} "$here/services.sh")
 }
 
 # The disk from outside: the file system is whole, and another SQLite reads the rows.
@@ -117,23 +124,29 @@ check_disk() {
 
 prepare_shared() {
 	prepare_site
-	seconds=300
+	prepare_more
+	seconds=400
 }
 
 after_shared() { check_disk; }
 
 prepare_domains() {
 	prepare_site
+	prepare_more
 	prepare_image
-	seconds=400
+	seconds=500
 }
 
 after_domains() { check_disk; }
 
-# The image of service domains, built once for a state of our programs.
+# The image of service domains.
 prepare_image() {
-	"$STRAIT_BIN/xen/mkimage" "$work/image"
+	local xen
+	xen=$("$here/lab" where)
+	"$STRAIT_BIN/xen/mkimage" --plain --kernel "$xen/vmlinux" --modules "$xen/x/lib/modules/$(cat "$xen/kver")" \
+		"$work/image" || die "mkimage failed"
 	options+=(-f "$work/image=/var/lib/strait/images/default")
+	du -sm "$work/image"/* >"$out/image.size"
 }
 
 prepare_killed() {
@@ -162,4 +175,15 @@ after_killed() {
 	else
 		echo "not ok $name 0" >"$out/results"
 	fi
+}
+
+prepare_agent() {
+	files=("$STRAIT_BUILD/tests/xen/service_client")
+	options+=(-T)
+	seconds=200
+}
+
+prepare_demo() {
+	prepare_site
+	prepare_image
 }

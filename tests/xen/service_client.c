@@ -11,6 +11,7 @@
  *      stress PATH N     N rounds of writing and reading 64 KiB back
  *      lock PATH         take a POSIX lock or say EAGAIN
  *      hold S            keep the channel open for S seconds, silent
+ *      break             put the ring's index where it cannot be, and wait for the end
  *      die               end without a word
  */
 #include "rpc/guest.h"
@@ -307,6 +308,17 @@ static void hold(long s)
 	}
 }
 
+static void break_ring(void)
+{
+	g_ctrl->ring->left.prod += 1u << 30;
+	xenevtchn_notify(g_ctrl->event, g_ctrl->event_port);
+	for (int i = 0; i < 100 && g_ctrl->ring->srv_live; i++)
+		usleep(100000);
+	printf("CLIENT the service %s\n", g_ctrl->ring->srv_live ? "does not mind" : "hung up");
+	fflush(stdout);
+	_exit(0);
+}
+
 static int words(char **w)
 {
 	for (; *w; w++) {
@@ -325,6 +337,8 @@ static int words(char **w)
 			lock(*++w);
 		} else if (strcmp(*w, "hold") == 0 && w[1]) {
 			hold(atol(*++w));
+		} else if (strcmp(*w, "break") == 0) {
+			break_ring();
 		} else if (strcmp(*w, "die") == 0) {
 			fflush(stdout);
 			_exit(0);

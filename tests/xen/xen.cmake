@@ -20,7 +20,7 @@ endfunction()
 
 # The conformance programs: without services, and with; sys.tbl tells which.
 strait_xen_boot(sys 480)
-strait_xen_boot(calls 480)
+strait_xen_boot(calls 600)
 file(STRINGS "${here}/sys.tbl" rows REGEX "^[a-z]")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${here}/sys.tbl")
 file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/sys/test_sys_*.c")
@@ -68,3 +68,13 @@ add_custom_command(OUTPUT "${dir}/bare"
 add_custom_target(xen_guests ALL DEPENDS "${dir}/probe" "${dir}/bare")
 
 strait_xen_cases(bare 400 SCRIPTS channel.sh)
+
+# A guest of a service that is a Linux program.
+if(TARGET vchan_xen)
+	add_executable(xen_service_client "${here}/service_client.c")
+	target_compile_definitions(xen_service_client PRIVATE STRAIT_TESTLIB)
+	target_link_libraries(xen_service_client PRIVATE rpc_guest_test proto xenvchan xenevtchn strait_warnings)
+	set_target_properties(xen_service_client PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${dir}"
+		OUTPUT_NAME service_client)
+	strait_xen_cases(agent 300)
+endif()
