@@ -82,6 +82,7 @@ enum net_state {
 #define NSO_RECVTCLASS6 64u
 #define NSO_TIMESTAMPNS 128u
 #define NSO_BROADCAST 256u /* netd has it too */
+#define NSO_WHOLE 512u     /* IP_MTU_DISCOVER: what is too large is told */
 
 struct nsock {
 	struct sock s;           /* first */
@@ -118,6 +119,7 @@ struct nsock {
 	struct dgram *_Atomic dq_head;
 	struct dgram *dq_tail;
 	uint64_t dq_consumed, dq_limit;
+	struct net_addr reached, heard; /* lock: a send there has worked; came from there */
 };
 
 static inline struct nsock *nsock_of(struct sock *s)

@@ -4,6 +4,10 @@
  *
  * netd charges each datagram to a limit (bytes and an overhead) and drops what
  * goes beyond; the limit moves on as the program receives.
+ *
+ * A send is a call, which tells what the network says (no route, no leave, too
+ * large), until one to the same address has worked or a datagram came from there;
+ * from then on it is a post.
  */
 #include "libos/net.h"
 
@@ -18,6 +22,7 @@
 #include <time.h>
 
 #define DGRAM_MAX 65507u
+#define SURE_FIT 1232u /* with any headers in the smallest MTU of IPv6 */
 
 uint32_t dgram_poll(struct nsock *ns)
 {
@@ -104,6 +109,7 @@ void dgram_event(struct nsock *ns, const Net__DgramMsg *m, struct rpc_event *ev)
 	if (atomic_load(&ns->opts) & (NSO_TIMESTAMP | NSO_TIMESTAMPNS))
 		d->real_ns = plat_real_ns();
 	lock_take(&ns->lock);
+	ns->heard = d->peer;
 	if (ns->dq_tail)
 		ns->dq_tail->next = d;
 	else
@@ -453,6 +459,45 @@ static long check_echo(const struct nsock *ns, const struct uio *u)
 	return head[0] == request && head[1] == 0 ? 0 : -EINVAL;
 }
 
+static bool same_ip(const struct net_addr *a, const struct net_addr *b)
+{
+	return a->len == b->len && a->scope == b->scope && memcmp(a->ip, b->ip, a->len) == 0;
+}
+
+/* Is the way to @to known to be there?  No address: connect() has asked. */
+static bool way_known(struct nsock *ns, const struct net_addr *to, size_t len)
+{
+	bool known;
+
+	if (len > SURE_FIT && (atomic_load(&ns->opts) & NSO_WHOLE))
+		return false;
+	if (to->len == 0)
+		return true;
+	lock_take(&ns->lock);
+	known = same_ip(to, &ns->reached) || same_ip(to, &ns->heard);
+	lock_drop(&ns->lock);
+	return known;
+}
+
+static long send_called(struct nsock *ns, const Net__DgramMsg *msg, const struct net_addr *to,
+                        struct uio *u)
+{
+	struct rpc_call call;
+
+	rpc_call_init(&call);
+	call.source = from_uio;
+	call.source_arg = u;
+	call.source_len = (uint32_t)uio_left(u);
+	net__net__dgram(rpc_service(&g_net_chan), msg, (Net__Empty_Closure)rpc_reply_taken,
+	                &call);
+	if (call.err == 0 && to->len) {
+		lock_take(&ns->lock);
+		ns->reached = *to;
+		lock_drop(&ns->lock);
+	}
+	return call.err;
+}
+
 static long dgram_sendmsg(struct sock *s, struct sock_msg *m)
 {
 	struct nsock *ns = nsock_of(s);
@@ -488,7 +533,10 @@ static long dgram_sendmsg(struct sock *s, struct sock_msg *m)
 		net_addr_wire(&src, &wsrc);
 		msg.local = &wsrc;
 	}
-	r = rpc_post(&g_net_chan, 10, &msg.base, from_uio, m->u, (uint32_t)len);
+	if (src.len == 0 && way_known(ns, &to, len))
+		r = rpc_post(&g_net_chan, 10, &msg.base, from_uio, m->u, (uint32_t)len);
+	else
+		r = send_called(ns, &msg, &to, m->u);
 	return r < 0 ? (r == -EIO ? -ENETDOWN : r) : (long)len;
 }
 

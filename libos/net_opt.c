@@ -142,6 +142,17 @@ static long set_broadcast(struct nsock *ns, const void *val, uint32_t len)
 	return 0;
 }
 
+/* Datagrams that may not be cut up: one that is too large is told of at once. */
+static long set_discover(struct nsock *ns, int level, int name, const void *val, uint32_t len)
+{
+	const long r = forward_set(ns, level, name, val, len);
+	const int how = len ? *(const uint8_t *)val : 0;
+
+	if (r == 0)
+		set_bit(ns, NSO_WHOLE, how == IP_PMTUDISC_DO || how == IP_PMTUDISC_PROBE);
+	return r;
+}
+
 long net_setsockopt(struct sock *s, int level, int name, const void *val, uint32_t len)
 {
 	struct nsock *ns = nsock_of(s);
@@ -162,6 +173,9 @@ long net_setsockopt(struct sock *s, int level, int name, const void *val, uint32
 		return -EPERM;
 	if (level == SOL_SOCKET && name == SO_BROADCAST)
 		return set_broadcast(ns, val, len);
+	if ((level == IPPROTO_IP && name == IP_MTU_DISCOVER) ||
+	    (level == IPPROTO_IPV6 && name == IPV6_MTU_DISCOVER))
+		return set_discover(ns, level, name, val, len);
 	return forward_set(ns, level, name, val, len);
 }
 

@@ -338,6 +338,26 @@ static struct pbuf *dgram_pbuf(const struct dgram *d)
 	return p;
 }
 
+/* To all of a network; on the loopback as well, where lwIP knows none. */
+static bool is_broadcast(const ip4_addr_t *a, const struct netif *n)
+{
+	const uint32_t mask = netif_ip4_netmask(n)->addr;
+
+	return ip4_addr_isbroadcast(a, n) ||
+	       (ip4_addr_netcmp(a, netif_ip4_addr(n), netif_ip4_netmask(n)) &&
+	        (a->addr | mask) == 0xffffffff && mask != 0xffffffff);
+}
+
+/* IP_MTU_DISCOVER: larger than one frame, and not to be cut up. */
+static bool too_large(const struct sock *s, uint32_t len, bool v4, const struct netif *netif)
+{
+	const int how = v4 ? s->opt.mtu_discover : s->opt.mtu_discover6;
+	const uint32_t head = (v4 ? 20u : 40u) + 8u;
+
+	return netif->mtu && (how == IP_PMTUDISC_DO || how == IP_PMTUDISC_PROBE) &&
+	       len + head > netif->mtu;
+}
+
 int dgram_send(struct sock *s, const struct dgram *d)
 {
 	struct lsock *l = lsock_of(s);
@@ -358,9 +378,10 @@ int dgram_send(struct sock *s, const struct dgram *d)
 	if (r < 0)
 		return r;
 	naddr_to_lwip(to, &dst);
-	if (to->len == 4 && ip4_addr_isbroadcast(ip_2_ip4(&dst), netif) &&
-	    !s->opt.broadcast)
+	if (to->len == 4 && !s->opt.broadcast && is_broadcast(ip_2_ip4(&dst), netif))
 		return -EACCES;
+	if (too_large(s, d->len, to->len == 4, netif))
+		return -EMSGSIZE;
 	udp_fill(l, d, &dst, &src);
 	p = dgram_pbuf(d);
 	if (!p)

@@ -296,6 +296,52 @@ static void peeking_takes_nothing(void)
 	close(y);
 }
 
+static void what_the_network_says_is_told_at_once(void)
+{
+	struct sockaddr_in a = loop4(9);
+	struct sockaddr_in6 m = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+	int y = socket(AF_INET, SOCK_DGRAM, 0), z = socket(AF_INET6, SOCK_DGRAM, 0);
+
+	a.sin_addr.s_addr = htonl(0x7fffffff); /* 127.255.255.255: all of the loopback */
+	CHECK_ERR(sendto(y, "x", 1, 0, SA(&a), sizeof(a)), EACCES);
+	CHECK_EQ(get_int(y, SOL_SOCKET, SO_ERROR), 0);
+	CHECK_EQ(set_int(y, SOL_SOCKET, SO_BROADCAST, 1), 0);
+	CHECK_EQ(sendto(y, "x", 1, 0, SA(&a), sizeof(a)), 1);
+	CHECK_EQ(inet_pton(AF_INET6, "::ffff:127.0.0.1", &m.sin6_addr), 1);
+	CHECK_EQ(set_int(z, IPPROTO_IPV6, IPV6_V6ONLY, 1), 0);
+	CHECK_ERR(sendto(z, "x", 1, 0, SA(&m), sizeof(m)), ENETUNREACH);
+	CHECK_ERR(sendto(z, "x", 1, 0, SA(&m), sizeof(m)), ENETUNREACH);
+	CHECK_EQ(get_int(z, SOL_SOCKET, SO_ERROR), 0);
+	close(y);
+	close(z);
+}
+
+static void replies_to_many_come_through(void)
+{
+	struct sockaddr_in a, from;
+	int x = bound4(SOCK_DGRAM, &a), y[20];
+
+	for (int i = 0; i < 20; i++) {
+		y[i] = socket(AF_INET, SOCK_DGRAM, 0);
+		CHECK_EQ(sendto(y[i], &i, sizeof(i), 0, SA(&a), sizeof(a)), sizeof(i));
+	}
+	for (int i = 0; i < 20; i++) {
+		socklen_t len = sizeof(from);
+		int v = -1;
+
+		CHECK_EQ(recvfrom(x, &v, sizeof(v), 0, SA(&from), &len), sizeof(v));
+		CHECK_EQ(sendto(x, &v, sizeof(v), 0, SA(&from), len), sizeof(v));
+	}
+	for (int i = 0; i < 20; i++) {
+		int v = -1;
+
+		CHECK_EQ(recv(y[i], &v, sizeof(v), 0), sizeof(v));
+		CHECK_EQ(v, i);
+		close(y[i]);
+	}
+	close(x);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -314,5 +360,7 @@ int main(void)
 	CASE(fionread_tells_the_next_datagram);
 	CASE(shutdown_of_a_connected_datagram_socket);
 	CASE(peeking_takes_nothing);
+	CASE(what_the_network_says_is_told_at_once);
+	CASE(replies_to_many_come_through);
 	return g_failed;
 }
