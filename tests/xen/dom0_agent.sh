@@ -142,7 +142,6 @@ case_a_killed_client_frees_its_locks() {
 
 case_the_trace_is_fetched() {
 	/usr/bin/xen/strait-agent --trace-of 0 --service file >/out/trace.pcapng || fail "not fetched"
-	strait trace report /out/trace.pcapng >/run/report 2>&1 # tested on the host; here: is it one
 	want "pcapng" sh -c "head -c 4 /out/trace.pcapng | od -An -tx1 | grep -q '0a 0d 0d 0a'"
 	want "it holds what was done" grep -q /tmp/lock /out/trace.pcapng
 	/usr/bin/xen/strait-agent --trace-of 0 --service none >/run/none 2>&1 && fail "a trace of nobody"
@@ -174,7 +173,6 @@ case_an_orderly_end_leaves_nothing() {
 	want "no nodes" sh -c "! xenstore-exists $DATA"
 	want "no process" sh -c '! pidof fsd strait-agent'
 	want "what was written is there" grep -qx 'the last words' /srv/data/last
-	[ "$(lsevtchn 0 | grep -c 'Interdomain (Connected).*domid 0')" = 0 ] || lsevtchn 0 | tail -n 5
 }
 
 cases
