@@ -11,7 +11,7 @@ site()
 	services = [
 	  "file, kind=file, memory=96, disk=$W/disk.img, mount=xvda:/srv:ro, mount=mem:/tmp:16m, squash=10:20",
 	  "net, kind=net, bridge=br0, mac=00:16:3e:01:02:03, ip=192.0.2.10/24, gateway=192.0.2.1,
-	   dns=192.0.2.1, dns=2001:db8::1, ip=2001:db8::10/64, port-min=80, log=info"
+	   dns=192.0.2.1, dns=2001:db8::1, ip=2001:db8::10/64, port-min=80, log=info, trace=2, trace-size=1m"
 	]
 	guests = [
 	  [ "web", "elf=$G", "args=-D '/srv/my conf'", "memory=32", "env=MODE=a b", "uid=33",
@@ -50,8 +50,8 @@ is mount1 "$(store $c/mounts/1/guest) $(store $c/mounts/1/kind) $(store $c/mount
 is mount2 "$(store $c/mounts/2/guest) $(store $c/mounts/2/size)" "/tmp 16777216"
 is squash "$(store $c/squash)" 10:20
 c=/local/domain/6/strait/net/config
-is net "$(for k in kind stack interface ip4 gateway4 ip6 dns port-min log epoch; do echo "$(store $c/$k)"; done | tr '\n' ' ')" \
-	"net lwip eth0 192.0.2.10/24 192.0.2.1 2001:db8::10/64 192.0.2.1 2001:db8::1 80 2 1 "
+is net "$(for k in kind stack interface ip4 gateway4 ip6 dns port-min log epoch trace trace-size; do echo "$(store $c/$k)"; done | tr '\n' ' ')" \
+	"net lwip eth0 192.0.2.10/24 192.0.2.1 2001:db8::10/64 192.0.2.1 2001:db8::1 80 2 1 2 1048576 "
 passed
 
 CASE=only_its_service_may_read_a_node
@@ -79,7 +79,7 @@ passed
 
 CASE=the_command_line_is_quoted
 is cmdline "$(store $g/cmdline)" \
-	"argv0=guest cwd=/srv uid=33 gid=34 groups=5,6 hostname=web 'env=MODE=a b' env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin env=HOME=/ env=HOSTNAME=web -- -D '/srv/my conf'"
+	"argv0=guest cwd=/srv uid=33 gid=34 groups=5,6 hostname=web 'env=MODE=a b' env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin env=HOME=/ env=HOSTNAME=web stamps=1 -- -D '/srv/my conf'"
 passed
 
 CASE=a_deployment_is_not_made_twice
@@ -98,6 +98,12 @@ passed
 
 CASE=console_attaches
 is console "$("$STRAIT" console web)" "the console of 7"
+passed
+
+CASE=trace_fetch_asks_the_agent
+is trace "$("$STRAIT" trace fetch net)" "trace of net in 6"
+"$STRAIT" trace fetch web 2>"$W/err" && fail "$CASE: of a guest"
+grep -q "is a guest; services record" "$W/err" || fail "$CASE: $(cat "$W/err")"
 passed
 
 CASE=logs_shows_what_a_domain_wrote

@@ -50,6 +50,7 @@ struct desc_service {
 	struct run_opts o;  /* mounts, ports, net (lwip or host), squash, log_level */
 	bool squash_given;
 	uint32_t trace;     /* on Xen: 0, 1 headers, 2 with payload */
+	uint64_t trace_size; /* bytes; 0: the default */
 	const char *bridge, *mac, *interface, *script;
 	const char *ip4, *ip6; /* ADDR/PREFIX */
 	const char *gateway4, *gateway6;

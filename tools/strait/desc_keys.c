@@ -315,6 +315,12 @@ static void s_trace(const struct at *at, struct desc_service *s, char *v)
 	s->trace = number(at, v, 0, 2);
 }
 
+static void s_trace_size(const struct at *at, struct desc_service *s, char *v)
+{
+	if (!opts_parse_size(v, &s->trace_size) || s->trace_size > UINT32_MAX)
+		bad(at, v, "want a size, as 64m");
+}
+
 static bool xl_reserved(const char *line)
 {
 	static const char *const ours[] = { "name", "uuid", "type", "kernel", "ramdisk", "memory",
@@ -482,6 +488,7 @@ static const struct {
 	{ "port-min", s_port_min, "PORT", "Xen: the lowest that a guest may bind" },
 	{ "log", s_log, "warn|info|debug", "what it says" },
 	{ "trace", s_trace, "0|1|2", "Xen: record every RPC; 2: with the bytes moved" },
+	{ "trace-size", s_trace_size, "SIZE", "... in at most so much of its memory (16m)" },
 	{ "xl", s_xl, "SETTING=VALUE", "Xen: a line more of its xl configuration *" },
 };
 
@@ -541,11 +548,11 @@ void desc_help(void)
 {
 	puts("\nkeys of a service:");
 	for (size_t i = 0; i < N(service_keys); i++)
-		printf("  %9s=%-28s %s\n", service_keys[i].name, service_keys[i].arg,
+		printf("  %10s=%-28s %s\n", service_keys[i].name, service_keys[i].arg,
 		       service_keys[i].help);
 	puts("\nkeys of a guest:");
 	for (size_t i = 0; i < N(guest_keys); i++)
-		printf("  %9s=%-28s %s\n", guest_keys[i].name, guest_keys[i].arg,
+		printf("  %10s=%-28s %s\n", guest_keys[i].name, guest_keys[i].arg,
 		       guest_keys[i].help);
 	puts("\n*: may be given more than once    **: once for IPv4, once for IPv6");
 }

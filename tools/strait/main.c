@@ -93,6 +93,7 @@ static void help(void)
 	      "  down [NAME]                 remove what was deployed\n"
 	      "  logs NAME, console NAME     what a domain wrote; its terminal\n"
 	      "  wait NAME                   wait for a guest on Xen, end with its status\n"
+	      "  trace fetch NAME            the trace of a service on Xen\n"
 	      "\n"
 	      "  --version                   print the version\n"
 	      "\n"
@@ -116,6 +117,13 @@ static int cmd_version(int argc, char **argv)
 	return 0;
 }
 
+static int cmd_trace(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "fetch"))
+		return trace_fetch_main(argc - 1, argv + 1);
+	return trace_main(argc, argv);
+}
+
 static const struct {
 	const char *name;
 	int (*fn)(int argc, char **argv); /* argv[0] is the subcommand */
@@ -124,7 +132,7 @@ static const struct {
 	{ "ps", names_cmd_ps },
 	{ "stop", names_cmd_stop },
 	{ "strace", names_cmd_strace },
-	{ "trace", trace_main },
+	{ "trace", cmd_trace },
 	{ "deploy", deploy_main },
 	{ "down", down_main },
 	{ "logs", logs_main },

@@ -190,8 +190,7 @@ static int fill_file(struct run *r, Control__FileConfig *f, Control__Mount *m,
 		m[i].read_only = from->read_only;
 		m[i].exclusive = !from->source || from->exclusive;
 		m[i].allow_setid = from->setid;
-		/* nobody else's files */
-		m[i].keep_root = !from->source || (from->disk && !r->o.squash_given);
+		m[i].keep_root = m[i].exclusive; /* nobody else's files */
 		m[i].fd = (uint32_t)n;
 		fds[n++] = from->fd;
 		list[i] = &m[i];

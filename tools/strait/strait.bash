@@ -52,7 +52,7 @@ _strait()
 		;;
 	trace)
 		if [ "$COMP_CWORD" -eq 2 ]; then
-			COMPREPLY=($(compgen -W "report show" -- "$cur"))
+			COMPREPLY=($(compgen -W "report show fetch" -- "$cur"))
 		else
 			COMPREPLY=($(compgen -f -- "$cur"))
 		fi

@@ -247,6 +247,28 @@ int console_main(int argc, char **argv)
 	die(EXIT_STRAIT, "xl cannot be started: %s", strerror(errno));
 }
 
+int trace_fetch_main(int argc, char **argv)
+{
+	static struct deployment d;
+	struct member *m;
+
+	if (wants_help(argc, argv,
+	               "usage: strait trace fetch NAME >FILE\n\n"
+	               "Writes what a service on Xen has recorded so far (trace=1 in its description),\n"
+	               "as pcapng.\n"))
+		return 0;
+	if (argc != 2)
+		die(EXIT_STRAIT, "trace fetch: want `strait trace fetch NAME >FILE`");
+	m = state_find(argv[1], &d);
+	if (m->role == MEMBER_GUEST)
+		die(EXIT_STRAIT, "trace fetch %s: is a guest; services record", m->domain);
+	if (isatty(1))
+		die(EXIT_STRAIT, "trace fetch %s: will not write a trace to a terminal; redirect it",
+		    m->domain);
+	check_host();
+	agent_fetch_trace(m);
+}
+
 /* --- stop ------------------------------------------------------------------- */
 
 bool xen_stop(const char *what, int *status)

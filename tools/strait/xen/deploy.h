@@ -103,6 +103,8 @@ void image_check(const struct desc *d, const struct desc_service *s); /* says an
 /* Start the agent of @m; sets pid and born. */
 int agent_start(const char *deployment, struct member *m);
 void agent_stop(const struct member *m);
+/* Become the agent that writes @m's trace to stdout; says and exits when it cannot. */
+void agent_fetch_trace(const struct member *m) __attribute__((noreturn));
 
 /* console.c */
 /* The last @n lines that @domain wrote; NULL: nothing is known of them. */
@@ -126,6 +128,7 @@ int down_main(int argc, char **argv);
 int logs_main(int argc, char **argv);
 int console_main(int argc, char **argv);
 int wait_main(int argc, char **argv);
+int trace_fetch_main(int argc, char **argv);
 void xen_ps(void);                       /* deployments, if there are any */
 /* `strait stop`: true when @what is a guest on Xen; *status is then the exit status. */
 bool xen_stop(const char *what, int *status);

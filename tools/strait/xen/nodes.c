@@ -163,6 +163,8 @@ static void fill_service(struct nodes *n, const void *arg)
 	put_number(n, DEPLOY_EPOCH, c, "epoch");
 	put_number(n, s->o.log_level, c, "log");
 	put_number(n, s->trace, c, "trace");
+	if (s->trace_size)
+		put_number(n, s->trace_size, c, "trace-size");
 	if (s->kind == DESC_FILE)
 		put_file_config(n, s, c);
 	else

@@ -187,6 +187,17 @@ int agent_start(const char *deployment, struct member *m)
 	return 0;
 }
 
+void agent_fetch_trace(const struct member *m)
+{
+	char *tool = find_agent();
+
+	if (tool)
+		execl(tool, "strait-agent", "--trace-of", xprintf("%u", m->domid), "--service",
+		      m->name, (char *)NULL);
+	die(EXIT_STRAIT, "%s: cannot be started: %s", tool ? tool : "strait-agent",
+	    strerror(errno));
+}
+
 static bool lives(const struct member *m)
 {
 	(void)waitpid(m->pid, NULL, WNOHANG); /* when it is our child */
