@@ -56,15 +56,24 @@ static void open_start_info(uint32_t at)
 		boot_die("the loader is not Xen's");
 }
 
+const uint32_t *cpu_features(void)
+{
+	static uint32_t r[4];
+
+	if (!r[0])
+		__asm__ volatile("cpuid"
+		                 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+		                 : "a"(1), "c"(0));
+	return r;
+}
+
 /* What libos_main() reads of the stack that Linux would give: the vectors come by
  * g_config. */
 static uint64_t *initial_stack(void)
 {
 	static uint64_t sp[] = {0, 0, 0, AT_HWCAP, 0, AT_NULL, 0};
-	uint32_t a = 1, b, c = 0, d;
 
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	sp[4] = d;
+	sp[4] = cpu_features()[3];
 	return sp;
 }
 

@@ -44,7 +44,8 @@ static void set_cr4(uint64_t bits)
 	uint64_t cr4;
 
 	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
-	__asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | bits) : "memory");
+	if ((cr4 & bits) != bits)
+		__asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | bits) : "memory");
 }
 
 static void xsetbv(uint64_t features)
@@ -82,19 +83,19 @@ void fpu_init(void)
 {
 	const uint32_t mxcsr = 0x1f80;
 	uint32_t r[4];
-	uint64_t cr0;
+	uint64_t cr0, want;
 
 	__asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
-	cr0 = (cr0 & ~(CR0_EM | CR0_TS)) | CR0_MP | CR0_NE;
-	__asm__ volatile("mov %0, %%cr0" : : "r"(cr0) : "memory");
+	want = (cr0 & ~(CR0_EM | CR0_TS)) | CR0_MP | CR0_NE;
+	if (cr0 != want)
+		__asm__ volatile("mov %0, %%cr0" : : "r"(want) : "memory");
 	set_cr4(CR4_OSFXSR | CR4_OSXMMEXCPT);
 	cpuid(7, 0, r);
 	if (r[1] & CPUID7_EBX_FSGSBASE) {
 		set_cr4(CR4_FSGSBASE);
 		g_fsgsbase = true;
 	}
-	cpuid(1, 0, r);
-	if (r[2] & CPUID1_ECX_XSAVE)
+	if (cpu_features()[2] & CPUID1_ECX_XSAVE)
 		xsave_init();
 	__asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
 	fpstate_init();

@@ -27,10 +27,7 @@ static uint64_t g_reseed_at;
 
 static bool cpu_has_rdrand(void)
 {
-	uint32_t a, b, c, d;
-
-	__asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(1), "c"(0));
-	return (c & CPUID1_ECX_RDRAND) != 0;
+	return (cpu_features()[2] & CPUID1_ECX_RDRAND) != 0;
 }
 
 static bool rdrand(uint64_t *v)

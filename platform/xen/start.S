@@ -18,9 +18,11 @@
 #define PTE_TABLE 0x3			/* present, writable */
 #define PTE_LARGE 0xe3			/* and accessed, dirty, 2 MiB */
 #define CR4_BITS 0x620			/* PAE, OSFXSR, OSXMMEXCPT */
-#define CR0_SET 0x80000002		/* PG, MP */
+#define CR0_SET 0x80010022		/* PG, WP, NE, MP */
 #define MSR_EFER 0xc0000080
-#define EFER_LME 0x100
+#define EFER_BITS 0x101			/* LME, SCE */
+#define EFER_NXE 0x800
+#define CPUID_NX 20			/* bit of edx */
 
 	.section .text.xen_start32, "ax", @progbits
 	.code32
@@ -43,9 +45,17 @@ xen_start32:
 	movl %eax, %cr4
 	movl $xen_boot_pml4, %eax
 	movl %eax, %cr3
+	/* Each of these leaves the guest for Xen, so they are done once, here. */
+	movl $0x80000001, %eax
+	xorl %ecx, %ecx
+	cpuid
+	movl $EFER_BITS, %eax
+	btl $CPUID_NX, %edx
+	jnc 2f
+	orl $EFER_NXE, %eax
+	movb $1, xen_boot_nx
+2:	xorl %edx, %edx
 	movl $MSR_EFER, %ecx
-	rdmsr
-	orl $EFER_LME, %eax
 	wrmsr
 	movl %cr0, %eax
 	andl $~4, %eax			/* EM */
@@ -99,6 +109,12 @@ boot_gdt:
 boot_gdtr:
 	.word 23
 	.long boot_gdt
+
+	.section .bss.xen_boot_nx, "aw", @nobits
+	.global xen_boot_nx
+	.hidden xen_boot_nx
+xen_boot_nx:
+	.skip 1
 
 	.section .bss.xen_boot, "aw", @nobits
 	.balign 4096

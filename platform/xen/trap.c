@@ -22,11 +22,9 @@
 #define GATE_INTERRUPT 0x8e00u
 #define FAULT_STACK_PIECE 8192u /* two of them: trap.S */
 
-#define MSR_EFER 0xc0000080u
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
 #define MSR_SFMASK 0xc0000084u
-#define EFER_SCE 1u
 #define SYSCALL_CLEARS 0x47700u /* TF IF DF IOPL NT AC */
 
 #define SI_KERNEL_ 0x80
@@ -69,14 +67,6 @@ static uint64_t g_gdt[5] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0};
 static void wrmsr(uint32_t msr, uint64_t v)
 {
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
-}
-
-static uint64_t rdmsr(uint32_t msr)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
-	return (uint64_t)hi << 32 | lo;
 }
 
 static unsigned stack_of(unsigned vector)
@@ -125,11 +115,10 @@ void trap_init(void)
 	                 :
 	                 : "m"(gdt), "m"(idt), "r"(SEL_TSS)
 	                 : "memory");
-	/* A raw `syscall`: its code and stack selectors are ours. */
+	/* A raw `syscall` (start.S set EFER.SCE): its code and stack selectors are ours. */
 	wrmsr(MSR_STAR, (uint64_t)SEL_CODE << 32 | (uint64_t)SEL_CODE << 48);
 	wrmsr(MSR_LSTAR, (uintptr_t)trap_raw);
 	wrmsr(MSR_SFMASK, SYSCALL_CLEARS);
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
 }
 
 /* ---- exceptions as signals: what Linux makes of them ---- */

@@ -13,12 +13,10 @@
 
 #define WINDOW_PAGES 32768u            /* 128 MiB of addresses */
 #define RANGES_BASE 0xffffd00000000000ul
-#define MSR_EFER 0xc0000080u
-#define EFER_NXE 0x800u
-#define CR0_WP 0x10000u
 
 extern const char __ehdr_start[] __attribute__((weak));
 extern uint64_t xen_boot_pml4[512];
+extern const bool xen_boot_nx; /* start.S found it, and set NXE and CR0.WP */
 extern char trap_guard[], trap_fault_guard[];
 
 static uint64_t g_window_used[WINDOW_PAGES / 64];
@@ -115,33 +113,16 @@ static void map_segment(const Elf64_Phdr *ph)
 	ranges_insert((struct range){.start = start, .end = end, .prot = (uint8_t)prot});
 }
 
-static void cpuid(uint32_t leaf, uint32_t r[4])
-{
-	__asm__ volatile("cpuid"
-	                 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
-	                 : "a"(leaf), "c"(0));
-}
-
-static void enable_nx(void)
-{
-	uint32_t r[4], lo, hi;
-
-	cpuid(0x80000001u, r);
-	if (!(r[3] & 1u << 20))
-		boot_die("the processor cannot forbid execution (NX)");
-	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(MSR_EFER));
-	__asm__ volatile("wrmsr" : : "a"(lo | EFER_NXE), "d"(hi), "c"(MSR_EFER));
-}
-
 void vm_init(void)
 {
 	unsigned n;
 	const Elf64_Phdr *ph = segments(&n);
-	uint64_t root = page_alloc(), cr0, kept;
+	uint64_t root = page_alloc(), kept;
 
 	if (root == FRAME_NONE)
 		boot_die("too little memory");
-	enable_nx();
+	if (!xen_boot_nx)
+		boot_die("the processor cannot forbid execution (NX)");
 	g_pt_root = page_virt(root);
 	map_direct(pages_ram_end());
 	/* The boot tables stay in use until the image is mapped, so the list of ranges
@@ -155,8 +136,6 @@ void vm_init(void)
 	__asm__ volatile("movq %0, %%cr3" : : "r"(root) : "memory");
 	pt_protect((uintptr_t)trap_guard, (uintptr_t)trap_guard + PAGE_SIZE, 0, false);
 	pt_protect((uintptr_t)trap_fault_guard, (uintptr_t)trap_fault_guard + PAGE_SIZE, 0, false);
-	__asm__ volatile("movq %%cr0, %0" : "=r"(cr0));
-	__asm__ volatile("movq %0, %%cr0" : : "r"(cr0 | CR0_WP) : "memory");
 	/* What page tables and the list of ranges may take is never promised. */
 	kept = pages_free_count() / 32 + 48;
 	if (kept >= pages_free_count())

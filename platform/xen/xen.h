@@ -97,6 +97,8 @@ const char *boot_cmdline(void);
 /* "strait: guest start: WHAT" on the console and to Xen's log; exit status 125. */
 _Noreturn void boot_die(const char *what);
 _Noreturn void cpu_stop(void);
+/* CPUID leaf 1: eax, ebx, ecx, edx.  Asked once: under Xen CPUID leaves the guest. */
+const uint32_t *cpu_features(void);
 
 /* ---- pages.c: physical memory ---- */
 
