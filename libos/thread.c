@@ -257,6 +257,8 @@ static void child_context(struct thread *parent, uint64_t stack, struct ucontext
 	uc->regs.rsp = stack;
 }
 
+#define ADDRESS_END 0x7ffffffff000ul /* of a program; FS must lie below */
+
 #define CLONE_NEEDED \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 #define CLONE_KNOWN                                                                      \
@@ -290,6 +292,8 @@ SYSCALL(clone, unsigned long flags, unsigned long stack, uint32_t *ptid, uint32_
 		unsupported("clone: a process");
 		return -ENOSYS;
 	}
+	if ((flags & CLONE_SETTLS) && tls >= ADDRESS_END)
+		return -EPERM;
 	if (!cred_privileged() && thread_count() >= limits_get(LIMIT_NPROC))
 		return -EAGAIN;
 	t = thread_new();
@@ -445,7 +449,6 @@ SYSCALL(get_robust_list, long tid, void **user_head, size_t *user_len)
 #define ARCH_SET_FS 0x1002
 #define ARCH_GET_FS 0x1003
 #define ARCH_GET_GS 0x1004
-#define ADDRESS_END 0x7ffffffff000ul
 
 SYSCALL(arch_prctl, long what, unsigned long addr)
 {

@@ -153,6 +153,15 @@ static void processes_are_refused_or_made(void)
 	CHECK_ERR(syscall(SYS_clone, 0x00010000 /* CLONE_THREAD alone */, 0, 0, 0, 0), EINVAL);
 }
 
+static void a_thread_pointer_that_is_no_address_is_refused(void)
+{
+	static char stack[4096] __attribute__((aligned(16)));
+	const long flags = 0xd0f00; /* a thread's, with CLONE_SETTLS */
+
+	CHECK_ERR(syscall(SYS_clone, flags, stack + sizeof(stack), 0, 0, 0x1234567812345678), EPERM);
+	CHECK_ERR(syscall(SYS_arch_prctl, 0x1002 /* ARCH_SET_FS */, 0x1234567812345678), EPERM);
+}
+
 static void robust_lists_are_kept(void)
 {
 	void *head = NULL;
@@ -225,6 +234,7 @@ int main(void)
 	CASE(the_thread_pointer_can_be_read);
 	CASE(stacks_are_as_large_as_asked);
 	CASE(processes_are_refused_or_made);
+	CASE(a_thread_pointer_that_is_no_address_is_refused);
 	CASE(exit_ends_sleeping_threads);
 	return g_failed;
 }
