@@ -101,9 +101,22 @@ struct file_buf {
 int file_sink_buf(void *arg, void *ring, size_t n);
 int file_source_buf(void *arg, void *ring, size_t n);
 
+/* The reply's payload goes to @b. */
+static inline void file_take(struct rpc_call *call, struct file_buf *b)
+{
+	call->sink = file_sink_buf;
+	call->sink_arg = b;
+	call->sink_cap = (uint32_t)b->cap;
+}
+
 /* The index of the calling thread's credentials at fsd, defining it there first
  * if need be.  0: *@cred is set. */
 int file_cred(uint32_t *cred) __attribute__((warn_unused_result));
+
+/* Begin a call about @p: its request, with credentials and @at_flags as fsd takes
+ * them, and @call itself. */
+int file_path_req(File__PathReq *req, struct rpc_call *call, const struct fpath *p,
+                  uint32_t at_flags) __attribute__((warn_unused_result));
 
 /* ---- descriptions ---- */
 

@@ -36,22 +36,30 @@ static long fsd_mkdir(const struct fpath *p, uint32_t mode)
 	return call.err;
 }
 
-static long do_mkdir(int dirfd, const char *user_path, uint32_t mode)
+/* Make something of @mode at a path: at fsd, or among libos's own names. */
+static long make_at(int dirfd, const char *user_path, uint32_t mode,
+                    long (*at_fsd)(const struct fpath *p, uint32_t mode),
+                    long (*local)(const char *path, uint32_t mode))
 {
 	struct fpath p;
 	long r = path_get(&p, dirfd, user_path, PATH_NOFOLLOW);
 
 	if (r < 0)
 		return r;
-	mode = mode & 01777 & ~file_umask();
 	do {
 		if (p.where == PATH_FSD)
-			r = p.len ? fsd_mkdir(&p, mode) : -EEXIST;
+			r = p.len ? at_fsd(&p, mode) : -EEXIST;
 		else
-			r = p.where == PATH_LOCAL ? local_mkdir(p.text, mode) : -EEXIST;
+			r = p.where == PATH_LOCAL ? local(p.text, mode) : -EEXIST;
 	} while (path_again(&p, PATH_NOFOLLOW, &r));
 	path_put(&p);
 	return r;
+}
+
+static long do_mkdir(int dirfd, const char *user_path, uint32_t mode)
+{
+	return make_at(dirfd, user_path, mode & 01777 & ~file_umask(), fsd_mkdir,
+	               local_mkdir);
 }
 
 SYSCALL(mkdir, const char *user_path, uint32_t mode)
@@ -79,9 +87,6 @@ static long fsd_mknod(const struct fpath *p, uint32_t mode)
 
 static long do_mknod(int dirfd, const char *user_path, uint32_t mode)
 {
-	struct fpath p;
-	long r;
-
 	switch (mode & S_IFMT) {
 	case 0:
 		mode |= S_IFREG;
@@ -97,18 +102,8 @@ static long do_mknod(int dirfd, const char *user_path, uint32_t mode)
 	default:
 		return -EINVAL;
 	}
-	r = path_get(&p, dirfd, user_path, PATH_NOFOLLOW);
-	if (r < 0)
-		return r;
 	mode &= (uint32_t)S_IFMT | (07777 & ~file_umask());
-	do {
-		if (p.where == PATH_FSD)
-			r = p.len ? fsd_mknod(&p, mode) : -EEXIST;
-		else
-			r = p.where == PATH_LOCAL ? local_mknod(p.text, mode) : -EEXIST;
-	} while (path_again(&p, PATH_NOFOLLOW, &r));
-	path_put(&p);
-	return r;
+	return make_at(dirfd, user_path, mode, fsd_mknod, local_mknod);
 }
 
 SYSCALL(mknod, const char *user_path, uint32_t mode)
@@ -170,16 +165,12 @@ SYSCALL(symlinkat, const char *user_target, int dirfd, const char *user_path)
 
 static long fsd_unlink(const struct fpath *p, uint32_t flags)
 {
-	File__PathReq req = FILE__PATH_REQ__INIT;
+	File__PathReq req;
 	struct rpc_call call;
-	int r = file_cred(&req.cred);
+	int r = file_path_req(&req, &call, p, flags);
 
 	if (r < 0)
 		return r;
-	rpc_call_init(&call);
-	req.at = p->base;
-	req.path = file_bytes(p->text, p->len);
-	req.flags = flags;
 	FILE_CALL(unlink, Empty, &req, &call);
 	return call.err;
 }

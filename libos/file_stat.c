@@ -237,17 +237,13 @@ SYSCALL(statx, int dirfd, const char *user_path, int flags, uint32_t mask,
 
 static long fsd_access(const struct fpath *p, int mode, int flags)
 {
-	File__PathReq req = FILE__PATH_REQ__INIT;
+	File__PathReq req;
 	const struct cred *c = cred_current();
 	struct rpc_call call;
-	int r = file_cred(&req.cred);
+	int r = file_path_req(&req, &call, p, fsd_flags(p, (uint32_t)flags));
 
 	if (r < 0)
 		return r;
-	rpc_call_init(&call);
-	req.at = p->base;
-	req.path = file_bytes(p->text, p->len);
-	req.flags = fsd_flags(p, (uint32_t)flags);
 	req.mode = (uint32_t)mode;
 	req.real_uid = c->uid;
 	req.real_gid = c->gid;
@@ -311,20 +307,14 @@ SYSCALL(faccessat2, int dirfd, const char *user_path, int mode, int flags)
 
 static long fsd_readlink(const struct fpath *p, char *to, size_t size)
 {
-	File__PathReq req = FILE__PATH_REQ__INIT;
+	File__PathReq req;
 	struct file_buf b = {.p = (uint8_t *)to, .cap = size};
 	struct rpc_call call;
-	int r = file_cred(&req.cred);
+	int r = file_path_req(&req, &call, p, fsd_flags(p, 0));
 
 	if (r < 0)
 		return r;
-	rpc_call_init(&call);
-	req.at = p->base;
-	req.path = file_bytes(p->text, p->len);
-	req.flags = fsd_flags(p, 0);
-	call.sink = file_sink_buf;
-	call.sink_arg = &b;
-	call.sink_cap = (uint32_t)size;
+	file_take(&call, &b);
 	FILE_CALL(readlink, Empty, &req, &call);
 	return call.err ? call.err : (long)b.len;
 }
@@ -376,17 +366,13 @@ SYSCALL(readlinkat, int dirfd, const char *user_path, char *user_buf, int size)
 
 static long fsd_statfs(const struct fpath *p, struct statfs *sf)
 {
-	File__PathReq req = FILE__PATH_REQ__INIT;
+	File__PathReq req;
 	const File__StatfsRep *rep;
 	struct rpc_call call;
-	int r = file_cred(&req.cred);
+	int r = file_path_req(&req, &call, p, fsd_flags(p, 0));
 
 	if (r < 0)
 		return r;
-	rpc_call_init(&call);
-	req.at = p->base;
-	req.path = file_bytes(p->text, p->len);
-	req.flags = fsd_flags(p, 0);
 	FILE_CALL(statfs, StatfsRep, &req, &call);
 	if (call.err)
 		return call.err;

@@ -64,6 +64,17 @@ static long get_fd(struct xattr_op *x, int fd)
 	return r;
 }
 
+/* After get_path() or get_fd() said @r: the name too, or nothing is taken. */
+static long then_name(struct xattr_op *x, long r, const char *user_name)
+{
+	if (r < 0)
+		return r;
+	r = get_name(x, user_name);
+	if (r < 0)
+		path_put(&x->p);
+	return r;
+}
+
 /* What get (@err ENODATA) or set (EPERM) says of an object that is not fsd's. */
 static long refuse(const struct xattr_op *x, int err)
 {
@@ -122,16 +133,9 @@ static long do_get(const char *user_path, const char *user_name, void *buf, size
                    bool nofollow)
 {
 	struct xattr_op x;
-	long r = get_path(&x, user_path, nofollow);
+	long r = then_name(&x, get_path(&x, user_path, nofollow), user_name);
 
-	if (r < 0)
-		return r;
-	r = get_name(&x, user_name);
-	if (r < 0) {
-		path_put(&x.p);
-		return r;
-	}
-	return fetch(&x, nofollow, false, buf, size);
+	return r < 0 ? r : fetch(&x, nofollow, false, buf, size);
 }
 
 SYSCALL(getxattr, const char *user_path, const char *user_name, void *buf, size_t size)
@@ -147,16 +151,9 @@ SYSCALL(lgetxattr, const char *user_path, const char *user_name, void *buf, size
 SYSCALL(fgetxattr, int fd, const char *user_name, void *buf, size_t size)
 {
 	struct xattr_op x;
-	long r = get_fd(&x, fd);
+	long r = then_name(&x, get_fd(&x, fd), user_name);
 
-	if (r < 0)
-		return r;
-	r = get_name(&x, user_name);
-	if (r < 0) {
-		path_put(&x.p);
-		return r;
-	}
-	return fetch(&x, false, false, buf, size);
+	return r < 0 ? r : fetch(&x, false, false, buf, size);
 }
 
 static long do_list(const char *user_path, void *buf, size_t size, bool nofollow)
@@ -246,15 +243,8 @@ static long change_path(const char *user_path, const char *user_name, bool nofol
 
 	if (r < 0)
 		return r;
-	r = get_path(&x, user_path, nofollow);
-	if (r < 0)
-		return r;
-	r = get_name(&x, user_name);
-	if (r < 0) {
-		path_put(&x.p);
-		return r;
-	}
-	return change(&x, nofollow, value);
+	r = then_name(&x, get_path(&x, user_path, nofollow), user_name);
+	return r < 0 ? r : change(&x, nofollow, value);
 }
 
 static long change_fd(int fd, const char *user_name, const struct xattr_value *value)
@@ -264,15 +254,8 @@ static long change_fd(int fd, const char *user_name, const struct xattr_value *v
 
 	if (r < 0)
 		return r;
-	r = get_fd(&x, fd);
-	if (r < 0)
-		return r;
-	r = get_name(&x, user_name);
-	if (r < 0) {
-		path_put(&x.p);
-		return r;
-	}
-	return change(&x, false, value);
+	r = then_name(&x, get_fd(&x, fd), user_name);
+	return r < 0 ? r : change(&x, false, value);
 }
 
 SYSCALL(setxattr, const char *user_path, const char *user_name, const void *value,

@@ -410,23 +410,29 @@ void path_put(struct fpath *p)
 	p->ofd = NULL;
 }
 
+int file_path_req(File__PathReq *req, struct rpc_call *call, const struct fpath *p,
+                  uint32_t at_flags)
+{
+	file__path_req__init(req);
+	rpc_call_init(call);
+	req->at = p->base;
+	req->path = file_bytes(p->text, p->len);
+	req->flags = at_flags;
+	return file_cred(&req->cred);
+}
+
 /* Where fsd's walk of @p left its tree, to p->buf: the length, 0 if it does not. */
 static long ask_left(const struct fpath *p, unsigned flags, char *to, size_t size)
 {
-	File__PathReq req = FILE__PATH_REQ__INIT;
+	File__PathReq req;
 	struct file_buf b = {.p = (uint8_t *)to, .cap = size - 1};
 	struct rpc_call call;
-	int r = file_cred(&req.cred);
+	int r = file_path_req(&req, &call, p,
+	                      flags & PATH_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0);
 
 	if (r < 0)
 		return r;
-	rpc_call_init(&call);
-	req.at = p->base;
-	req.path = file_bytes(p->text, p->len);
-	req.flags = flags & PATH_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
-	call.sink = file_sink_buf;
-	call.sink_arg = &b;
-	call.sink_cap = (uint32_t)b.cap;
+	file_take(&call, &b);
 	FILE_CALL(leaves, Empty, &req, &call);
 	if (call.err)
 		return call.err;
