@@ -17,7 +17,8 @@
 
 #define NS UINT64_C(1000000000)
 
-_Static_assert(sizeof(struct vcpu_time_info) == sizeof(struct pvclock_time), "pvclock.h");
+_Static_assert(sizeof(struct vcpu_time_info) == sizeof(struct pvclock_time),
+               "pvclock.h");
 _Static_assert(offsetof(struct vcpu_time_info, tsc_shift) ==
                        offsetof(struct pvclock_time, tsc_shift),
                "pvclock.h");
@@ -86,7 +87,8 @@ void clock_arm(uint64_t deadline)
 	/* One that is over fires at once. */
 	struct vcpu_set_singleshot_timer t = {.timeout_abs_ns = deadline};
 
-	if (hypercall(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, (long)&t, 0) != 0)
+	if (hypercall(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, (long)&t,
+	              0) != 0)
 		boot_die("Xen refuses to set the timer");
 }
 

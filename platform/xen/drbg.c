@@ -53,7 +53,8 @@ void chacha20_block(const uint8_t key[32], uint32_t counter, const uint8_t nonce
 
 enum { USE_MIX = 1, USE_GET = 2 }; /* in the nonce: streams for one use only */
 
-static void stream(const struct drbg *d, uint32_t use, uint32_t counter, uint8_t out[64])
+static void stream(const struct drbg *d, uint32_t use, uint32_t counter,
+                   uint8_t out[64])
 {
 	uint8_t nonce[12] = {0};
 

@@ -22,7 +22,7 @@
 #define CPUID1_ECX_XSAVE (1u << 26)
 #define CPUID7_EBX_FSGSBASE (1u << 0)
 
-#define X_SSE 0x3u     /* x87 and SSE */
+#define X_SSE 0x3u /* x87 and SSE */
 #define X_AVX 0x4u
 #define X_AVX512 0xe0u /* only all three, and with AVX */
 
@@ -52,7 +52,8 @@ static void xsetbv(uint64_t features)
 {
 	__asm__ volatile("xsetbv"
 	                 :
-	                 : "c"(0), "a"((uint32_t)features), "d"((uint32_t)(features >> 32))
+	                 : "c"(0), "a"((uint32_t)features),
+	                   "d"((uint32_t)(features >> 32))
 	                 : "memory");
 }
 
@@ -115,7 +116,8 @@ void fpu_save(void *fp)
 	__builtin_memset(p + 512, 0, 64);
 	__asm__ volatile("xsave64 (%0)"
 	                 :
-	                 : "r"(p), "a"((uint32_t)g_features), "d"((uint32_t)(g_features >> 32))
+	                 : "r"(p), "a"((uint32_t)g_features),
+	                   "d"((uint32_t)(g_features >> 32))
 	                 : "memory");
 }
 
@@ -151,7 +153,9 @@ void fpu_save_control(struct fp_control *c)
 void fpu_load_control(const struct fp_control *c)
 {
 	/* First an empty stack, and none of the last thread's exceptions. */
-	__asm__ volatile("fninit; fldenv %0; ldmxcsr %1" : : "m"(c->x87), "m"(c->mxcsr));
+	__asm__ volatile("fninit; fldenv %0; ldmxcsr %1"
+	                 :
+	                 : "m"(c->x87), "m"(c->mxcsr));
 }
 
 /* ---- thread pointers ---- */

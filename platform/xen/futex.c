@@ -49,7 +49,8 @@ int futex_wake_locked(const _Atomic uint32_t *word, int n)
 		if (s->word != word)
 			continue;
 		/* The other word of the same thread may be next in this list. */
-		if (next == &s->thread->sleep[0].link || next == &s->thread->sleep[1].link)
+		if (next == &s->thread->sleep[0].link ||
+		    next == &s->thread->sleep[1].link)
 			next = next->next;
 		sched_wake(s->thread, 0);
 		woken++;

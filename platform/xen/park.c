@@ -36,8 +36,8 @@ void plat_doorbell_sleeping(bool yes)
 	(void)yes;
 }
 
-int plat_park(_Atomic uint32_t *word, uint32_t val, const uint32_t *door, uint64_t deadline,
-              const _Atomic uint32_t *kicked)
+int plat_park(_Atomic uint32_t *word, uint32_t val, const uint32_t *door,
+              uint64_t deadline, const _Atomic uint32_t *kicked)
 {
 	const _Atomic uint32_t *const words[2] = {word, g_config.doorbell};
 	const uint64_t flags = irq_off();
@@ -53,7 +53,8 @@ int plat_park(_Atomic uint32_t *word, uint32_t val, const uint32_t *door, uint64
 	return r;
 }
 
-int plat_pump_wait(_Atomic uint32_t *word, uint32_t val, uint32_t door, uint64_t deadline)
+int plat_pump_wait(_Atomic uint32_t *word, uint32_t val, uint32_t door,
+                   uint64_t deadline)
 {
 	const _Atomic uint32_t *const words[2] = {word, &g_pump_door};
 	const uint64_t flags = irq_off();

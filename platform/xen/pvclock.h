@@ -67,7 +67,8 @@ static inline uint64_t pvclock_forward(_Atomic uint64_t *last, uint64_t now)
 	uint64_t seen = atomic_load_explicit(last, memory_order_relaxed);
 
 	while (seen < now)
-		if (atomic_compare_exchange_weak_explicit(last, &seen, now, memory_order_relaxed,
+		if (atomic_compare_exchange_weak_explicit(last, &seen, now,
+		                                          memory_order_relaxed,
 		                                          memory_order_relaxed))
 			return now;
 	return seen;

@@ -7,7 +7,8 @@ void runq_add(struct link *q, struct runq_node *n)
 {
 	struct link *at = q;
 
-	while (at->prev != q && ((struct runq_node *)(void *)at->prev)->vtime > n->vtime)
+	while (at->prev != q &&
+	       ((struct runq_node *)(void *)at->prev)->vtime > n->vtime)
 		at = at->prev;
 	list_add_before(at, &n->link);
 }

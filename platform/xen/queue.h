@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTAINER_OF(node, type, member) \
-	((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define CONTAINER_OF(node, type, member)                                               \
+	((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 /* ---- lists: circular, the head is a link, too ---- */
 

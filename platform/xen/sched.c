@@ -27,8 +27,8 @@
 #define CREDIT_NS 5000000u
 #define GRAIN_NS 250000u
 #define FAR_NS (UINT64_C(1) << 62) /* Xen's times are signed: no timer beyond */
-#define POLL_PORTS 128u /* Xen takes no more */
-#define PORT_WORDS 4u   /* evtchn.c serves 256 */
+#define POLL_PORTS 128u            /* Xen takes no more */
+#define PORT_WORDS 4u              /* evtchn.c serves 256 */
 
 struct cpu g_cpu;
 
@@ -169,7 +169,8 @@ static unsigned ports_in_use(evtchn_port_t *to)
 	unsigned n = 0;
 
 	for (unsigned word = 0; word < PORT_WORDS; word++) {
-		xen_ulong_t open = ~__atomic_load_n(&g_shared->evtchn_mask[word], __ATOMIC_RELAXED);
+		xen_ulong_t open = ~__atomic_load_n(&g_shared->evtchn_mask[word],
+		                                    __ATOMIC_RELAXED);
 
 		for (; open && n < POLL_PORTS; open &= open - 1)
 			to[n++] = word * 64 + (unsigned)__builtin_ctzl(open);

@@ -30,12 +30,28 @@ struct upcall {
 static void to_context(const struct trap_frame *f, uint64_t addr, struct gregs_x86 *g)
 {
 	*g = (struct gregs_x86){
-		.r8 = f->r8, .r9 = f->r9, .r10 = f->r10, .r11 = f->r11,
-		.r12 = f->r12, .r13 = f->r13, .r14 = f->r14, .r15 = f->r15,
-		.rdi = f->rdi, .rsi = f->rsi, .rbp = f->rbp, .rbx = f->rbx,
-		.rdx = f->rdx, .rax = f->rax, .rcx = f->rcx, .rsp = f->rsp,
-		.rip = f->rip, .rflags = f->rflags, .cs = USER_CS, .ss = USER_SS,
-		.err = f->err, .trapno = f->vector,
+	        .r8 = f->r8,
+	        .r9 = f->r9,
+	        .r10 = f->r10,
+	        .r11 = f->r11,
+	        .r12 = f->r12,
+	        .r13 = f->r13,
+	        .r14 = f->r14,
+	        .r15 = f->r15,
+	        .rdi = f->rdi,
+	        .rsi = f->rsi,
+	        .rbp = f->rbp,
+	        .rbx = f->rbx,
+	        .rdx = f->rdx,
+	        .rax = f->rax,
+	        .rcx = f->rcx,
+	        .rsp = f->rsp,
+	        .rip = f->rip,
+	        .rflags = f->rflags,
+	        .cs = USER_CS,
+	        .ss = USER_SS,
+	        .err = f->err,
+	        .trapno = f->vector,
 	};
 	if (f->vector == VEC_PAGE_FAULT) {
 		g->err |= PF_USER;
@@ -161,5 +177,6 @@ void upcall_take_kick(void)
 
 	me->kicked = false;
 	if (me->libos)
-		(void)libos_host_signal(&uc); /* in libos: its flag is set, that is all */
+		(void)libos_host_signal(
+		        &uc); /* in libos: its flag is set, that is all */
 }

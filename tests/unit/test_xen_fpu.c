@@ -40,24 +40,37 @@ static void through(const uint8_t in[64], uint8_t out[64], bool avx)
 
 	if (avx)
 		__asm__ volatile("vmovups (%0), %%ymm0; vmovups 32(%0), %%ymm8"
-		                 : : "r"(in) : "xmm0", "xmm8");
+		                 :
+		                 : "r"(in)
+		                 : "xmm0", "xmm8");
 	else
 		__asm__ volatile("movups (%0), %%xmm0; movups 32(%0), %%xmm8"
-		                 : : "r"(in) : "xmm0", "xmm8");
+		                 :
+		                 : "r"(in)
+		                 : "xmm0", "xmm8");
 	fpu_save(g_area);
 	if (avx)
 		__asm__ volatile("vmovups (%0), %%ymm0; vmovups 32(%0), %%ymm8"
-		                 : : "r"(other) : "xmm0", "xmm8");
+		                 :
+		                 : "r"(other)
+		                 : "xmm0", "xmm8");
 	else
 		__asm__ volatile("movups (%0), %%xmm0; movups 32(%0), %%xmm8"
-		                 : : "r"(other) : "xmm0", "xmm8");
+		                 :
+		                 : "r"(other)
+		                 : "xmm0", "xmm8");
 	fpu_load(g_area);
 	if (avx)
-		__asm__ volatile("vmovups %%ymm0, (%0); vmovups %%ymm8, 32(%0); vzeroupper"
-		                 : : "r"(out) : "memory");
+		__asm__ volatile(
+		        "vmovups %%ymm0, (%0); vmovups %%ymm8, 32(%0); vzeroupper"
+		        :
+		        : "r"(out)
+		        : "memory");
 	else
 		__asm__ volatile("movups %%xmm0, (%0); movups %%xmm8, 32(%0)"
-		                 : : "r"(out) : "memory");
+		                 :
+		                 : "r"(out)
+		                 : "memory");
 }
 
 static void vectors(bool avx)
@@ -66,7 +79,8 @@ static void vectors(bool avx)
 
 	for (int i = 0; i < 64; i++)
 		in[i] = (uint8_t)(i * 7 + 1);
-	for (int round = 0; round < 3; round++) { /* over an area that was used before */
+	for (int round = 0; round < 3;
+	     round++) { /* over an area that was used before */
 		memset(out, 0, sizeof(out));
 		through(in, out, avx);
 		CU_ASSERT_EQUAL(memcmp(in, out, avx ? 32 : 16), 0);
@@ -105,7 +119,9 @@ static void control_words_come_back_with_an_empty_stack(void)
 
 	fpu_save_control(&mine);
 	__asm__ volatile("ldmxcsr %0; fninit; fldcw %1; fld1; fldz; fdivrp"
-	                 : : "m"(mxcsr), "m"(cw)); /* divides by zero, stays on the stack */
+	                 :
+	                 : "m"(mxcsr),
+	                   "m"(cw)); /* divides by zero, stays on the stack */
 	__asm__ volatile("fstp %st(0)");
 	fpu_save_control(&theirs);
 	__asm__ volatile("fninit; fld1; fld1; fld1; fld1; fld1; fld1; fld1; fld1");
@@ -124,10 +140,10 @@ static void control_words_come_back_with_an_empty_stack(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		TEST(fxsave_keeps_sse),
-		TEST(xsave_keeps_all_that_the_cpu_has),
-		TEST(control_words_come_back_with_an_empty_stack),
-		CU_TEST_INFO_NULL,
+	        TEST(fxsave_keeps_sse),
+	        TEST(xsave_keeps_all_that_the_cpu_has),
+	        TEST(control_words_come_back_with_an_empty_stack),
+	        CU_TEST_INFO_NULL,
 	};
 
 	return suite_run("xen_fpu", NULL, NULL, tests);

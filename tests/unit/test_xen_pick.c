@@ -181,7 +181,9 @@ static void those_that_compute_share_the_cpu(void)
 	for (int i = 0; i < 4; i++)
 		CU_ASSERT_TRUE(cpu[i] >= 240000000 && cpu[i] <= 260000000);
 	CU_ASSERT_TRUE(g_arms <= 110); /* one a slice */
-	CU_ASSERT_EQUAL(g_t[2].cpu_ns / 1000000, (cpu[2] - (g_cpu.now == &g_t[2] ? g_now - g_cpu.since : 0)) / 1000000);
+	CU_ASSERT_EQUAL(g_t[2].cpu_ns / 1000000,
+	                (cpu[2] - (g_cpu.now == &g_t[2] ? g_now - g_cpu.since : 0)) /
+	                        1000000);
 }
 
 static void one_that_computes_alone_needs_no_timer(void)
@@ -336,18 +338,18 @@ static void a_deadline_at_the_end_of_time_sets_no_timer(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		TEST(those_that_compute_share_the_cpu),
-		TEST(one_that_computes_alone_needs_no_timer),
-		TEST(a_sleeper_gets_the_cpu_when_its_time_has_come),
-		TEST(those_that_wake_each_other_get_no_more_than_their_share),
-		TEST(who_yields_goes_behind_the_others),
-		TEST(code_with_interrupts_off_is_not_preempted),
-		TEST(nobody_ready_idles_without_a_timer),
-		TEST(an_idle_cpu_begins_anew_after_each_interrupt),
-		TEST(a_kick_waits_for_the_place_where_it_may_come),
-		TEST(who_is_gone_is_freed_and_never_runs),
-		TEST(a_deadline_at_the_end_of_time_sets_no_timer),
-		CU_TEST_INFO_NULL,
+	        TEST(those_that_compute_share_the_cpu),
+	        TEST(one_that_computes_alone_needs_no_timer),
+	        TEST(a_sleeper_gets_the_cpu_when_its_time_has_come),
+	        TEST(those_that_wake_each_other_get_no_more_than_their_share),
+	        TEST(who_yields_goes_behind_the_others),
+	        TEST(code_with_interrupts_off_is_not_preempted),
+	        TEST(nobody_ready_idles_without_a_timer),
+	        TEST(an_idle_cpu_begins_anew_after_each_interrupt),
+	        TEST(a_kick_waits_for_the_place_where_it_may_come),
+	        TEST(who_is_gone_is_freed_and_never_runs),
+	        TEST(a_deadline_at_the_end_of_time_sets_no_timer),
+	        CU_TEST_INFO_NULL,
 	};
 
 	return suite_run("xen_pick", NULL, NULL, tests);

@@ -220,7 +220,8 @@ static void who_parks_looks_at_all_its_reasons(void)
 	CU_ASSERT_EQUAL(plat_pump_wait(&g_token, 0, door, PLAT_NO_DEADLINE), -EAGAIN);
 	CU_ASSERT_EQUAL(plat_pump_wait(&g_token, 1, 5, PLAT_NO_DEADLINE), -EAGAIN);
 	kicked = 1;
-	CU_ASSERT_EQUAL(plat_park(&g_token, 0, NULL, PLAT_NO_DEADLINE, &kicked), -EINTR);
+	CU_ASSERT_EQUAL(plat_park(&g_token, 0, NULL, PLAT_NO_DEADLINE, &kicked),
+	                -EINTR);
 	kicked = 0;
 	CU_ASSERT_EQUAL(plat_park(&g_token, 0, NULL, 5000, &kicked), -ETIMEDOUT);
 	CU_ASSERT_EQUAL(plat_futex_wait(&g_token, 0, 5000), -ETIMEDOUT);
@@ -319,13 +320,16 @@ static void ticks_become_nanoseconds(void)
 	CU_ASSERT_EQUAL(pvclock_scale(1000, 0x80000000u, 1), 1000);
 	CU_ASSERT_EQUAL(pvclock_scale(2500000000u, 0xcccccccdu, -1), 1000000000u);
 	/* A century of a fast TSC stays exact to the microsecond. */
-	CU_ASSERT_EQUAL(pvclock_scale(UINT64_C(1) << 62, 0x80000000u, 0), UINT64_C(1) << 61);
+	CU_ASSERT_EQUAL(pvclock_scale(UINT64_C(1) << 62, 0x80000000u, 0),
+	                UINT64_C(1) << 61);
 }
 
 static void a_tsc_behind_the_page_gives_the_pages_time(void)
 {
-	const struct pvclock_time t = {.tsc_timestamp = 5000, .system_time = 70,
-	                               .tsc_to_system_mul = 0x80000000u, .tsc_shift = 1};
+	const struct pvclock_time t = {.tsc_timestamp = 5000,
+	                               .system_time = 70,
+	                               .tsc_to_system_mul = 0x80000000u,
+	                               .tsc_shift = 1};
 
 	CU_ASSERT_EQUAL(pvclock_at(&t, 5010), 80);
 	CU_ASSERT_EQUAL(pvclock_at(&t, 5000), 70);
@@ -347,12 +351,12 @@ static void chacha20_is_rfc_8439s(void)
 {
 	static const uint8_t nonce[12] = {0, 0, 0, 9, 0, 0, 0, 0x4a, 0, 0, 0, 0};
 	static const uint8_t want[64] = {
-		0x10, 0xf1, 0xe7, 0xe4, 0xd1, 0x3b, 0x59, 0x15, 0x50, 0x0f, 0xdd,
-		0x1f, 0xa3, 0x20, 0x71, 0xc4, 0xc7, 0xd1, 0xf4, 0xc7, 0x33, 0xc0,
-		0x68, 0x03, 0x04, 0x22, 0xaa, 0x9a, 0xc3, 0xd4, 0x6c, 0x4e, 0xd2,
-		0x82, 0x64, 0x46, 0x07, 0x9f, 0xaa, 0x09, 0x14, 0xc2, 0xd7, 0x05,
-		0xd9, 0x8b, 0x02, 0xa2, 0xb5, 0x12, 0x9c, 0xd1, 0xde, 0x16, 0x4e,
-		0xb9, 0xcb, 0xd0, 0x83, 0xe8, 0xa2, 0x50, 0x3c, 0x4e,
+	        0x10, 0xf1, 0xe7, 0xe4, 0xd1, 0x3b, 0x59, 0x15, 0x50, 0x0f, 0xdd,
+	        0x1f, 0xa3, 0x20, 0x71, 0xc4, 0xc7, 0xd1, 0xf4, 0xc7, 0x33, 0xc0,
+	        0x68, 0x03, 0x04, 0x22, 0xaa, 0x9a, 0xc3, 0xd4, 0x6c, 0x4e, 0xd2,
+	        0x82, 0x64, 0x46, 0x07, 0x9f, 0xaa, 0x09, 0x14, 0xc2, 0xd7, 0x05,
+	        0xd9, 0x8b, 0x02, 0xa2, 0xb5, 0x12, 0x9c, 0xd1, 0xde, 0x16, 0x4e,
+	        0xb9, 0xcb, 0xd0, 0x83, 0xe8, 0xa2, 0x50, 0x3c, 0x4e,
 	};
 	uint8_t key[32], out[64];
 
@@ -374,7 +378,8 @@ static void the_generator_never_repeats_and_forgets_its_key(void)
 	CU_ASSERT_NOT_EQUAL(memcmp(&a, &before, sizeof(a)), 0);
 	CU_ASSERT_PTR_NULL(memmem(x, sizeof(x), &a, sizeof(a)));
 	drbg_get(&b, y, sizeof(y));
-	CU_ASSERT_EQUAL(memcmp(x, y, sizeof(x)), 0); /* the same seed, the same numbers */
+	CU_ASSERT_EQUAL(memcmp(x, y, sizeof(x)),
+	                0); /* the same seed, the same numbers */
 	drbg_get(&a, y, sizeof(y));
 	CU_ASSERT_NOT_EQUAL(memcmp(x, y, sizeof(x)), 0);
 	/* A seed in two parts is another one than in one, and none is no change. */
@@ -392,22 +397,22 @@ static void the_generator_never_repeats_and_forgets_its_key(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		TEST(sleepers_wake_in_the_order_they_came),
-		TEST(a_sleeper_on_two_words_is_woken_once),
-		TEST(both_words_may_be_one),
-		TEST(words_of_one_bucket_do_not_mix),
-		TEST(a_deadline_that_is_over_does_not_sleep),
-		TEST(a_kick_ends_the_sleep_before_and_in_it),
-		TEST(a_ring_wakes_a_reader_before_the_pump),
-		TEST(who_parks_looks_at_all_its_reasons),
-		TEST(the_run_queue_is_fair_and_stable),
-		TEST(the_earliest_deadline_is_on_top),
-		TEST(ticks_become_nanoseconds),
-		TEST(a_tsc_behind_the_page_gives_the_pages_time),
-		TEST(time_does_not_go_back),
-		TEST(chacha20_is_rfc_8439s),
-		TEST(the_generator_never_repeats_and_forgets_its_key),
-		CU_TEST_INFO_NULL,
+	        TEST(sleepers_wake_in_the_order_they_came),
+	        TEST(a_sleeper_on_two_words_is_woken_once),
+	        TEST(both_words_may_be_one),
+	        TEST(words_of_one_bucket_do_not_mix),
+	        TEST(a_deadline_that_is_over_does_not_sleep),
+	        TEST(a_kick_ends_the_sleep_before_and_in_it),
+	        TEST(a_ring_wakes_a_reader_before_the_pump),
+	        TEST(who_parks_looks_at_all_its_reasons),
+	        TEST(the_run_queue_is_fair_and_stable),
+	        TEST(the_earliest_deadline_is_on_top),
+	        TEST(ticks_become_nanoseconds),
+	        TEST(a_tsc_behind_the_page_gives_the_pages_time),
+	        TEST(time_does_not_go_back),
+	        TEST(chacha20_is_rfc_8439s),
+	        TEST(the_generator_never_repeats_and_forgets_its_key),
+	        CU_TEST_INFO_NULL,
 	};
 
 	return suite_run("xen_sched", NULL, NULL, tests);
