@@ -21,6 +21,13 @@ _Noreturn void boot_die(const char *what)
 	abort();
 }
 
+const uint32_t *cpu_features(void)
+{
+	static const uint32_t none[4];
+
+	return none;
+}
+
 static uint64_t features_of_this_cpu(void)
 {
 	uint32_t r[4], lo, hi;
