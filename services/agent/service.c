@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define CAP(c) (1ull << (c))
@@ -341,6 +342,17 @@ static void handle_failed(struct agent *a, const Control__Failed *f)
 		agent_fail(a, "%s", why);
 }
 
+static void say_ready(const struct agent *a)
+{
+	struct sysinfo si;
+
+	if (a->init && sysinfo(&si) == 0) /* how many guests more: docs/XEN.md */
+		say("%s is ready; %lu of %lu MiB of memory are free", a->name,
+		    si.freeram * si.mem_unit >> 20, si.totalram * si.mem_unit >> 20);
+	else
+		say("%s is ready", a->name);
+}
+
 static void handle(struct agent *a, const Control__Control *c)
 {
 	switch (c->body_case) {
@@ -353,7 +365,7 @@ static void handle(struct agent *a, const Control__Control *c)
 		}
 		a->service.ready = true;
 		agent_state(a, "ready");
-		say("%s is ready", a->name);
+		say_ready(a);
 		trace_offer(a);
 		guests_look(a);
 		break;
