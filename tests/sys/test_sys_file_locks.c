@@ -273,8 +273,11 @@ static void wait_until_interrupted(int how)
 	g_got = 0;
 	EXPECT((how ? flock(a, LOCK_EX) : lock_range(a, F_OFD_SETLK, F_WRLCK, 0, 0)) == 0);
 	EXPECT(pthread_create(&t, NULL, waiter, NULL) == 0);
-	usleep(50000);
-	EXPECT_EQ(pthread_kill(t, SIGUSR1), 0);
+	/* One that comes before the wait ends nothing. */
+	for (int i = 0; i < 500 && !g_got; i++) {
+		usleep(20000);
+		EXPECT_EQ(pthread_kill(t, SIGUSR1), 0);
+	}
 	pthread_join(t, NULL);
 	EXPECT_EQ(g_errno, EINTR);
 	/* The request is gone: the lock does not come to it later. */
