@@ -10,8 +10,9 @@ import os
 import re
 import sys
 
+# Not: "xc: error: panic: xg_dom_...", which is xl's way to refuse an ELF file.
 BAD = re.compile(
-    r"Segmentation fault|\bAborted\b|Inconsistency detected|[Pp]anic\b|BUG:|Oops|"
+    r"Segmentation fault|\bAborted\b|Inconsistency detected|Panic|panic(?!: xg_dom)|BUG:|Oops|"
     r"general protection fault|Unhandled|Xen call trace|Call Trace|FATAL|"
     r"domain_crash|Out of memory: Killed|not permitted|stack smashing|"
     r"strait: crash|runtime error:|AddressSanitizer")

@@ -142,24 +142,33 @@ case_bad_options_are_refused_in_a_sentence() {
 	want "the program did not run" sh -c '! grep -q hello, /run/said'
 }
 
+# From what suffices down: each size either runs, or says in a sentence that it does not.
 case_too_little_memory_is_said() {
-	guest small /test/probe 7 hello
-	run small 20 >/run/said
-	cat /run/said
-	echo "small: $how"
-	want "the program did not run" sh -c '! grep -q hello, /run/said'
-	want "status 125, not '$how'" [ "$how" = "exit 125" ]
-	want "a sentence about memory" grep -q 'strait: .*memory' /run/said
+	local size refused=0
+	for size in 8 6 5 4; do
+		guest small /test/probe $size hello
+		run small 20 >/run/said
+		echo "$size MiB: $how: $(tail -n 1 /run/said)"
+		case $how in
+		'exit 0') want "it says hello" said "hello, world" ;;
+		'exit 125')
+			want "a sentence about memory" grep -q 'strait: .*memory' /run/said
+			refused=1 ;;
+		not-created) refused=1 ;; # by xl: the ELF file itself does not fit
+		*) fail "it ended with $how" ;;
+		esac
+	done
+	want "the least is too little" [ $refused = 1 ]
 }
 
-case_eight_guests_at_once() {
+case_five_guests_at_once() {
 	local n names=
-	for n in $(seq 8); do
+	for n in $(seq 5); do
 		guest "many$n" /test/probe 16 wait
 		start "many$n" || fail "guest $n was not created"
 		names="$names many$n"
 	done
-	for n in $(seq 8); do
+	for n in $(seq 5); do
 		for try in $(seq 50); do
 			console "many$n" | grep -q waiting && break
 			sleep 0.1
@@ -171,12 +180,12 @@ case_eight_guests_at_once() {
 }
 
 # In the same run: CPU time of a whole life of our hello and of the bare guest's, the
-# least of five; size of both.
+# least of three; size of both.
 case_start_against_a_bare_guest() {
 	local ours=999999999 bare=999999999 n
 	guest ours /test/probe 16 hello
 	guest bare /test/bare 16
-	for n in 1 2 3 4 5; do
+	for n in 1 2 3; do
 		run ours 20 >/run/said
 		want "hello" said "hello, world"
 		[ "$cpu" -ge $ours ] || ours=$cpu

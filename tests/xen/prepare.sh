@@ -65,7 +65,7 @@ prepare_bare() {
 	cp "$STRAIT_BUILD"/tests/xen/{probe,bare} "$work/"
 	sha256sum <"$STRAIT_BUILD/tests/xen/probe" >"$work/probe.sha256"
 	files=("$work"/{probe,bare,probe.sha256} "$here/channel.sh")
-	seconds=300
+	seconds=420
 }
 
 # An ext4 for the file service, and programs: $STRAIT_CACHE/programs has them.
