@@ -56,7 +56,8 @@ static struct range *grow_down(uint64_t page)
 	if (i == ranges_count())
 		return NULL;
 	r = ranges_at(i);
-	if (!(r->flags & RANGE_GROWSDOWN) || r->end - page > GROW_MAX || page < GROW_GAP)
+	if (!(r->flags & RANGE_GROWSDOWN) || r->end - page > GROW_MAX ||
+	    page < GROW_GAP)
 		return NULL;
 	if (i > 0 && ranges_at(i - 1)->prot && ranges_at(i - 1)->end > page - GROW_GAP)
 		return NULL;
@@ -71,7 +72,8 @@ static struct range *grow_down(uint64_t page)
 static uint64_t object_entry(const struct range *r, uint64_t page, bool write)
 {
 	const uint64_t bits = pt_bits(r->prot) | PTE_FRAME;
-	const uint64_t shared = shm_frame(r->obj, (r->off + (page - r->start)) >> PAGE_SHIFT);
+	const uint64_t shared =
+	        shm_frame(r->obj, (r->off + (page - r->start)) >> PAGE_SHIFT);
 	uint64_t own;
 
 	if (shared == FRAME_NONE)
@@ -160,14 +162,16 @@ int vm_fault(uint64_t addr, uint64_t err, int *sig, int *code)
 
 int vm_touch(void *at, size_t n)
 {
-	const uint64_t start = (uintptr_t)at & ~(PAGE_SIZE - 1), end = (uintptr_t)at + n;
+	const uint64_t start = (uintptr_t)at & ~(PAGE_SIZE - 1),
+	               end = (uintptr_t)at + n;
 	uint64_t stop;
 	int sig, code;
 
 	for (uint64_t page = start; page < end; page += PAGE_SIZE) {
 		const uint64_t *e = pt_leaf(page, &stop);
 
-		if (page >= DIRECT_BASE || (e && (*e & (PTE_P | PTE_W)) == (PTE_P | PTE_W)))
+		if (page >= DIRECT_BASE ||
+		    (e && (*e & (PTE_P | PTE_W)) == (PTE_P | PTE_W)))
 			continue;
 		if (vm_fault(page, ERR_WRITE, &sig, &code) != 0)
 			return -EFAULT;
@@ -182,7 +186,8 @@ uint64_t vm_phys(const void *at)
 	uint64_t stop;
 
 	if (addr >= DIRECT_BASE && addr < WINDOW_BASE)
-		return addr - DIRECT_BASE < pages_ram_end() ? addr - DIRECT_BASE : FRAME_NONE;
+		return addr - DIRECT_BASE < pages_ram_end() ? addr - DIRECT_BASE
+		                                            : FRAME_NONE;
 	e = pt_leaf(addr, &stop);
 	if (!e || !(*e & PTE_P))
 		return FRAME_NONE;
@@ -204,7 +209,8 @@ void vm_unmap_object(const struct shm_object *o, uint64_t first, uint64_t n)
 		if (b > pages)
 			b = pages;
 		if (a < b)
-			pt_unmap(r->start + (a << PAGE_SHIFT), r->start + (b << PAGE_SHIFT));
+			pt_unmap(r->start + (a << PAGE_SHIFT),
+			         r->start + (b << PAGE_SHIFT));
 	}
 }
 

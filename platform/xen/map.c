@@ -179,7 +179,8 @@ static uint8_t range_flags(int prot, int flags, bool object)
 
 static long map_anonymous(uint64_t addr, uint64_t len, int prot, int flags)
 {
-	struct range r = {.prot = (uint8_t)(prot & 7), .flags = range_flags(prot, flags, false)};
+	struct range r = {.prot = (uint8_t)(prot & 7),
+	                  .flags = range_flags(prot, flags, false)};
 	long at;
 
 	if (r.flags & RANGE_SHARED) {
@@ -206,13 +207,14 @@ long plat_mmap(void *addr, size_t len, int prot, int flags)
 	return at;
 }
 
-static long map_object(int shm, uint64_t off, uint64_t addr, uint64_t len, int prot, int flags)
+static long map_object(int shm, uint64_t off, uint64_t addr, uint64_t len, int prot,
+                       int flags)
 {
 	struct range r = {
-		.obj = shm_get(shm),
-		.off = off,
-		.prot = (uint8_t)(prot & 7),
-		.flags = range_flags(prot, flags, true),
+	        .obj = shm_get(shm),
+	        .off = off,
+	        .prot = (uint8_t)(prot & 7),
+	        .flags = range_flags(prot, flags, true),
 	};
 	long at;
 
@@ -356,13 +358,14 @@ static long move_range(const struct range *whole, uint64_t addr, uint64_t len,
 	return at;
 }
 
-static long grow_here(struct range *r, uint64_t addr, uint64_t old_len, uint64_t new_len)
+static long grow_here(struct range *r, uint64_t addr, uint64_t old_len,
+                      uint64_t new_len)
 {
 	const uint64_t more = new_len - old_len, end = r->end;
 	struct range tail = *r;
 
-	if (end != addr + old_len || bad_range(end, more) || !is_free(end, end + more) ||
-	    ranges_room(1) != 0)
+	if (end != addr + old_len || bad_range(end, more) ||
+	    !is_free(end, end + more) || ranges_room(1) != 0)
 		return -ENOMEM;
 	if ((r->flags & RANGE_CHARGED) && vm_commit(pages(more)) != 0)
 		return -ENOMEM;
@@ -375,7 +378,8 @@ static long grow_here(struct range *r, uint64_t addr, uint64_t old_len, uint64_t
 	return (long)addr;
 }
 
-static long remap(uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t to)
+static long remap(uint64_t addr, uint64_t old_len, uint64_t new_len, int flags,
+                  uint64_t to)
 {
 	struct range *r = ranges_find(addr), was;
 	long at;

@@ -12,9 +12,9 @@
 #include <xen/arch-x86/hvm/start_info.h>
 
 #define SPANS_MAX 64u
-#define GFN_COUNT 16384u              /* 64 MiB of frame numbers */
+#define GFN_COUNT 16384u /* 64 MiB of frame numbers */
 #define GFN_ALIGN (2ul << 20)
-#define LOW_END 0xf0000000ul          /* devices and Xen's own pages stand above */
+#define LOW_END 0xf0000000ul /* devices and Xen's own pages stand above */
 
 struct span {
 	uint64_t start, end;
@@ -94,7 +94,8 @@ uint64_t page_alloc_dirty(void)
 	if (at != FRAME_NONE) {
 		g_free_list = *(uint64_t *)page_virt(at);
 	} else {
-		while (g_span < g_n_spans && g_spans[g_span].start == g_spans[g_span].end)
+		while (g_span < g_n_spans &&
+		       g_spans[g_span].start == g_spans[g_span].end)
 			g_span++;
 		if (g_span == g_n_spans)
 			return FRAME_NONE;
@@ -149,7 +150,8 @@ static void mark(unsigned first, unsigned n, bool set)
 	for (unsigned i = first; i < first + n; i++) {
 		const uint64_t bit = (uint64_t)1 << (i % 64);
 
-		g_gfn_used[i / 64] = set ? g_gfn_used[i / 64] | bit : g_gfn_used[i / 64] & ~bit;
+		g_gfn_used[i / 64] =
+		        set ? g_gfn_used[i / 64] | bit : g_gfn_used[i / 64] & ~bit;
 	}
 }
 
@@ -189,21 +191,23 @@ static void reserve_boot_data(const struct hvm_start_info *si)
 	pages_reserve(0, PAGE_SIZE);
 	pages_reserve(at, at + sizeof(*si));
 	pages_reserve(si->memmap_paddr,
-	              si->memmap_paddr +
-	                      si->memmap_entries * sizeof(struct hvm_memmap_table_entry));
+	              si->memmap_paddr + si->memmap_entries *
+	                                         sizeof(struct hvm_memmap_table_entry));
 	if (si->cmdline_paddr)
 		pages_reserve(si->cmdline_paddr,
 		              si->cmdline_paddr + __builtin_strlen(boot_cmdline()) + 1);
 	if (!si->nr_modules)
 		return;
-	pages_reserve(si->modlist_paddr, si->modlist_paddr + si->nr_modules * sizeof(*mod));
+	pages_reserve(si->modlist_paddr,
+	              si->modlist_paddr + si->nr_modules * sizeof(*mod));
 	for (uint32_t i = 0; i < si->nr_modules; i++) {
 		const char *line = page_virt(mod[i].cmdline_paddr);
 
 		pages_reserve(mod[i].paddr, mod[i].paddr + mod[i].size);
 		if (mod[i].cmdline_paddr)
 			pages_reserve(mod[i].cmdline_paddr,
-			              mod[i].cmdline_paddr + __builtin_strlen(line) + 1);
+			              mod[i].cmdline_paddr + __builtin_strlen(line) +
+			                      1);
 	}
 }
 
@@ -218,7 +222,8 @@ static uint64_t place_gfns(const struct hvm_memmap_table_entry *map, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		const uint64_t end = map[i].addr + map[i].size;
 
-		if (end > low && map[i].addr < LOW_END && map[i].type == XEN_HVM_MEMMAP_TYPE_RAM)
+		if (end > low && map[i].addr < LOW_END &&
+		    map[i].type == XEN_HVM_MEMMAP_TYPE_RAM)
 			low = end;
 		if (end > high)
 			high = end;
@@ -255,7 +260,8 @@ uint64_t pages_ram_end(void)
 	uint64_t end = 0;
 
 	for (uint32_t i = 0; i < si->memmap_entries; i++)
-		if (map[i].type == XEN_HVM_MEMMAP_TYPE_RAM && map[i].addr + map[i].size > end)
+		if (map[i].type == XEN_HVM_MEMMAP_TYPE_RAM &&
+		    map[i].addr + map[i].size > end)
 			end = map[i].addr + map[i].size;
 	return end;
 }

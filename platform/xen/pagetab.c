@@ -66,7 +66,8 @@ uint64_t pt_bits(unsigned prot)
 {
 	if (!prot)
 		return 0;
-	return PTE_P | PTE_A | PTE_D | (prot & PROT_W ? PTE_W : 0) | (prot & PROT_X ? 0 : PTE_NX);
+	return PTE_P | PTE_A | PTE_D | (prot & PROT_W ? PTE_W : 0) |
+	       (prot & PROT_X ? 0 : PTE_NX);
 }
 
 uint64_t *pt_leaf(uint64_t addr, uint64_t *stop)
@@ -133,7 +134,8 @@ int pt_set(uint64_t addr, uint64_t entry)
 		uint64_t *e = &t[index_of(addr, level)];
 
 		if (level <= fresh)
-			*e = page_alloc() | TABLE_BITS; /* counts one: what comes below */
+			*e = page_alloc() |
+			     TABLE_BITS; /* counts one: what comes below */
 		if (level == fresh && parent)
 			*parent += COUNT_ONE;
 		parent = e;

@@ -26,8 +26,8 @@ int ranges_room(size_t more)
 		return -ENOMEM;
 	g_map = p;
 	/* Whole pages are given. */
-	g_cap = ((g_n + more) * sizeof(*g_map) + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE /
-	        sizeof(*g_map);
+	g_cap = ((g_n + more) * sizeof(*g_map) + PAGE_SIZE - 1) / PAGE_SIZE *
+	        PAGE_SIZE / sizeof(*g_map);
 	return 0;
 }
 

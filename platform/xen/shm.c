@@ -17,7 +17,7 @@
 
 struct shm_object {
 	uint64_t size, refs;
-	uint64_t root;   /* frame of the highest table, or of page 0; FRAME_NONE: none */
+	uint64_t root; /* frame of the highest table, or of page 0; FRAME_NONE: none */
 	unsigned height; /* of tables above the pages */
 	bool used, open; /* open: the program's number is valid */
 	uint64_t pad[4];
@@ -88,8 +88,11 @@ static int make(uint64_t size, bool open)
 		vm_uncommit(pages_of(size));
 		return id;
 	}
-	*at(id) = (struct shm_object){
-		.size = size, .refs = 1, .root = FRAME_NONE, .used = true, .open = open};
+	*at(id) = (struct shm_object){.size = size,
+	                              .refs = 1,
+	                              .root = FRAME_NONE,
+	                              .used = true,
+	                              .open = open};
 	return id;
 }
 
@@ -124,7 +127,8 @@ static bool punch(uint64_t frame, unsigned height, uint64_t first, uint64_t last
 
 		if (!t[i])
 			continue;
-		if (a < each && b > a && punch(t[i], height - 1, a, b < each ? b : each))
+		if (a < each && b > a &&
+		    punch(t[i], height - 1, a, b < each ? b : each))
 			t[i] = 0;
 		else
 			empty = false;
@@ -182,7 +186,8 @@ uint64_t shm_frame(struct shm_object *o, uint64_t page)
 		}
 		if (!level)
 			return *slot;
-		slot = (uint64_t *)page_virt(*slot) + (page >> (9 * (level - 1)) & (FANOUT - 1));
+		slot = (uint64_t *)page_virt(*slot) +
+		       (page >> (9 * (level - 1)) & (FANOUT - 1));
 	}
 }
 
@@ -194,7 +199,8 @@ static uint64_t frame_if(const struct shm_object *o, uint64_t page)
 	if (page >> (9 * o->height))
 		return FRAME_NONE;
 	for (unsigned level = o->height; level && frame && frame != FRAME_NONE; level--)
-		frame = ((uint64_t *)page_virt(frame))[page >> (9 * (level - 1)) & (FANOUT - 1)];
+		frame = ((uint64_t *)page_virt(
+		        frame))[page >> (9 * (level - 1)) & (FANOUT - 1)];
 	return frame ? frame : FRAME_NONE;
 }
 
@@ -224,7 +230,8 @@ static void cut(struct shm_object *o, uint64_t size)
 		const uint64_t frame = frame_if(o, after - 1);
 
 		if (frame != FRAME_NONE)
-			__builtin_memset((char *)page_virt(frame) + rest, 0, PAGE_SIZE - rest);
+			__builtin_memset((char *)page_virt(frame) + rest, 0,
+			                 PAGE_SIZE - rest);
 	}
 }
 

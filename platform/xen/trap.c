@@ -32,9 +32,19 @@
 enum { IST_TRAP = 1, IST_FAULT, IST_NMI, IST_MACHINE, IST_DOUBLE };
 
 enum {
-	VEC_DIVIDE = 0, VEC_DEBUG = 1, VEC_NMI = 2, VEC_BREAKPOINT = 3, VEC_OPCODE = 6,
-	VEC_DOUBLE = 8, VEC_NO_SEGMENT = 11, VEC_STACK = 12, VEC_X87 = 16, VEC_ALIGNMENT = 17,
-	VEC_MACHINE = 18, VEC_SIMD = 19, VEC_EXCEPTIONS = 32,
+	VEC_DIVIDE = 0,
+	VEC_DEBUG = 1,
+	VEC_NMI = 2,
+	VEC_BREAKPOINT = 3,
+	VEC_OPCODE = 6,
+	VEC_DOUBLE = 8,
+	VEC_NO_SEGMENT = 11,
+	VEC_STACK = 12,
+	VEC_X87 = 16,
+	VEC_ALIGNMENT = 17,
+	VEC_MACHINE = 18,
+	VEC_SIMD = 19,
+	VEC_EXCEPTIONS = 32,
 };
 
 struct gate {
@@ -58,7 +68,7 @@ _Static_assert(offsetof(struct cpu, scratch) == 16, "trap.S knows");
 
 extern const char trap_stubs[], trap_raw[];
 extern char trap_stack_end[], trap_fault_stack_end[], trap_nmi_stack_end[],
-	trap_machine_stack_end[], trap_double_stack_end[];
+        trap_machine_stack_end[], trap_double_stack_end[];
 
 static _Alignas(16) struct gate g_idt[N_VECTORS];
 static struct tss g_tss;
@@ -66,7 +76,9 @@ static uint64_t g_gdt[5] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0};
 
 static void wrmsr(uint32_t msr, uint64_t v)
 {
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
+	__asm__ volatile("wrmsr"
+	                 :
+	                 : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
 static unsigned stack_of(unsigned vector)
@@ -95,11 +107,11 @@ void trap_init(void)
 		const uint64_t at = (uintptr_t)trap_stubs + i * STUB_SIZE;
 
 		g_idt[i] = (struct gate){
-			.low = (uint16_t)at,
-			.selector = SEL_CODE,
-			.flags = (uint16_t)(GATE_INTERRUPT | stack_of(i)),
-			.mid = (uint16_t)(at >> 16),
-			.high = (uint32_t)(at >> 32),
+		        .low = (uint16_t)at,
+		        .selector = SEL_CODE,
+		        .flags = (uint16_t)(GATE_INTERRUPT | stack_of(i)),
+		        .mid = (uint16_t)(at >> 16),
+		        .high = (uint32_t)(at >> 32),
 		};
 	}
 	g_tss.ist[IST_TRAP - 1] = (uintptr_t)trap_stack_end;

@@ -11,7 +11,7 @@
 #include <elf.h>
 #include <errno.h>
 
-#define WINDOW_PAGES 32768u            /* 128 MiB of addresses */
+#define WINDOW_PAGES 32768u /* 128 MiB of addresses */
 #define RANGES_BASE 0xffffd00000000000ul
 
 extern const char __ehdr_start[] __attribute__((weak));
@@ -29,7 +29,8 @@ static const Elf64_Phdr *segments(unsigned *n)
 	const Elf64_Ehdr *eh = (const Elf64_Ehdr *)(const void *)__ehdr_start;
 
 	if (!eh)
-		boot_die("the program's ELF headers are not in memory: its linker script "
+		boot_die("the program's ELF headers are not in memory: its linker "
+		         "script "
 		         "leaves them out");
 	*n = eh->e_phnum;
 	return (const Elf64_Phdr *)(const void *)((const char *)eh + eh->e_phoff);
@@ -70,7 +71,8 @@ static void map_direct(uint64_t end)
 	uint64_t *pdpt = NULL, *pd = NULL;
 
 	for (uint64_t at = 0; at < end; at += 2ul << 20) {
-		const unsigned i3 = (unsigned)(at >> 39), i2 = (unsigned)(at >> 30) & 511u;
+		const unsigned i3 = (unsigned)(at >> 39),
+		               i2 = (unsigned)(at >> 30) & 511u;
 		const uint64_t frame = at & ((1ul << 30) - 1) ? 0 : page_alloc();
 
 		if (frame == FRAME_NONE)
@@ -87,7 +89,8 @@ static void map_direct(uint64_t end)
 			pd = page_virt(frame);
 			pdpt[i2] = frame | PTE_P | PTE_W | PTE_A;
 		}
-		pd[at >> 21 & 511u] = at | PTE_LARGE | PTE_NX | pt_bits(PROT_R | PROT_W);
+		pd[at >> 21 & 511u] =
+		        at | PTE_LARGE | PTE_NX | pt_bits(PROT_R | PROT_W);
 	}
 }
 
@@ -101,16 +104,19 @@ static void map_segment(const Elf64_Phdr *ph)
 {
 	const unsigned prot = segment_prot(ph->p_flags);
 	const uint64_t start = ph->p_vaddr & ~(PAGE_SIZE - 1);
-	const uint64_t end = (ph->p_vaddr + ph->p_memsz + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	const uint64_t end =
+	        (ph->p_vaddr + ph->p_memsz + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 
 	if (ph->p_vaddr != ph->p_paddr)
 		boot_die("the program is linked to be loaded at another address");
 	if (start >= end || ranges_room(2) != 0 || ranges_find(start))
-		boot_die("the program's segments meet, or memory is too little for them");
+		boot_die("the program's segments meet, or memory is too little for "
+		         "them");
 	for (uint64_t at = start; at < end; at += PAGE_SIZE)
 		if (pt_set(at, at | PTE_FRAME | pt_bits(prot)) != 0)
 			boot_die("too little memory");
-	ranges_insert((struct range){.start = start, .end = end, .prot = (uint8_t)prot});
+	ranges_insert(
+	        (struct range){.start = start, .end = end, .prot = (uint8_t)prot});
 }
 
 void vm_init(void)
@@ -135,7 +141,8 @@ void vm_init(void)
 			map_segment(&ph[i]);
 	__asm__ volatile("movq %0, %%cr3" : : "r"(root) : "memory");
 	pt_protect((uintptr_t)trap_guard, (uintptr_t)trap_guard + PAGE_SIZE, 0, false);
-	pt_protect((uintptr_t)trap_fault_guard, (uintptr_t)trap_fault_guard + PAGE_SIZE, 0, false);
+	pt_protect((uintptr_t)trap_fault_guard, (uintptr_t)trap_fault_guard + PAGE_SIZE,
+	           0, false);
 	/* What page tables and the list of ranges may take is never promised. */
 	kept = pages_free_count() / 32 + 48;
 	if (kept >= pages_free_count())
@@ -178,8 +185,9 @@ static void *window_map(uint64_t phys, unsigned n, unsigned prot)
 	if (first == WINDOW_PAGES)
 		goto out;
 	for (i = 0; i < n; i++)
-		if (pt_set(at + i * PAGE_SIZE, (phys + i * PAGE_SIZE) | PTE_FRAME | PTE_BORROWED |
-		                                       pt_bits(prot)) != 0)
+		if (pt_set(at + i * PAGE_SIZE, (phys + i * PAGE_SIZE) | PTE_FRAME |
+		                                       PTE_BORROWED | pt_bits(prot)) !=
+		    0)
 			break;
 	if (i < n) {
 		pt_unmap(at, at + i * PAGE_SIZE);

@@ -66,7 +66,7 @@ struct shm_object;
 
 enum {
 	RANGE_SHARED = 1,
-	RANGE_CHARGED = 2,   /* its pages are promised: counted in what is committed */
+	RANGE_CHARGED = 2, /* its pages are promised: counted in what is committed */
 	RANGE_GROWSDOWN = 4,
 };
 
@@ -102,7 +102,7 @@ struct range *ranges_memory(size_t bytes);
 
 /* ---- shm.c: objects; a range holds a reference ---- */
 
-struct shm_object *shm_get(int id);      /* NULL: no such object */
+struct shm_object *shm_get(int id);        /* NULL: no such object */
 struct shm_object *shm_new(uint64_t size); /* one reference; NULL: no memory */
 void shm_hold(struct shm_object *o);
 void shm_drop(struct shm_object *o);

@@ -165,7 +165,10 @@ static void breakpoints_and_steps_are_sigtrap(void)
 	CHECK_EQ(g_sig, SIGTRAP);
 	CHECK_EQ(g_code, SI_KERNEL);
 	CHECK_EQ(g_trapno, 3);
-	FAULTS(__asm__ volatile("pushfq; orl $0x100, (%%rsp); popfq; nop; nop" : : : "cc", "memory"));
+	FAULTS(__asm__ volatile("pushfq; orl $0x100, (%%rsp); popfq; nop; nop"
+	                        :
+	                        :
+	                        : "cc", "memory"));
 	CHECK_EQ(g_sig, SIGTRAP);
 	CHECK_EQ(g_code, TRAP_TRACE);
 	CHECK_EQ(g_trapno, 1);
@@ -175,7 +178,9 @@ static void breakpoints_and_steps_are_sigtrap(void)
 static void integers_do_not_divide_by_zero(void)
 {
 	FAULTS(__asm__ volatile("xorl %%ecx, %%ecx; movl $1, %%eax; cltd; idivl %%ecx"
-	                        : : : "eax", "ecx", "edx", "cc"));
+	                        :
+	                        :
+	                        : "eax", "ecx", "edx", "cc"));
 	CHECK_EQ(g_sig, SIGFPE);
 	CHECK_EQ(g_code, FPE_INTDIV);
 	CHECK_EQ(g_addr, g_rip);
@@ -220,7 +225,10 @@ static void sse_faults_when_asked_to(void)
 	CHECK_EQ(g_code, FPE_FLTDIV);
 	CHECK_EQ(g_trapno, 19);
 	set_mxcsr(0x1f80 & ~0x400u);
-	FAULTS({ volatile double big = 1e308; big = big * 1e308; });
+	FAULTS({
+		volatile double big = 1e308;
+		big = big * 1e308;
+	});
 	set_mxcsr(0x1f80);
 	CHECK_EQ(g_code, FPE_FLTOVF);
 }
@@ -229,7 +237,9 @@ static void x87_faults_when_asked_to(void)
 {
 	const uint16_t unmasked = 0x37f & ~4u, masked = 0x37f;
 
-	FAULTS(__asm__ volatile("fninit; fldcw %0; fld1; fldz; fdivrp; fwait" : : "m"(unmasked)));
+	FAULTS(__asm__ volatile("fninit; fldcw %0; fld1; fldz; fdivrp; fwait"
+	                        :
+	                        : "m"(unmasked)));
 	__asm__ volatile("fnclex; fldcw %0; fninit" : : "m"(masked));
 	CHECK_EQ(g_sig, SIGFPE);
 	CHECK_EQ(g_code, FPE_FLTDIV);
@@ -275,7 +285,8 @@ static void an_overflowed_stack_is_seen_on_another(void)
 {
 	static char other[65536];
 	stack_t ss = {.ss_sp = other, .ss_size = sizeof(other)};
-	struct sigaction sa = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction sa = {.sa_sigaction = note,
+	                       .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 	sigaltstack(&ss, NULL);
 	sigaction(SIGSEGV, &sa, NULL);
@@ -330,14 +341,15 @@ static void a_handler_that_mends_is_not_noticed(void)
 
 	sigaction(SIGILL, &sa, NULL);
 	for (uint64_t i = 1; i < 500; i++) {
-		__asm__ volatile("movq %2, -64(%%rsp)\n\t"
-		                 "movq %2, %%r8\n\tmovq %2, %%r15\n\tmovq %2, %%xmm7\n\tstd\n\t"
-		                 "ud2\n\t"
-		                 "cld\n\tmovq %%xmm7, %0\n\taddq %%r8, %0\n\taddq %%r15, %0\n\t"
-		                 "movq -64(%%rsp), %1"
-		                 : "=&r"(sum), "=&r"(zone)
-		                 : "r"(i)
-		                 : "r8", "r15", "xmm7", "memory", "cc");
+		__asm__ volatile(
+		        "movq %2, -64(%%rsp)\n\t"
+		        "movq %2, %%r8\n\tmovq %2, %%r15\n\tmovq %2, %%xmm7\n\tstd\n\t"
+		        "ud2\n\t"
+		        "cld\n\tmovq %%xmm7, %0\n\taddq %%r8, %0\n\taddq %%r15, %0\n\t"
+		        "movq -64(%%rsp), %1"
+		        : "=&r"(sum), "=&r"(zone)
+		        : "r"(i)
+		        : "r8", "r15", "xmm7", "memory", "cc");
 		CHECK_EQ(sum, 3 * i);
 		CHECK_EQ(zone, i);
 	}

@@ -66,7 +66,8 @@ static void fail(struct area *a, unsigned i, const char *what)
 static void touch(struct area *a, unsigned i, bool write)
 {
 	struct page *p = &a->page[i];
-	const bool may = p->mapped && (write ? (p->prot & PROT_WRITE) != 0 : p->prot != PROT_NONE);
+	const bool may = p->mapped &&
+	                 (write ? (p->prot & PROT_WRITE) != 0 : p->prot != PROT_NONE);
 
 	g_code = 0;
 	if (sigsetjmp(g_out, 1) == 0) {
@@ -104,7 +105,8 @@ static void change(struct area *a, unsigned first, unsigned n)
 	switch (chance(a, 5)) {
 	case 0:
 	case 1:
-		if (mmap(at, n * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at)
+		if (mmap(at, n * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		         -1, 0) != at)
 			fail(a, first, "mmap fails");
 		for (unsigned i = first; i < first + n; i++)
 			a->page[i] = (struct page){true, prot, 0};
@@ -137,7 +139,8 @@ static void move(struct area *a, unsigned from, unsigned to)
 	if (from == to || !a->page[from].mapped)
 		return;
 	/* Its word's place depends on the page: store it anew where it can be. */
-	if (mremap(a->base + from * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at)
+	if (mremap(a->base + from * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+	           at) != at)
 		fail(a, from, "mremap fails");
 	a->page[to] = a->page[from];
 	a->page[from] = (struct page){0};
@@ -195,7 +198,8 @@ static void nothing(int sig)
 static void every_page_is_as_expected(void)
 {
 	static struct area areas[N_THREADS];
-	struct sigaction sa = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	struct sigaction sa = {.sa_sigaction = note,
+	                       .sa_flags = SA_SIGINFO | SA_NODEFER};
 	struct sigaction poke = {.sa_handler = nothing, .sa_flags = SA_RESTART};
 	pthread_t t[N_THREADS], d;
 

@@ -66,11 +66,11 @@ static void boot(void)
 
 	memset(g_test_ram, 0xa5, sizeof(g_test_ram));
 	*si = (struct hvm_start_info){
-		.magic = XEN_HVM_START_MAGIC_VALUE,
-		.version = 1,
-		.cmdline_paddr = 111 * PAGE_SIZE + 4094, /* over a page's end */
-		.memmap_paddr = 120 * PAGE_SIZE,
-		.memmap_entries = 3,
+	        .magic = XEN_HVM_START_MAGIC_VALUE,
+	        .version = 1,
+	        .cmdline_paddr = 111 * PAGE_SIZE + 4094, /* over a page's end */
+	        .memmap_paddr = 120 * PAGE_SIZE,
+	        .memmap_entries = 3,
 	};
 	memcpy(page_virt(si->cmdline_paddr), "words", 6);
 	map[0] = (struct hvm_memmap_table_entry){0, 2000 * PAGE_SIZE + 100,
@@ -177,7 +177,8 @@ static bool access_page(unsigned i, bool write)
 			return true;
 		if (vm_fault(addr, write ? 2 : 0, &sig, &code) != 0) {
 			CU_ASSERT_EQUAL(sig, SIGSEGV);
-			CU_ASSERT_EQUAL(code, g_model[i].mapped ? SEGV_ACCERR : SEGV_MAPERR);
+			CU_ASSERT_EQUAL(code,
+			                g_model[i].mapped ? SEGV_ACCERR : SEGV_MAPERR);
 			return false;
 		}
 	}
@@ -189,7 +190,8 @@ static void touch(unsigned i)
 {
 	struct page *p = &g_model[i];
 	const bool write = chance(2) != 0;
-	const bool may = p->mapped && (write ? (p->prot & PROT_WRITE) != 0 : p->prot != 0);
+	const bool may =
+	        p->mapped && (write ? (p->prot & PROT_WRITE) != 0 : p->prot != 0);
 
 	CU_ASSERT_EQUAL(access_page(i, write), may);
 	if (!may)
@@ -212,8 +214,8 @@ static void do_map(unsigned first, unsigned n)
 
 	for (unsigned i = first; i < first + n; i++)
 		taken |= g_model[i].mapped;
-	r = plat_mmap((void *)(AREA + first * PAGE_SIZE), n * PAGE_SIZE - chance(4096), prot,
-	              flags);
+	r = plat_mmap((void *)(AREA + first * PAGE_SIZE), n * PAGE_SIZE - chance(4096),
+	              prot, flags);
 	if (taken && !(flags & MAP_FIXED)) {
 		CU_ASSERT_EQUAL(r, -EEXIST);
 		return;
@@ -225,7 +227,8 @@ static void do_map(unsigned first, unsigned n)
 
 static void do_unmap(unsigned first, unsigned n)
 {
-	CU_ASSERT_EQUAL(plat_munmap((void *)(AREA + first * PAGE_SIZE), n * PAGE_SIZE), 0);
+	CU_ASSERT_EQUAL(plat_munmap((void *)(AREA + first * PAGE_SIZE), n * PAGE_SIZE),
+	                0);
 	memset(&g_model[first], 0, n * sizeof(g_model[0]));
 }
 
@@ -236,8 +239,9 @@ static void do_protect(unsigned first, unsigned n)
 
 	for (unsigned i = first; i < first + n; i++)
 		covered &= g_model[i].mapped;
-	CU_ASSERT_EQUAL(plat_mprotect((void *)(AREA + first * PAGE_SIZE), n * PAGE_SIZE, prot),
-	                covered ? 0 : -ENOMEM);
+	CU_ASSERT_EQUAL(
+	        plat_mprotect((void *)(AREA + first * PAGE_SIZE), n * PAGE_SIZE, prot),
+	        covered ? 0 : -ENOMEM);
 	for (unsigned i = first; covered && i < first + n; i++)
 		g_model[i].prot = (unsigned)prot;
 }
@@ -275,14 +279,16 @@ static void do_remap(unsigned first, unsigned n)
 		return;
 	if (r->obj && new_n > n)
 		return; /* beyond the object's end: another test */
-	at = plat_mremap((void *)(AREA + first * PAGE_SIZE), n * PAGE_SIZE, new_n * PAGE_SIZE,
-	                 MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(AREA + to * PAGE_SIZE));
+	at = plat_mremap((void *)(AREA + first * PAGE_SIZE), n * PAGE_SIZE,
+	                 new_n * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+	                 (void *)(AREA + to * PAGE_SIZE));
 	CU_ASSERT_EQUAL(at, (long)(AREA + to * PAGE_SIZE));
 	memcpy(moved, &g_model[first], n * sizeof(moved[0]));
 	memset(&g_model[first], 0, n * sizeof(moved[0]));
 	for (unsigned i = 0; i < new_n; i++)
-		g_model[to + i] = i < n ? moved[i]
-		                        : (struct page){.mapped = true, .prot = moved[0].prot};
+		g_model[to + i] =
+		        i < n ? moved[i]
+		              : (struct page){.mapped = true, .prot = moved[0].prot};
 }
 
 /* What must hold at any time. */
@@ -311,7 +317,8 @@ static void look_all_over(void)
 			CU_ASSERT(g_model[i].mapped);
 			CU_ASSERT_EQUAL((*e & PTE_P) != 0, g_model[i].prot != 0);
 			CU_ASSERT(!(*e & PTE_W) || (g_model[i].prot & PROT_WRITE));
-			CU_ASSERT(!(*e & PTE_P) || (*e & PTE_NX) || (g_model[i].prot & PROT_EXEC));
+			CU_ASSERT(!(*e & PTE_P) || (*e & PTE_NX) ||
+			          (g_model[i].prot & PROT_EXEC));
 		}
 	}
 }
@@ -364,7 +371,8 @@ static void many_random_calls_agree_with_a_model(void)
 static void places_are_found_and_hints_heard(void)
 {
 	const uint64_t g = 1ul << 30;
-	const long big = plat_mmap(NULL, 64 * g, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
+	const long big =
+	        plat_mmap(NULL, 64 * g, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
 	long a, b;
 
 	CU_ASSERT_FATAL(big > 0);
@@ -375,7 +383,8 @@ static void places_are_found_and_hints_heard(void)
 	CU_ASSERT(b > 0 && b + 8192 <= big);
 	CU_ASSERT_EQUAL(plat_mmap(NULL, 1ul << 47, PROT_NONE, MAP_PRIVATE), -ENOMEM);
 	CU_ASSERT_EQUAL(plat_mmap(NULL, 0, PROT_NONE, MAP_PRIVATE), -EINVAL);
-	CU_ASSERT_EQUAL(plat_mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED), -EPERM);
+	CU_ASSERT_EQUAL(plat_mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED),
+	                -EPERM);
 	CU_ASSERT_EQUAL(plat_munmap((void *)(a + 1), 4096), -EINVAL);
 	CU_ASSERT_EQUAL(plat_munmap((void *)a, 8192), 0);
 	CU_ASSERT_EQUAL(plat_munmap((void *)b, 8192), 0);
@@ -389,8 +398,10 @@ static void memory_that_cannot_be_promised_is_refused(void)
 	long a, b;
 	uint64_t before;
 
-	CU_ASSERT_EQUAL(plat_mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE), -ENOMEM);
-	CU_ASSERT_EQUAL(plat_mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_SHARED), -ENOMEM);
+	CU_ASSERT_EQUAL(plat_mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE),
+	                -ENOMEM);
+	CU_ASSERT_EQUAL(plat_mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_SHARED),
+	                -ENOMEM);
 	a = plat_mmap(NULL, all, PROT_NONE, MAP_PRIVATE);
 	CU_ASSERT_FATAL(a > 0);
 	CU_ASSERT_EQUAL(plat_mprotect((void *)a, all, PROT_READ | PROT_WRITE), -ENOMEM);
@@ -400,7 +411,8 @@ static void memory_that_cannot_be_promised_is_refused(void)
 	/* What is replaced makes room for what replaces it. */
 	before = vm_committed();
 	CU_ASSERT_EQUAL(plat_mmap((void *)a, all / 2, PROT_READ | PROT_WRITE,
-	                          MAP_PRIVATE | MAP_FIXED), a);
+	                          MAP_PRIVATE | MAP_FIXED),
+	                a);
 	CU_ASSERT_EQUAL(vm_committed(), before);
 	CU_ASSERT_EQUAL(plat_shm_create(all), -ENOMEM);
 	CU_ASSERT_EQUAL(plat_munmap((void *)a, all), 0);
@@ -410,7 +422,8 @@ static void memory_that_cannot_be_promised_is_refused(void)
 static void all_that_is_promised_can_be_touched(void)
 {
 	const size_t len = (pages_free_count() - 200 - 4) * PAGE_SIZE;
-	const long a = plat_mmap((void *)AREA, len, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	const long a =
+	        plat_mmap((void *)AREA, len, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	int sig, code;
 
 	CU_ASSERT_EQUAL_FATAL(a, (long)AREA);
@@ -461,9 +474,12 @@ static void objects_are_shared_and_copied(void)
 {
 	const int id = plat_shm_create(3 * PAGE_SIZE);
 	const int rw = PROT_READ | PROT_WRITE;
-	const uint64_t a = (uint64_t)plat_shm_map(id, 0, NULL, 4 * PAGE_SIZE, rw, MAP_SHARED);
-	const uint64_t b = (uint64_t)plat_shm_map(id, PAGE_SIZE, NULL, PAGE_SIZE, rw, MAP_SHARED);
-	const uint64_t c = (uint64_t)plat_shm_map(id, 0, NULL, 3 * PAGE_SIZE, rw, MAP_PRIVATE);
+	const uint64_t a =
+	        (uint64_t)plat_shm_map(id, 0, NULL, 4 * PAGE_SIZE, rw, MAP_SHARED);
+	const uint64_t b =
+	        (uint64_t)plat_shm_map(id, PAGE_SIZE, NULL, PAGE_SIZE, rw, MAP_SHARED);
+	const uint64_t c =
+	        (uint64_t)plat_shm_map(id, 0, NULL, 3 * PAGE_SIZE, rw, MAP_PRIVATE);
 	int sig = 0, code = 0;
 
 	CU_ASSERT(id >= 0 && a && b && c);
@@ -508,7 +524,9 @@ static void objects_may_be_sparse_and_punched(void)
 	for (unsigned i = 0; i < 3000; i += 37)
 		*cell(a + i * PAGE_SIZE, true) = i + 1;
 	free_now = pages_free_count();
-	CU_ASSERT_EQUAL(plat_madvise((void *)(a + 37 * PAGE_SIZE), 1000 * PAGE_SIZE, MADV_REMOVE), 0);
+	CU_ASSERT_EQUAL(plat_madvise((void *)(a + 37 * PAGE_SIZE), 1000 * PAGE_SIZE,
+	                             MADV_REMOVE),
+	                0);
 	CU_ASSERT(pages_free_count() >= free_now + 27);
 	for (unsigned i = 0; i < 3000; i += 37)
 		CU_ASSERT_EQUAL(*cell(a + i * PAGE_SIZE, false),
@@ -520,8 +538,10 @@ static void objects_may_be_sparse_and_punched(void)
 
 static void a_shared_mapping_can_be_doubled(void)
 {
-	const uint64_t a = (uint64_t)plat_mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED);
-	const uint64_t b = (uint64_t)plat_mremap((void *)a, 0, PAGE_SIZE, MREMAP_MAYMOVE, NULL);
+	const uint64_t a = (uint64_t)plat_mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+	                                       MAP_SHARED);
+	const uint64_t b =
+	        (uint64_t)plat_mremap((void *)a, 0, PAGE_SIZE, MREMAP_MAYMOVE, NULL);
 
 	CU_ASSERT_NOT_EQUAL(a, b);
 	*cell(a, true) = 5;
@@ -538,7 +558,8 @@ static void a_stack_grows_down_as_far_as_it_may(void)
 	int sig = 0, code = 0;
 
 	CU_ASSERT_EQUAL(plat_mmap((void *)top, PAGE_SIZE, PROT_READ | PROT_WRITE,
-	                          MAP_PRIVATE | MAP_FIXED | MAP_GROWSDOWN), (long)top);
+	                          MAP_PRIVATE | MAP_FIXED | MAP_GROWSDOWN),
+	                (long)top);
 	CU_ASSERT_EQUAL(vm_fault(top - 5 * PAGE_SIZE, 2, &sig, &code), 0);
 	CU_ASSERT_EQUAL(ranges_find(top)->start, top - 5 * PAGE_SIZE);
 	CU_ASSERT_EQUAL(vm_committed(), 6);
@@ -546,8 +567,10 @@ static void a_stack_grows_down_as_far_as_it_may(void)
 	CU_ASSERT_EQUAL(sig, SIGSEGV);
 	/* Not up to a neighbour. */
 	CU_ASSERT_EQUAL(plat_mmap((void *)(top - (2ul << 20)), PAGE_SIZE, PROT_READ,
-	                          MAP_PRIVATE | MAP_FIXED), (long)(top - (2ul << 20)));
-	CU_ASSERT_EQUAL(vm_fault(top - (2ul << 20) + 2 * PAGE_SIZE, 2, &sig, &code), -EFAULT);
+	                          MAP_PRIVATE | MAP_FIXED),
+	                (long)(top - (2ul << 20)));
+	CU_ASSERT_EQUAL(vm_fault(top - (2ul << 20) + 2 * PAGE_SIZE, 2, &sig, &code),
+	                -EFAULT);
 	CU_ASSERT_EQUAL(plat_munmap((void *)low, top + PAGE_SIZE - low), 0);
 	nothing_is_left();
 }
@@ -558,16 +581,18 @@ static void thousands_of_ranges_are_kept_apart(void)
 	unsigned char here;
 
 	for (unsigned i = 0; i < n; i++)
-		CU_ASSERT_EQUAL(plat_mmap((void *)(AREA + 2 * i * PAGE_SIZE), PAGE_SIZE, PROT_READ,
-		                          MAP_PRIVATE | MAP_FIXED_NOREPLACE),
+		CU_ASSERT_EQUAL(plat_mmap((void *)(AREA + 2 * i * PAGE_SIZE), PAGE_SIZE,
+		                          PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE),
 		                (long)(AREA + 2 * i * PAGE_SIZE));
 	CU_ASSERT_EQUAL(ranges_count(), n);
 	CU_ASSERT_EQUAL(plat_mincore((void *)AREA, PAGE_SIZE, &here), 0);
-	CU_ASSERT_EQUAL(plat_mincore((void *)AREA, 2 * PAGE_SIZE, (unsigned char[2]){0}), -ENOMEM);
+	CU_ASSERT_EQUAL(
+	        plat_mincore((void *)AREA, 2 * PAGE_SIZE, (unsigned char[2]){0}),
+	        -ENOMEM);
 	/* The holes filled alike: one range. */
 	for (unsigned i = 0; i < n; i++)
-		(void)plat_mmap((void *)(AREA + (2 * i + 1) * PAGE_SIZE), PAGE_SIZE, PROT_READ,
-		                MAP_PRIVATE | MAP_FIXED_NOREPLACE);
+		(void)plat_mmap((void *)(AREA + (2 * i + 1) * PAGE_SIZE), PAGE_SIZE,
+		                PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE);
 	CU_ASSERT_EQUAL(ranges_count(), 1);
 	CU_ASSERT_EQUAL(plat_munmap((void *)AREA, 2 * n * PAGE_SIZE), 0);
 	/* As many as Linux allows, then -ENOMEM; nothing breaks. */
@@ -575,7 +600,8 @@ static void thousands_of_ranges_are_kept_apart(void)
 		if (plat_mmap((void *)(AREA + 2 * i * PAGE_SIZE), PAGE_SIZE, PROT_READ,
 		              MAP_PRIVATE | MAP_FIXED_NOREPLACE) < 0)
 			CU_FAIL("fewer ranges than promised");
-	CU_ASSERT_EQUAL(plat_mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE), (long)-ENOMEM);
+	CU_ASSERT_EQUAL(plat_mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE),
+	                (long)-ENOMEM);
 	CU_ASSERT_EQUAL(plat_munmap((void *)AREA, 2 * RANGES_MAX * PAGE_SIZE), 0);
 	nothing_is_left();
 }
@@ -583,19 +609,19 @@ static void thousands_of_ranges_are_kept_apart(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		TEST(no_frame_is_given_twice_or_reserved),
-		TEST(frame_numbers_without_ram_are_lent),
-		TEST(many_random_calls_agree_with_a_model),
-		TEST(places_are_found_and_hints_heard),
-		TEST(memory_that_cannot_be_promised_is_refused),
-		TEST(all_that_is_promised_can_be_touched),
-		TEST(without_memory_a_fault_is_sigbus),
-		TEST(objects_are_shared_and_copied),
-		TEST(objects_may_be_sparse_and_punched),
-		TEST(a_shared_mapping_can_be_doubled),
-		TEST(a_stack_grows_down_as_far_as_it_may),
-		TEST(thousands_of_ranges_are_kept_apart),
-		CU_TEST_INFO_NULL,
+	        TEST(no_frame_is_given_twice_or_reserved),
+	        TEST(frame_numbers_without_ram_are_lent),
+	        TEST(many_random_calls_agree_with_a_model),
+	        TEST(places_are_found_and_hints_heard),
+	        TEST(memory_that_cannot_be_promised_is_refused),
+	        TEST(all_that_is_promised_can_be_touched),
+	        TEST(without_memory_a_fault_is_sigbus),
+	        TEST(objects_are_shared_and_copied),
+	        TEST(objects_may_be_sparse_and_punched),
+	        TEST(a_shared_mapping_can_be_doubled),
+	        TEST(a_stack_grows_down_as_far_as_it_may),
+	        TEST(thousands_of_ranges_are_kept_apart),
+	        CU_TEST_INFO_NULL,
 	};
 
 	boot();
