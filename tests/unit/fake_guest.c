@@ -21,6 +21,7 @@ struct plat_config g_config;
 
 static struct doorbell *g_bell;
 static int g_event[PLAT_CHANNELS_MAX];
+static pthread_mutex_t g_log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char g_log[256];
 static _Atomic uint64_t g_ahead; /* of the clock, ns */
 static _Atomic unsigned g_silences;
@@ -60,12 +61,19 @@ void fake_channel_use(struct fake_channel *f, struct plat_channel *pc, unsigned 
 
 const char *fake_log(void)
 {
-	return g_log;
+	static __thread char copy[sizeof(g_log)];
+
+	pthread_mutex_lock(&g_log_lock);
+	memcpy(copy, g_log, sizeof(copy));
+	pthread_mutex_unlock(&g_log_lock);
+	return copy;
 }
 
 void fake_log_clear(void)
 {
+	pthread_mutex_lock(&g_log_lock);
 	g_log[0] = 0;
+	pthread_mutex_unlock(&g_log_lock);
 }
 
 void fake_time_passes(uint64_t ns)
@@ -182,7 +190,9 @@ void rpc_wait(uint64_t deadline)
 
 void rpc_log(const char *channel, const char *why)
 {
+	pthread_mutex_lock(&g_log_lock);
 	snprintf(g_log, sizeof(g_log), "%s: %s", channel, why);
+	pthread_mutex_unlock(&g_log_lock);
 }
 
 void rpc_silent(const char *channel)

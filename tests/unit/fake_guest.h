@@ -30,7 +30,7 @@ static inline void *fake_page(struct fake_channel *f)
 {
 	return f->map;
 }
-/* The last text given to rpc_log(), "" if none. */
+/* The last text given to rpc_log(), "" if none; until the thread's next call of it. */
 const char *fake_log(void);
 void fake_log_clear(void);
 /* The guest's clock jumps ahead. */
