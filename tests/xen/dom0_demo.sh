@@ -40,9 +40,7 @@ curl -s -f -m 20 -o /run/db http://10.55.0.2/demo.db || bad "the web server does
 echo "  curl http://10.55.0.2/demo.db: $(wc -c </run/db) bytes, written by the other guest"
 title "5. Every call was traced"
 for service in file net; do
-	domid=$(xl domid "demo.$service")
-	/usr/bin/xen/strait-agent --trace-of "$domid" --service $service >/out/$service.pcapng 2>/run/agent.said ||
-		{ cat /run/agent.said; bad "no trace of $service"; }
+	strait trace fetch $service >/out/$service.pcapng || bad "no trace of $service"
 	strait trace report /out/$service.pcapng 2>&1 | head -n 24
 done
 strait down demo || bad "strait down failed"

@@ -67,7 +67,12 @@ add_custom_command(OUTPUT "${dir}/bare"
 	COMMENT "bare" VERBATIM)
 add_custom_target(xen_guests ALL DEPENDS "${dir}/probe" "${dir}/bare")
 
-strait_xen_cases(bare 400 SCRIPTS channel.sh)
+strait_xen_cases(bare 500 SCRIPTS channel.sh)
+set(programs lighttpd sqlite3 lua5.4 redis busybox curl)
+strait_xen_cases(shared 480 SCRIPTS services.sh PROGRAMS ${programs})
+strait_xen_cases(domains 600 SCRIPTS services.sh PROGRAMS ${programs})
+strait_xen_boot(killed 300)
+_strait_xen_verdict(killed every_acknowledged_fsync_is_in_the_image)
 
 # A guest of a service that is a Linux program.
 if(TARGET vchan_xen)
