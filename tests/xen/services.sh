@@ -10,13 +10,16 @@
 A=10.55.0.2 # the services' address; dom0 has .1
 
 # deploy NAME GUEST...: services as above, and the guests, each "NAME, KEY=VALUE, ...".
+# $trace: keys of both services.
+trace=
 deploy() {
 	local name=$1 guest
 	shift
 	{
 		printf 'name = "%s"\nservices = [\n' "$name"
-		printf '  "file, kind=file, image=%s, squash=none, %s",\n' "$image" "$file"
-		printf '  "net, kind=net, image=%s, %s, ip=%s/24, gateway=10.55.0.1",\n]\nguests = [\n' "$image" "$net" $A
+		printf '  "file, kind=file, image=%s, squash=none, %s%s",\n' "$image" "$file" "$trace"
+		printf '  "net, kind=net, image=%s, %s, ip=%s/24, gateway=10.55.0.1%s",\n]\nguests = [\n' \
+			"$image" "$net" $A "$trace"
 		for guest; do printf '  %s,\n' "$guest"; done
 		printf ']\n'
 	} >"/run/$name.desc"
@@ -149,6 +152,7 @@ case_all_is_taken_down() {
 
 case_real_programs_run() {
 	httpd -p 10.55.0.1:8000 -h /test/www
+	trace=", trace=1"
 	deploy programs \
 		'[ "lua", "elf=/test/lua", "args=/srv/try.lua", "memory=32" ]' \
 		'[ "wget", "elf=/test/strait-busybox", "argv0=wget", "args=-O /srv/wget.out http://10.55.0.1:8000/index.html", "memory=32" ]' \
@@ -160,6 +164,10 @@ case_real_programs_run() {
 	waits wget 0
 	waits curl 0
 	soon redis_answers || fail "redis does not answer"
+	strait trace fetch file >/out/file.pcapng || fail "no trace of the file service"
+	strait trace fetch net >/out/net.pcapng || fail "no trace of the network service"
+	strait trace report /out/file.pcapng | tee /out/report | grep -q '^File.Open ' || fail "no File.Open in the trace"
+	strait trace report /out/net.pcapng | tee -a /out/report | grep -q '^Net.Connect ' || fail "no Net.Connect in the trace"
 	strait down programs || fail "strait down"
 	files_are_equal || fail "a file that was fetched differs"
 }
