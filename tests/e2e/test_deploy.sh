@@ -298,5 +298,14 @@ rm "$FAKE_XEN/doms/5"
 gone
 passed
 
+CASE=a_damaged_state_file
+fresh
+"$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+printf 'guest x' >>/run/strait/site/members
+"$STRAIT" down >/dev/null 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+grep -q "members is damaged; what can be read" "$W/err" || fail "$CASE: $(cat "$W/err")"
+gone
+passed
+
 ip link del br0
 finish

@@ -8,6 +8,7 @@
 #include "tools/strait/desc.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,11 +203,11 @@ static void s_bridge(const struct at *at, struct desc_service *s, char *v)
 
 static void s_mac(const struct at *at, struct desc_service *s, char *v)
 {
-	unsigned m[6];
-	char end;
+	bool good = strlen(v) == 17 && !(strtoul((const char[]){ v[1], 0 }, NULL, 16) & 1);
 
-	if (strlen(v) != 17 || sscanf(v, "%2x:%2x:%2x:%2x:%2x:%2x%c", &m[0], &m[1], &m[2], &m[3],
-	                              &m[4], &m[5], &end) != 6 || (m[0] & 1))
+	for (int i = 0; good && i < 17; i++)
+		good = i % 3 == 2 ? v[i] == ':' : isxdigit((unsigned char)v[i]) != 0;
+	if (!good) /* an odd first byte means a group */
 		bad(at, v, "want the address of one interface, as 00:16:3e:00:00:01");
 	s->mac = v;
 }

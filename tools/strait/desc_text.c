@@ -34,7 +34,7 @@ const char *desc_split(char *text, void (*each)(void *arg, char *part), void *ar
 
 		for (; *in && (quote || *in != ','); in++)
 			if (quote ? *in == quote : (*in == '\'' || *in == '"'))
-				quote = quote ? 0 : *in;
+				quote = (char)(quote ? 0 : *in);
 		if (quote)
 			return "a quote is not closed";
 		bool more = *in == ',';
@@ -64,7 +64,7 @@ static bool take_word(const char **s, char *out)
 		char c = **s;
 
 		if (quote == '\'' ? c == '\'' : quote == '"' ? c == '"' : c == '\'' || c == '"') {
-			quote = quote ? 0 : c;
+			quote = (char)(quote ? 0 : c);
 			continue;
 		}
 		/* In "..", backslash quotes what is special there, else it stands. */
@@ -105,7 +105,7 @@ char *desc_quote(const char *word)
 	char *out = xalloc(4 * strlen(word) + 3), *p = out;
 
 	if (*word && word[strspn(word, plain)] == 0)
-		return strcpy(out, word);
+		return memcpy(out, word, strlen(word) + 1);
 	*p++ = '\'';
 	for (; *word; word++) {
 		if (*word == '\'') {

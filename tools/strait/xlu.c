@@ -143,7 +143,7 @@ static int reported_line(struct xlu_file *f)
 	f->seen = f->said_len;
 	for (int colons = 0; at && at > text; at--)
 		if (at[-1] == ':' && ++colons == 2)
-			return atoi(at);
+			return (int)strtol(at, NULL, 10);
 	return 0;
 }
 

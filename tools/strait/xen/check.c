@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,15 +293,17 @@ static void check_guest(const struct desc *d, const struct desc_guest *g)
 static void check_grants(const struct desc *d)
 {
 	FILE *f = fopen(GRANT_LIMIT, "re");
-	unsigned limit = 0, need = 0;
+	char text[32] = "";
+	unsigned long need = 0, limit = f && fgets(text, sizeof(text), f)
+	                                        ? strtoul(text, NULL, 10) : ULONG_MAX;
 
 	for (unsigned i = 0; i < d->n_guests; i++)
 		for (int k = 0; k < DESC_KINDS; k++)
 			if (d->guests[i].uses[k] && !strcmp(d->guests[i].uses[k]->image, "dom0"))
 				need += GRANTS_OF_GUEST;
-	if (f && fscanf(f, "%u", &limit) == 1 && need > limit)
-		desc_die(d, 0, "image dom0: its services grant %u pages to the guests, and dom0's "
-		               "xen_gntalloc.limit is %u; write a larger one to %s", need, limit,
+	if (need > limit)
+		desc_die(d, 0, "image dom0: its services grant %lu pages to the guests, and dom0's "
+		               "xen_gntalloc.limit is %lu; write a larger one to %s", need, limit,
 		         GRANT_LIMIT);
 	if (f)
 		fclose(f);

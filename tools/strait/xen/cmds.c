@@ -56,9 +56,11 @@ int down_main(int argc, char **argv)
 	if (argc > 2)
 		die(EXIT_STRAIT, "down: want `strait down [NAME]`");
 	name = argc > 1 ? argv[1] : the_only_one("down");
-	if (!state_read(name, &d, &why))
-		die(EXIT_STRAIT, "down %s: %s", name,
-		    why ? why : "nothing of that name is deployed; `strait ps` lists what is");
+	if (!state_read(name, &d, &why) && !why)
+		die(EXIT_STRAIT, "down %s: nothing of that name is deployed; `strait ps` lists what is",
+		    name);
+	if (why) /* who wrote it was killed, or worse */
+		say("note: %s; what can be read of it is removed, see `xl list` for more", why);
 	check_host();
 	xst_open();
 	return deploy_undo(&d, false) ? 0 : EXIT_STRAIT;
@@ -70,9 +72,9 @@ int down_main(int argc, char **argv)
 static int exit_status(const char *status)
 {
 	if (!strncmp(status, "exit ", 5))
-		return atoi(status + 5) & 0xff;
+		return (int)strtol(status + 5, NULL, 10) & 0xff;
 	if (!strncmp(status, "signal ", 7))
-		return 128 + (atoi(status + 7) & 0x7f);
+		return 128 + ((int)strtol(status + 7, NULL, 10) & 0x7f);
 	return !strcmp(status, "destroyed") ? 137 : EXIT_STRAIT;
 }
 

@@ -484,7 +484,7 @@ static void await_guest(const struct member *m, uint64_t began)
 		char *state = nodes_guest_state(m);
 
 		check_signal();
-		if (state && (!strncmp(state, "exit 125", 9) || !strncmp(state, "crash", 5)))
+		if (state && (!strcmp(state, "exit 125") || !strncmp(state, "crash", 5)))
 			fail(m, EXIT_STRAIT, "it could not start (%s)", state);
 		if (state && *state) {
 			progress(m, strcmp(state, "running") ? "ended: %s" : "%s after %.1f s",

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define NONE "-"
+#define FIELDS 12 /* of a member's line */
 
 char *state_path(const char *name, const char *file, const char *suffix)
 {
@@ -80,29 +81,38 @@ int state_set_watch(const char *name, pid_t pid)
 	return append(name, xprintf("watch %d %llu\n", (int)pid, process_born(pid)));
 }
 
-static void none_is_empty(char *s)
+/* Take @line apart at its blanks; the number of fields. */
+static int cut(char *line, char **fields, int max)
 {
-	if (!strcmp(s, NONE))
-		*s = 0;
+	char *save = NULL;
+	int n = 0;
+
+	for (char *w = strtok_r(line, " \n", &save); w && n < max; w = strtok_r(NULL, " \n", &save))
+		fields[n++] = w;
+	return n;
 }
 
-static bool parse_member(const char *line, struct member *m)
+static void copy(char *to, size_t size, const char *from)
 {
-	char role[16], kind[16];
-	int pid;
+	snprintf(to, size, "%s", strcmp(from, NONE) ? from : "");
+}
 
+static bool parse_member(char **f, struct member *m)
+{
 	memset(m, 0, sizeof(*m));
-	if (sscanf(line, "%15s %63s %63s %u %36s %15s %d %llu %63s %u %63s %u", role, m->name,
-	           m->domain, &m->domid, m->uuid, kind, &pid, &m->born, m->uses[DESC_FILE],
-	           &m->uses_domid[DESC_FILE], m->uses[DESC_NET], &m->uses_domid[DESC_NET]) != 12)
-		return false;
-	m->pid = (pid_t)pid;
-	m->kind = strcmp(kind, desc_kind_name[DESC_NET]) ? DESC_FILE : DESC_NET;
-	none_is_empty(m->uuid);
-	none_is_empty(m->uses[DESC_FILE]);
-	none_is_empty(m->uses[DESC_NET]);
+	copy(m->name, sizeof(m->name), f[1]);
+	copy(m->domain, sizeof(m->domain), f[2]);
+	m->domid = (unsigned)strtoul(f[3], NULL, 10);
+	copy(m->uuid, sizeof(m->uuid), f[4]);
+	m->kind = strcmp(f[5], desc_kind_name[DESC_NET]) ? DESC_FILE : DESC_NET;
+	m->pid = (pid_t)strtol(f[6], NULL, 10);
+	m->born = strtoull(f[7], NULL, 10);
+	for (int k = 0; k < DESC_KINDS; k++) {
+		copy(m->uses[k], sizeof(m->uses[k]), f[8 + 2 * k]);
+		m->uses_domid[k] = (unsigned)strtoul(f[9 + 2 * k], NULL, 10);
+	}
 	for (size_t i = 0; i < sizeof(role_name) / sizeof(role_name[0]); i++)
-		if (!strcmp(role, role_name[i])) {
+		if (!strcmp(f[0], role_name[i])) {
 			m->role = (enum member_role)i;
 			return true;
 		}
@@ -127,9 +137,8 @@ bool state_read(const char *name, struct deployment *d, const char **why)
 {
 	const char *path = state_path(name, "members", "");
 	struct member m;
-	char line[512];
+	char line[512], *field[FIELDS];
 	FILE *f;
-	int pid;
 
 	memset(d, 0, sizeof(*d));
 	snprintf(d->name, sizeof(d->name), "%s", name);
@@ -140,10 +149,14 @@ bool state_read(const char *name, struct deployment *d, const char **why)
 	if (!f)
 		return errno == ENOENT; /* it was made, and nothing in it */
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "watch %d %llu", &pid, &d->watch_born) == 2)
-			d->watch = (pid_t)pid;
-		else if (!parse_member(line, &m) || !put_member(d, &m))
+		int n = cut(line, field, FIELDS);
+
+		if (n == 3 && !strcmp(field[0], "watch")) {
+			d->watch = (pid_t)strtol(field[1], NULL, 10);
+			d->watch_born = strtoull(field[2], NULL, 10);
+		} else if (n != FIELDS || !parse_member(field, &m) || !put_member(d, &m)) {
 			*why = xprintf("%s is damaged", path);
+		}
 	}
 	fclose(f);
 	return !*why;

@@ -109,14 +109,22 @@ char *xl_sentence(char *text)
 /* "site.web   7   64   1   --ps--   0.1 UUID REASON ...": from `xl list -v`. */
 static bool parse_line(char *line, struct xl_domain *d)
 {
-	char reason[16] = "-";
-	unsigned vcpus;
-	double time;
+	enum { NAME, ID, MEMORY, VCPUS, STATE, TIME, UUID, REASON, FIELDS };
+	const char *f[FIELDS] = { 0 };
+	char *save = NULL;
+	int n = 0;
 
-	*d = (struct xl_domain){ .reason = -1 };
-	if (sscanf(line, "%79s %u %u %u %7s %lf %39s %15s", d->name, &d->domid, &d->memory, &vcpus,
-	           d->state, &time, d->uuid, reason) < 6)
+	for (char *w = strtok_r(line, " \t", &save); w && n < FIELDS; w = strtok_r(NULL, " \t", &save))
+		f[n++] = w;
+	if (n <= TIME || !isdigit((unsigned char)*f[ID]))
 		return false;
+	const char *reason = f[REASON] ? f[REASON] : "-";
+
+	*d = (struct xl_domain){ .reason = -1, .domid = (unsigned)strtoul(f[ID], NULL, 10),
+		                 .memory = (unsigned)strtoul(f[MEMORY], NULL, 10) };
+	snprintf(d->name, sizeof(d->name), "%s", f[NAME]);
+	snprintf(d->state, sizeof(d->state), "%s", f[STATE]);
+	snprintf(d->uuid, sizeof(d->uuid), "%s", f[UUID] ? f[UUID] : "");
 	d->shut_down = strpbrk(d->state, "scd") != NULL;
 	if (d->shut_down)
 		d->reason = isxdigit((unsigned char)reason[0]) ? (int)strtol(reason, NULL, 16)
