@@ -143,7 +143,8 @@ static int init(struct fsd *f)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* Ctrl-C is the supervisor's business */
+	signal(SIGINT, SIG_IGN);  /* Ctrl-C is the supervisor's business */
+	signal(SIGTTOU, SIG_IGN); /* a message to a terminal must not stop us */
 	umask(0);
 	slice_short();
 	f->epoll = epoll_create1(EPOLL_CLOEXEC);

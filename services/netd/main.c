@@ -89,6 +89,7 @@ int main(int argc, char **argv)
 		return 125;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGINT, SIG_IGN); /* Ctrl-C is the supervisor's business */
+	(void)signal(SIGINT, SIG_IGN);  /* Ctrl-C is the supervisor's business */
+	(void)signal(SIGTTOU, SIG_IGN); /* a message to a terminal must not stop us */
 	return loop_run(control, sandboxed);
 }

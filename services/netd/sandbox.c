@@ -12,9 +12,11 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,7 +37,7 @@ static const int g_common[] = {
 static const int g_sockets[] = {
 	SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(accept4), SCMP_SYS(connect),
 	SCMP_SYS(shutdown), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(getsockname),
-	SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt), SCMP_SYS(ioctl),
+	SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
 };
 
 static int drop_caps(void)
@@ -60,6 +62,8 @@ static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 static int allow_sockets(scmp_filter_ctx ctx)
 {
 	static const int domains[] = {AF_INET, AF_INET6};
+	/* No other: the standard error stream may be the user's terminal. */
+	const struct scmp_arg_cmp queued = {1, SCMP_CMP_EQ, SIOCOUTQ, 0};
 	int r = allow(ctx, g_sockets, sizeof(g_sockets) / sizeof(g_sockets[0]));
 
 	for (size_t i = 0; r == 0 && i < 2; i++) {
@@ -67,6 +71,8 @@ static int allow_sockets(scmp_filter_ctx ctx)
 
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, &is);
 	}
+	if (r == 0)
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &queued);
 	return r;
 }
 
