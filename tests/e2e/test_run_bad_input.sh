@@ -97,8 +97,12 @@ STRAIT_FSD=$T/stand_in_service_CLINGS expect clinging_service 3 "did not let go"
 python3 -c '
 import socket, time
 s = socket.socket(); s.bind(("127.0.0.1", 8080)); s.listen()
-time.sleep(20)' &
-sleep 0.5
+open("'"$W"'/listens", "w")
+time.sleep(60)' &
+for _ in $(seq 100); do
+	[ -e "$W/listens" ] && break
+	sleep 0.1
+done
 expect port_taken 125 "port 8080 is taken" $run -p 8080:80 "$G"
 kill %1; wait
 expect port_of_no_address 125 "-p 192.0.2.9:80:80" $run -p 192.0.2.9:80:80 "$G"
