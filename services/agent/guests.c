@@ -118,11 +118,11 @@ static void look_at_new(struct agent *a, uint32_t domid)
 
 static bool same_guest(struct agent *a, const struct guest *g)
 {
-	struct config_guest c;
-	char why[CONFIG_WHY];
+	char path[AGENT_PATH + 48], uuid[sizeof(g->c.uuid)];
 
-	return config_read_guest(&a->store, a->base, g->c.domid, &c, why) == 0 &&
-	       strcmp(c.uuid, g->c.uuid) == 0;
+	snprintf(path, sizeof(path), "%s/guests/%u/uuid", a->base, g->c.domid);
+	return store_read(&a->store, path, uuid, sizeof(uuid)) >= 0 &&
+	       strcmp(uuid, g->c.uuid) == 0;
 }
 
 /* True: this guest is no longer, or no longer to be served. */
