@@ -12,7 +12,10 @@ ip link set lo up
 unshare -n sleep 600 &
 far=$!
 pids+=($far)
-sleep 0.3
+until [ "$(readlink "/proc/$far/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do
+	kill -0 "$far" || exit 1
+	sleep 0.05
+done
 on_far() { nsenter -t "$far" -n "$@"; }
 ip link add far0 type veth peer name far1 netns "$far"
 ip addr add 192.0.2.2/24 dev far0
