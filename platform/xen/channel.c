@@ -278,7 +278,7 @@ static void release(struct channel *ch)
 		irq_restore(flags);
 		return;
 	}
-	keep = pages_free_count() > 2ul * ch->n_data;
+	keep = vm_commit(ch->n_data) == 0; /* what the program was promised stays its own */
 	memcpy(copy, ch->ctl, PAGE_SIZE);
 	copy->srv_live = 0;
 	if (!keep) /* what was published is lost: nothing is there to read */
