@@ -146,7 +146,7 @@ prepare_image() {
 	"$STRAIT_BIN/xen/mkimage" --plain --kernel "$xen/vmlinux" --modules "$xen/x/lib/modules/$(cat "$xen/kver")" \
 		"$work/image" || die "mkimage failed"
 	options+=(-f "$work/image=/var/lib/strait/images/default")
-	du -sm "$work/image"/* >"$out/image.size"
+	du -cm "$work/image"/* | sed -n 's/\ttotal/ MiB: image of a service domain/p' >"$out/image.size"
 }
 
 prepare_killed() {

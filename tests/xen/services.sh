@@ -56,9 +56,9 @@ case_a_description_is_deployed() {
 	deploy site \
 		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ]' \
 		'[ "sql", "elf=/test/sqlite3", "args=/srv/www/demo.db '"'.read /srv/demo.sql'"'", "memory=32" ]' \
+		'[ "calls", "elf=/test/probe", "args=calls /srv/calls 500", "memory=32" ]' \
 		'[ "holder", "elf=/test/probe", "args=hold /srv/lock", "memory=32" ]' \
-		'[ "waiter", "elf=/test/probe", "args=wait-lock /srv/lock", "memory=32" ]' \
-		'[ "calls", "elf=/test/probe", "args=calls /srv/calls 500", "memory=32" ]' ||
+		'[ "waiter", "elf=/test/probe", "args=wait-lock /srv/lock", "memory=32" ]' ||
 		fail "strait deploy"
 	say "deployed after $((($(now) - begin) / 100)) s"
 	strait ps

@@ -243,8 +243,8 @@ static int lock(const char *path, int hold)
 	}
 	printf("locked\n");
 	while (hold)
-		if (pwrite(fd, block, sizeof(block), 0) != (ssize_t)sizeof(block)) {
-			perror("pwrite");
+		if (pwrite(fd, block, sizeof(block), 0) != (ssize_t)sizeof(block) || fsync(fd) != 0) {
+			perror("hold");
 			return 1;
 		}
 	return 0;
