@@ -63,6 +63,7 @@ struct lsock {
 	struct lsock *wait_next, **wait_prev;   /* corked, or accept deferred */
 	uint64_t wait_until;       /* ms */
 	struct lsock *deferred_by; /* TCP_DEFER_ACCEPT: the listener */
+	unsigned n_deferred;       /* a listener: those that wait so */
 
 	/* datagrams */
 	struct udp_pcb *udp;       /* never on lwIP's list: only a bag of options */

@@ -296,6 +296,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	first_window(l);
 	if (listener->s.opt.defer_accept) {
 		l->deferred_by = listener;
+		listener->n_deferred++;
 		wait_add(l, clock_ms() + (uint64_t)listener->s.opt.defer_accept * 1000);
 	} else {
 		sock_queue_accept(&listener->s, &l->s);
@@ -308,6 +309,7 @@ void tcp_defer_end(struct lsock *l)
 	struct lsock *listener = l->deferred_by;
 
 	l->deferred_by = NULL;
+	listener->n_deferred--;
 	wait_del(l);
 	if (l->s.gone)
 		tcp_do_close(l, true); /* reset while it waited: nobody will know */
@@ -372,10 +374,11 @@ static void listener_close(struct lsock *l)
 		tcp_abort(e->pcb);
 	}
 	l->n_half = 0;
-	for (o = g_lsocks; o && l->s.opt.defer_accept; o = next) {
+	for (o = g_lsocks; o && l->n_deferred > 0; o = next) {
 		next = o->next;
-		if (o->deferred_by == l) {
+		if (o->deferred_by == l) { /* whatever the option says now */
 			o->deferred_by = NULL;
+			l->n_deferred--;
 			tcp_do_close(o, true);
 		}
 	}

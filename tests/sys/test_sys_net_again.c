@@ -409,6 +409,25 @@ static void a_silent_one_is_accepted_in_the_end(void)
 	close(l);
 }
 
+static void a_deferred_one_ends_with_its_listener(void)
+{
+	struct sockaddr_in a;
+	int l = listener4(&a, 5), c = socket(AF_INET, SOCK_STREAM, 0);
+	char b;
+
+	CHECK_EQ(set_int(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, 30), 0);
+	CHECK_EQ(connect(c, SA(&a), sizeof(a)), 0);
+	sleep_ms(20);
+	CHECK_EQ(set_int(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0), 0);
+	close(l);
+	sleep_ms(20);
+	(void)send(c, "x", 1, MSG_NOSIGNAL);
+	CHECK(becomes(c, POLLHUP) & POLLHUP);
+	(void)recv(c, &b, 1, MSG_DONTWAIT);
+	CHECK_ERR(send(c, "x", 1, MSG_NOSIGNAL), EPIPE);
+	close(c);
+}
+
 int main(void)
 {
 	watchdog(50);
@@ -428,5 +447,6 @@ int main(void)
 	CASE(a_deferred_connection_waits_for_its_first_byte);
 	CASE(a_deferred_one_that_closes_is_accepted);
 	CASE(a_silent_one_is_accepted_in_the_end);
+	CASE(a_deferred_one_ends_with_its_listener);
 	return g_failed;
 }
