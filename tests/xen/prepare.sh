@@ -73,7 +73,7 @@ prepare_site() {
 	local programs=$STRAIT_CACHE/programs
 	mkdir -p "$work/www" "$work/disk"
 	echo '<title>Strait on Xen</title>' >"$work/www/index.html"
-	head -c 3000000 /dev/urandom >"$work/www/big.bin"
+	head -c 1000000 /dev/urandom >"$work/www/big.bin"
 	cp -r "$work/www" "$work/disk/"
 	cat >"$work/disk/lighttpd.conf" <<-'CONF'
 		server.document-root = "/srv/www"

@@ -45,7 +45,10 @@ soon() {
 	done
 }
 
-page() { curl -s -f -m 10 -o /run/got "http://$A/$1" && cmp -s /run/got "/test/www/$1"; }
+page() {
+	curl -sS -f -m 60 -o /run/got -w 'curl: %{size_download} bytes in %{time_total} s\n' "http://$A/$1" &&
+		cmp /run/got "/test/www/$1"
+}
 
 # no_domains: none but dom0 and the services' own.
 no_zombies() { ! xl list | grep -q '(null)'; }
