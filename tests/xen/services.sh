@@ -59,7 +59,6 @@ case_a_description_is_deployed() {
 	deploy site \
 		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ]' \
 		'[ "sql", "elf=/test/sqlite3", "args=/srv/www/demo.db '"'.read /srv/demo.sql'"'", "memory=32" ]' \
-		'[ "calls", "elf=/test/probe", "args=calls /srv/calls 500", "memory=32" ]' \
 		'[ "holder", "elf=/test/probe", "args=hold /srv/lock", "memory=32" ]' \
 		'[ "waiter", "elf=/test/probe", "args=wait-lock /srv/lock", "memory=32" ]' ||
 		fail "strait deploy"
@@ -81,30 +80,6 @@ case_sqlite_works_on_the_file_service() {
 	want "all rows" grep -qx '2000' /run/sql.said
 	curl -s -f -m 20 -o /run/got "http://$A/demo.db" || fail "the web server does not serve the database"
 	want "it is a database" sh -c 'head -c 15 /run/got | grep -q "SQLite format 3"'
-}
-
-case_null_calls() {
-	waits calls 0
-	say "null RPC: $(cat /run/calls.said)" | tee -a /out/figures
-	sed -n 's/.*calls, \([0-9]*\) us.*/\1/p' /run/calls.said >/run/null-call
-}
-
-# In the same run: 16 bytes there and back over libxenvchan, between dom0 and a bare
-# guest; what a null call is measured against.
-case_null_calls_against_a_bare_guest() {
-	local path=/local/domain/0/data/echo ours bare
-	guest ring /test/bare 16 "vchan 0 $path 500"
-	start ring -p || fail "the bare guest was not created"
-	vchan-echo "$(id ring)" $path 500 >/run/echo &
-	soon grep -q ready /run/echo || fail "no echo server"
-	xl unpause ring
-	ended ring 60
-	wait
-	gone ring
-	ours=$(cat /run/null-call)
-	bare=$(sed -n 's/round-trip \([0-9]*\) us/\1/p' /run/echo)
-	[ -n "$ours" ] && [ -n "$bare" ] || fail "no figures"
-	say "null RPC $ours us, libxenvchan to a bare guest $bare us: $((ours * 100 / bare)) %" | tee -a /out/figures
 }
 
 case_a_killed_guest_frees_its_locks() {
