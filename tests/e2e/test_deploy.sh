@@ -298,6 +298,24 @@ rm "$FAKE_XEN/doms/5"
 gone
 passed
 
+CASE=a_watcher_that_was_killed
+fresh
+"$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+"$STRAIT" watch site 2>"$W/err" && fail "$CASE: two watch"
+grep -q "watch site: process [0-9]* does it" "$W/err" || fail "$CASE: $(cat "$W/err")"
+kill -KILL "$(awk '$1 == "watch" { print $2 }' /run/strait/site/members)"
+for i in $(seq 50); do "$STRAIT" wait g 2>"$W/err" && break; grep -q "has ended" "$W/err" && break; done
+grep -q "wait g: the watcher of site has ended" "$W/err" || fail "$CASE: $(cat "$W/err")"
+printf 'exit 5' >"$FAKE_XEN/store/local/domain/5/data/strait/state/.value"
+sed -i 's/r----- -/---s-- 0/' "$FAKE_XEN/doms/5"
+"$STRAIT" watch site >/dev/null & w=$!
+wait_line /run/strait/site/members "^watch $w "
+"$STRAIT" wait g; is status $? 5
+"$STRAIT" down >/dev/null 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+wait $w 2>/dev/null
+gone
+passed
+
 CASE=a_damaged_state_file
 fresh
 "$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"

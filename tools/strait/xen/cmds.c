@@ -110,8 +110,9 @@ int wait_main(int argc, char **argv)
 	if (!status)
 		status = state_status(d.name, m);
 	if (!status)
-		die(EXIT_STRAIT, "wait %s: the watcher of %s has ended; see %s", argv[1], d.name,
-		    state_path(d.name, "watch.log", ""));
+		die(EXIT_STRAIT, "wait %s: the watcher of %s has ended (see %s); `strait watch %s &` "
+		                 "starts it", argv[1], d.name, state_path(d.name, "watch.log", ""),
+		    d.name);
 	if (strncmp(status, "exit ", 5))
 		say("%s: %s", m->domain, status);
 	return exit_status(status);
@@ -153,7 +154,8 @@ static void ps_one(const struct deployment *d, const struct xl_domain *list, int
 		       words(d, m, x, n >= 0));
 	}
 	if (d->n && !watched(d))
-		say("note: the watcher of %s does not run; guests that end are not recorded", d->name);
+		say("note: the watcher of %s does not run, guests that end are not recorded; "
+		    "`strait watch %s &` starts it", d->name, d->name);
 }
 
 void xen_ps(void)

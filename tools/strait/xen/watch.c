@@ -152,11 +152,23 @@ int watch_main(int argc, char **argv)
 	const char *why;
 	bool released = true;
 
+	if (argc == 2 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {
+		fputs("usage: strait watch NAME\n\n"
+		      "Records how the guests of a deployment end.  `strait deploy` starts it; again\n"
+		      "by hand, should it have been killed.\n", stdout);
+		return 0;
+	}
 	if (argc != 2)
-		die(EXIT_STRAIT, "watch: `strait deploy` starts it");
+		die(EXIT_STRAIT, "watch: want `strait watch NAME`; `strait deploy` does it");
 	if (!state_read(argv[1], &d, &why))
-		die(EXIT_STRAIT, "watch: %s", why ? why : "there is no such deployment");
+		die(EXIT_STRAIT, "watch %s: %s", argv[1],
+		    why ? why : "nothing of that name is deployed; `strait ps` lists what is");
+	if (d.watch && d.watch != getpid() && process_born(d.watch) == d.watch_born)
+		die(EXIT_STRAIT, "watch %s: process %d does it", d.name, (int)d.watch);
 	xst_open();
+	if (d.watch != getpid() && state_set_watch(d.name, getpid()))
+		die(EXIT_STRAIT, "watch %s: %s cannot be written", d.name,
+		    state_path(d.name, "members", ""));
 	int err = watch_all(&d);
 
 	if (err)
