@@ -7,7 +7,8 @@ trap 'rm -rf "$tmp"' EXIT
 fail() { echo "install: $*" >&2; exit 1; }
 
 cmake --install "$STRAIT_BUILD" --prefix "$tmp/usr" >"$tmp/log" || fail "$(tail -n 5 "$tmp/log")"
-for f in bin/strait bin/strait-cc bin/fsd bin/netd share/strait/proto/file.proto share/man/man1/strait.1; do
+for f in bin/strait bin/strait-cc bin/fsd bin/netd share/strait/proto/file.proto share/man/man1/strait.1 \
+	share/man/man1/strait-deploy.1 share/strait/xl/nodes.sh libexec/strait/xen/mkimage; do
 	[ -e "$tmp/usr/$f" ] || fail "$f is not installed"
 done
 
