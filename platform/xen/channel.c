@@ -35,18 +35,19 @@
 #define PAUSE_NS 10000000ul
 #define LOOK_NS UINT64_C(1000000000)
 
-_Static_assert(GRANTS_OFFSET + 4 * DATA_PAGES_MAX <= VCHAN_STRAIT_OFFSET, "Strait's area");
+_Static_assert(GRANTS_OFFSET + 4 * DATA_PAGES_MAX <= VCHAN_STRAIT_OFFSET,
+               "Strait's area");
 
 enum { CH_ABSENT, CH_OPEN, CH_PRIVATE };
 
 static struct channel {
 	struct vchan_wire *ctl;
-	char *data;                    /* left ring, then right ring */
+	char *data; /* left ring, then right ring */
 	unsigned port, n_data;
-	uint8_t state;                 /* IF=0 */
-	_Atomic bool gone;             /* the peer is: the keeper is to look */
+	uint8_t state;     /* IF=0 */
+	_Atomic bool gone; /* the peer is: the keeper is to look */
 	uint64_t ctl_gfn, data_gfn;
-	uint64_t spare[2];             /* frames for when there is no memory */
+	uint64_t spare[2]; /* frames for when there is no memory */
 	char port_path[SERVICE_PATH_MAX + 20], epoch_path[32];
 	uint32_t ctl_handle, handles[DATA_PAGES_MAX];
 } g_channels[N_SERVICES];
@@ -125,8 +126,8 @@ static unsigned look(struct rendezvous *meet)
 			continue;
 		nodes[n++] = (struct xenstore_node){meet[i].ref_path, meet[i].ref,
 		                                    sizeof(meet[i].ref), 0};
-		nodes[n++] = (struct xenstore_node){g_channels[i].port_path, meet[i].port,
-		                                    sizeof(meet[i].port), 0};
+		nodes[n++] = (struct xenstore_node){
+		        g_channels[i].port_path, meet[i].port, sizeof(meet[i].port), 0};
 	}
 	xenstore_read_all(nodes, n);
 	for (unsigned i = 0; i < n; i++) {
@@ -159,7 +160,8 @@ static void wait_for_services(struct rendezvous *meet)
 		for (unsigned i = 0; i < N_SERVICES; i++)
 			if (evtchn_time() > end && g_services[i].present &&
 			    (!meet[i].ref[0] || !meet[i].port[0]))
-				die(&g_services[i], ": it does not offer its channel within 30 s");
+				die(&g_services[i],
+				    ": it does not offer its channel within 30 s");
 		xenstore_pause(PAUSE_NS);
 	}
 }
@@ -206,12 +208,14 @@ static void map_rings(struct channel *ch, const struct service_node *s, uint32_t
 	to->right = ch->data + (1ul << to->order);
 }
 
-static void connect_to(unsigned id, const struct rendezvous *meet, struct plat_channel *to)
+static void connect_to(unsigned id, const struct rendezvous *meet,
+                       struct plat_channel *to)
 {
 	const struct service_node *s = &g_services[id];
 	struct channel *ch = &g_channels[id];
 	const uint32_t ref = number(s, meet->ref, ": its ring-ref is malformed");
-	const uint32_t remote = number(s, meet->port, ": its event-channel is malformed");
+	const uint32_t remote =
+	        number(s, meet->port, ": its event-channel is malformed");
 	uint64_t flags;
 	int port;
 
@@ -278,7 +282,8 @@ static void release(struct channel *ch)
 		irq_restore(flags);
 		return;
 	}
-	keep = vm_commit(ch->n_data) == 0; /* what the program was promised stays its own */
+	keep = vm_commit(ch->n_data) ==
+	       0; /* what the program was promised stays its own */
 	memcpy(copy, ch->ctl, PAGE_SIZE);
 	copy->srv_live = 0;
 	if (!keep) /* what was published is lost: nothing is there to read */
@@ -335,7 +340,8 @@ static void watch_nodes(void)
 
 		if (ch->state != CH_OPEN)
 			continue;
-		join(ch->epoch_path, sizeof(ch->epoch_path), "strait/", g_services[i].name);
+		join(ch->epoch_path, sizeof(ch->epoch_path), "strait/",
+		     g_services[i].name);
 		join(ch->epoch_path + strlen(ch->epoch_path),
 		     sizeof(ch->epoch_path) - strlen(ch->epoch_path), "/epoch", "");
 		/* Without them the port's state tells, a second later. */

@@ -64,7 +64,8 @@ static bool take_double(char **from, char **to)
 	char *p = *from;
 
 	for (; *p && *p != '"'; p++) {
-		if (p[0] == '\\' && (p[1] == '"' || p[1] == '\\' || p[1] == '$' || p[1] == '`'))
+		if (p[0] == '\\' &&
+		    (p[1] == '"' || p[1] == '\\' || p[1] == '$' || p[1] == '`'))
 			p++;
 		*(*to)++ = *p;
 	}
@@ -97,7 +98,8 @@ static int next_word(char **at, char **word, const char **why)
 	while ((c = *from) && !blank(c)) {
 		from++;
 		if (c == '\'' || c == '"') {
-			if (!(c == '"' ? take_double(&from, &to) : take_single(&from, &to))) {
+			if (!(c == '"' ? take_double(&from, &to)
+			               : take_single(&from, &to))) {
 				*why = "a quote does not end";
 				return -1;
 			}
@@ -236,7 +238,8 @@ static bool set_groups(struct cmdline *c, char *v)
 			end++;
 		more = *end != '\0';
 		*end = '\0';
-		if (c->n_groups == CMDLINE_GROUPS_MAX || !number32(v, &c->groups[c->n_groups]))
+		if (c->n_groups == CMDLINE_GROUPS_MAX ||
+		    !number32(v, &c->groups[c->n_groups]))
 			return false;
 		c->n_groups++;
 		v = end + 1;
@@ -312,11 +315,19 @@ static const struct {
 	const char *name;
 	bool (*set)(struct cmdline *c, char *value);
 } g_options[] = {
-	{"argv0=", set_argv0},     {"cwd=", set_cwd},       {"uid=", set_uid},
-	{"gid=", set_gid},         {"groups=", set_groups}, {"env=", set_env},
-	{"hostname=", set_hostname}, {"log=", set_log},     {"strace=", set_strace},
-	{"stamps=", set_stamps},   {"memory=", set_memory}, {"console=", set_console},
-	{"shutdown-timeout=", set_timeout},
+        {"argv0=", set_argv0},
+        {"cwd=", set_cwd},
+        {"uid=", set_uid},
+        {"gid=", set_gid},
+        {"groups=", set_groups},
+        {"env=", set_env},
+        {"hostname=", set_hostname},
+        {"log=", set_log},
+        {"strace=", set_strace},
+        {"stamps=", set_stamps},
+        {"memory=", set_memory},
+        {"console=", set_console},
+        {"shutdown-timeout=", set_timeout},
 };
 
 static const char *take_option(struct cmdline *c, char *word)

@@ -24,20 +24,22 @@
 
 struct cmdline {
 	int argc, n_envs;
-	char *argv[CMDLINE_ARGS_MAX + 2]; /* [0]: argv0=, or NULL until the caller knows */
+	char *argv[CMDLINE_ARGS_MAX +
+	           2]; /* [0]: argv0=, or NULL until the caller knows */
 	char *envp[CMDLINE_ENVS_MAX + 1];
-	const char *cwd, *hostname;       /* NULL: not given */
+	const char *cwd, *hostname; /* NULL: not given */
 	uint32_t uid, gid, n_groups;
 	uint32_t groups[CMDLINE_GROUPS_MAX];
-	uint64_t memory;                  /* bytes, 0: not given */
-	uint32_t log;                     /* BOOT_LOG_* */
-	uint32_t timeout;                 /* seconds from SIGTERM to the end */
+	uint64_t memory;  /* bytes, 0: not given */
+	uint32_t log;     /* BOOT_LOG_* */
+	uint32_t timeout; /* seconds from SIGTERM to the end */
 	bool strace, stamps, raw_console;
 	char error[CMDLINE_ERROR_MAX];
 };
 
 /* Read @text (NUL-terminated) into *@c. */
-const char *cmdline_parse(char *text, struct cmdline *c) __attribute__((warn_unused_result));
+const char *cmdline_parse(char *text, struct cmdline *c)
+        __attribute__((warn_unused_result));
 
 /* Decimal digits and nothing else, at most @max.  Also for nodes of xenstore. */
 bool cmdline_number(const char *s, uint64_t max, uint64_t *to);

@@ -21,8 +21,16 @@
 #define VERSION "1"
 #define ENTROPY_MAX 64u
 
-enum { N_VERSION, N_CLIENT_ID, N_CMDLINE, N_NAME, N_FILE, N_NET = N_FILE + 3,
-       N_ENTROPY = N_NET + 3, N_NODES };
+enum {
+	N_VERSION,
+	N_CLIENT_ID,
+	N_CMDLINE,
+	N_NAME,
+	N_FILE,
+	N_NET = N_FILE + 3,
+	N_ENTROPY = N_NET + 3,
+	N_NODES
+};
 
 struct service_node g_services[N_SERVICES] = {{.name = "file"}, {.name = "net"}};
 uint32_t g_shutdown_timeout;
@@ -37,17 +45,17 @@ static _Atomic uint32_t g_doorbell_word, g_strace_word, g_log_word;
 /* Short values, one row a node. */
 static char g_values[N_NODES][40];
 static struct xenstore_node g_nodes[N_NODES] = {
-	[N_VERSION] = {"strait/version", g_values[0], 40, 0},
-	[N_CLIENT_ID] = {"strait/client-id", g_values[1], 40, 0},
-	[N_CMDLINE] = {"strait/cmdline", g_text, sizeof(g_text), 0},
-	[N_NAME] = {"name", g_name, sizeof(g_name), 0},
-	[N_FILE] = {"strait/file/backend-id", g_values[4], 40, 0},
-	{"strait/file/path", g_services[0].path, SERVICE_PATH_MAX, 0},
-	{"strait/file/epoch", g_values[6], 40, 0},
-	[N_NET] = {"strait/net/backend-id", g_values[7], 40, 0},
-	{"strait/net/path", g_services[1].path, SERVICE_PATH_MAX, 0},
-	{"strait/net/epoch", g_values[9], 40, 0},
-	[N_ENTROPY] = {"strait/entropy", g_entropy, sizeof(g_entropy), 0},
+        [N_VERSION] = {"strait/version", g_values[0], 40, 0},
+        [N_CLIENT_ID] = {"strait/client-id", g_values[1], 40, 0},
+        [N_CMDLINE] = {"strait/cmdline", g_text, sizeof(g_text), 0},
+        [N_NAME] = {"name", g_name, sizeof(g_name), 0},
+        [N_FILE] = {"strait/file/backend-id", g_values[4], 40, 0},
+        {"strait/file/path", g_services[0].path, SERVICE_PATH_MAX, 0},
+        {"strait/file/epoch", g_values[6], 40, 0},
+        [N_NET] = {"strait/net/backend-id", g_values[7], 40, 0},
+        {"strait/net/path", g_services[1].path, SERVICE_PATH_MAX, 0},
+        {"strait/net/epoch", g_values[9], 40, 0},
+        [N_ENTROPY] = {"strait/entropy", g_entropy, sizeof(g_entropy), 0},
 };
 
 _Noreturn void config_die(const char *a, const char *b, const char *c)
@@ -126,7 +134,8 @@ static void read_nodes(void)
 		if (services)
 			bad_node(N_VERSION, " is missing");
 	} else if (strcmp(g_nodes[N_VERSION].to, VERSION) != 0) {
-		bad_node(N_VERSION, " names a version that this program does not speak");
+		bad_node(N_VERSION,
+		         " names a version that this program does not speak");
 	}
 	if (have(N_CLIENT_ID)) {
 		if (!cmdline_hex(g_nodes[N_CLIENT_ID].to, g_config.client_id, 16))

@@ -54,7 +54,8 @@ static void unmask(unsigned port)
 
 	__atomic_fetch_and(&g_shared->evtchn_mask[port / WORD_BITS], ~bit_of(port),
 	                   __ATOMIC_SEQ_CST);
-	if (!(__atomic_load_n(&g_shared->evtchn_pending[port / WORD_BITS], __ATOMIC_SEQ_CST) &
+	if (!(__atomic_load_n(&g_shared->evtchn_pending[port / WORD_BITS],
+	                      __ATOMIC_SEQ_CST) &
 	      bit_of(port)))
 		return;
 	/* Rule 2; Xen looks only at masked ports. */
@@ -69,7 +70,8 @@ void evtchn_init(void)
 	                          .value = CALLBACK_VECTOR | VEC_UPCALL};
 
 	for (unsigned i = 0; i < WORD_BITS; i++)
-		__atomic_store_n(&g_shared->evtchn_mask[i], ~(xen_ulong_t)0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&g_shared->evtchn_mask[i], ~(xen_ulong_t)0,
+		                 __ATOMIC_SEQ_CST);
 	if (hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, (long)&p, 0, 0) != 0)
 		boot_die("Xen refuses the vector for event channels");
 }
@@ -105,7 +107,8 @@ int evtchn_bind_virq(unsigned virq, evtchn_fn fn, void *arg)
 	return r < 0 ? (int)r : handle_new(op.port, fn, arg);
 }
 
-int evtchn_bind_interdomain(unsigned domid, unsigned remote_port, evtchn_fn fn, void *arg)
+int evtchn_bind_interdomain(unsigned domid, unsigned remote_port, evtchn_fn fn,
+                            void *arg)
 {
 	struct evtchn_bind_interdomain op = {.remote_dom = (domid_t)domid,
 	                                     .remote_port = remote_port};
@@ -131,14 +134,16 @@ void evtchn_send(unsigned port)
 {
 	struct evtchn_send op = {.port = port};
 
-	(void)evtchn_op(EVTCHNOP_send, &op); /* nobody at the other end: its death is noticed */
+	(void)evtchn_op(EVTCHNOP_send,
+	                &op); /* nobody at the other end: its death is noticed */
 }
 
 bool evtchn_peer_alive(unsigned port)
 {
 	struct evtchn_status op = {.dom = DOMID_SELF, .port = port};
 
-	return evtchn_op(EVTCHNOP_status, &op) == 0 && op.status == EVTCHNSTAT_interdomain;
+	return evtchn_op(EVTCHNOP_status, &op) == 0 &&
+	       op.status == EVTCHNSTAT_interdomain;
 }
 
 static void run(unsigned port)
@@ -152,8 +157,8 @@ void evtchn_upcall(void)
 	struct vcpu_info *v = &g_shared->vcpu_info[0];
 
 	while (__atomic_exchange_n(&v->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST)) {
-		xen_ulong_t sel =
-		        __atomic_exchange_n(&v->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
+		xen_ulong_t sel = __atomic_exchange_n(&v->evtchn_pending_sel, 0,
+		                                      __ATOMIC_SEQ_CST);
 
 		for (; sel; sel &= sel - 1) {
 			const unsigned w = (unsigned)__builtin_ctzl(sel);
@@ -191,7 +196,8 @@ void evtchn_poll(unsigned port, uint64_t ns)
 {
 	evtchn_port_t ports[1] = {port};
 	struct sched_poll op = {.nr_ports = 1};
-	const uint64_t flags = irq_off(); /* else any other port's event ends it at once */
+	const uint64_t flags =
+	        irq_off(); /* else any other port's event ends it at once */
 
 	set_xen_guest_handle(op.ports, ports);
 	op.timeout = evtchn_time() + ns;

@@ -107,7 +107,8 @@ _Noreturn void exit_crash(const char *what)
 void exit_say_running(void)
 {
 	if (xenstore_present() && xenstore_write(STATE_NODE, "running") == -EACCES)
-		say("strait: xenstore: ", STATE_NODE, " may not be written by this domain");
+		say("strait: xenstore: ", STATE_NODE,
+		    " may not be written by this domain");
 }
 
 /* ---- orders ---- */
@@ -115,7 +116,8 @@ void exit_say_running(void)
 /* SIGTERM, and a limit. */
 static void take_order(const char *order, unsigned reason)
 {
-	(void)xenstore_write(CONTROL_NODE, ""); /* heard; the toolstack waits for no more */
+	(void)xenstore_write(CONTROL_NODE,
+	                     ""); /* heard; the toolstack waits for no more */
 	g_reason = reason;
 	say("strait: the toolstack orders ", order, ": SIGTERM");
 	if (g_deadline == PLAT_NO_DEADLINE)
@@ -143,7 +145,8 @@ void exit_watch_orders(void)
 {
 	if (!xenstore_present())
 		return;
-	(void)xenstore_write("control/feature-poweroff", "1"); /* told for completeness */
+	(void)xenstore_write("control/feature-poweroff",
+	                     "1"); /* told for completeness */
 	(void)xenstore_write("control/feature-reboot", "1");
 	(void)xenstore_write("control/feature-suspend", "0");
 	if (xenstore_watch(CONTROL_NODE, on_control, NULL) < 0)

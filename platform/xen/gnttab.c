@@ -47,12 +47,14 @@ static int map_batch(unsigned domid, const uint32_t *refs, unsigned n, uint64_t 
 	long r;
 
 	for (unsigned i = 0; i < n; i++)
-		op[i] = (struct gnttab_map_grant_ref){.host_addr = (gfn + i) << PAGE_SHIFT,
+		op[i] = (struct gnttab_map_grant_ref){.host_addr = (gfn + i)
+		                                                   << PAGE_SHIFT,
 		                                      .flags = GNTMAP_host_map,
 		                                      .ref = refs[i],
 		                                      .dom = (domid_t)domid,
 		                                      .status = GNTST_general_error};
-	r = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (long)op, n, 0);
+	r = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (long)op, n,
+	              0);
 	*done = 0;
 	for (unsigned i = 0; i < n && r == 0; i++) {
 		if (op[i].status == GNTST_okay && !err) {
@@ -85,7 +87,8 @@ static int map_frames(unsigned domid, const uint32_t *refs, unsigned n, uint64_t
 	return 0;
 }
 
-void *gnttab_map(unsigned domid, const uint32_t *refs, unsigned n, uint32_t *handles, int *err)
+void *gnttab_map(unsigned domid, const uint32_t *refs, unsigned n, uint32_t *handles,
+                 int *err)
 {
 	const uint64_t gfn = gfn_alloc(n);
 	void *at;
@@ -114,8 +117,8 @@ void grant_unmap_frames(uint64_t gfn, const uint32_t *handles, unsigned n)
 		k = n - at < BATCH ? n - at : BATCH;
 		for (unsigned i = 0; i < k; i++)
 			op[i] = (struct gnttab_unmap_grant_ref){
-				.host_addr = (gfn + at + i) << PAGE_SHIFT,
-				.handle = handles[at + i]};
+			        .host_addr = (gfn + at + i) << PAGE_SHIFT,
+			        .handle = handles[at + i]};
 		/* Fails only for what is not mapped. */
 		(void)hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref,
 		                (long)op, k, 0);

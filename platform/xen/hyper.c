@@ -69,7 +69,8 @@ static uint32_t find_leaves(void)
 
 	for (uint32_t at = XEN_CPUID_FIRST_LEAF; at < LEAVES_END; at += 0x100) {
 		cpuid(at, r);
-		if (r[1] == XEN_CPUID_SIGNATURE_EBX && r[2] == XEN_CPUID_SIGNATURE_ECX &&
+		if (r[1] == XEN_CPUID_SIGNATURE_EBX &&
+		    r[2] == XEN_CPUID_SIGNATURE_ECX &&
 		    r[3] == XEN_CPUID_SIGNATURE_EDX && r[0] >= at + 2)
 			return at;
 	}
@@ -78,13 +79,15 @@ static uint32_t find_leaves(void)
 
 static void map_shared_info(void)
 {
-	struct xen_add_to_physmap a = {.domid = DOMID_SELF, .space = XENMAPSPACE_shared_info};
+	struct xen_add_to_physmap a = {.domid = DOMID_SELF,
+	                               .space = XENMAPSPACE_shared_info};
 	const uint64_t gfn = gfn_alloc(1);
 
 	if (gfn == FRAME_NONE)
 		boot_die("no free frame number for Xen's shared info page");
 	a.gpfn = gfn;
-	if (hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (long)&a, 0, 0) != 0)
+	if (hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (long)&a, 0, 0) !=
+	    0)
 		boot_die("Xen does not map its shared info page");
 	g_shared = vm_window_map(gfn << PAGE_SHIFT, 1);
 	if (!g_shared)

@@ -17,7 +17,7 @@ void keeper_wake(void);
 extern _Atomic uint32_t g_keeper_word;
 
 /* What it does each time, by file; deadlines in plat_mono_ns(). */
-uint64_t channel_keep(uint64_t now);  /* -> when to look again */
+uint64_t channel_keep(uint64_t now); /* -> when to look again */
 void console_keep(void);
 uint64_t shutdown_keep(uint64_t now);
 

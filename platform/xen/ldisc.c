@@ -17,7 +17,7 @@
 #define END 0x100u  /* a line ends behind it */
 #define MARK 0x200u /* an end-of-file mark, no character */
 #define DEL 0x7f
-#define DISABLED 0  /* _POSIX_VDISABLE */
+#define DISABLED 0 /* _POSIX_VDISABLE */
 
 static bool has(const struct ldisc *l, uint32_t flag)
 {
@@ -42,12 +42,13 @@ static bool is_cc(const struct ldisc *l, uint8_t c, unsigned which)
 void ldisc_init(struct ldisc *l, void (*echo)(char c), void (*signal)(int sig))
 {
 	*l = (struct ldisc){
-		.t = {.iflag = ICRNL | IUTF8,
-		      .oflag = OPOST | ONLCR,
-		      .cflag = B38400 | CS8 | CREAD,
-		      .lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN},
-		.echo = echo,
-		.signal = signal,
+	        .t = {.iflag = ICRNL | IUTF8,
+	              .oflag = OPOST | ONLCR,
+	              .cflag = B38400 | CS8 | CREAD,
+	              .lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE |
+	                       IEXTEN},
+	        .echo = echo,
+	        .signal = signal,
 	};
 	l->t.cc[VINTR] = 3;
 	l->t.cc[VQUIT] = 28;

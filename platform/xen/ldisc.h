@@ -28,11 +28,11 @@ _Static_assert(sizeof(struct ldisc_termios) == 36, "struct termios");
 
 struct ldisc {
 	struct ldisc_termios t;
-	uint16_t buf[LDISC_SIZE];       /* a character, and LDISC_END or LDISC_EOF */
-	uint32_t head, ready, tail;     /* free-running: read, complete, edited until */
-	bool literal;                   /* the next character is quoted (VLNEXT) */
-	void (*echo)(char c);           /* to the console */
-	void (*signal)(int sig);        /* VINTR, VQUIT */
+	uint16_t buf[LDISC_SIZE];   /* a character, and LDISC_END or LDISC_EOF */
+	uint32_t head, ready, tail; /* free-running: read, complete, edited until */
+	bool literal;               /* the next character is quoted (VLNEXT) */
+	void (*echo)(char c);       /* to the console */
+	void (*signal)(int sig);    /* VINTR, VQUIT */
 };
 
 void ldisc_init(struct ldisc *l, void (*echo)(char c), void (*signal)(int sig));

@@ -96,8 +96,8 @@ static void take_reply(void)
 
 static void say_broken(void)
 {
-	static const char text[] =
-	        "strait: xenstore: the ring is broken: an index or a length is out of range\n";
+	static const char text[] = "strait: xenstore: the ring is broken: an index or "
+	                           "a length is out of range\n";
 
 	if (!g_said_broken)
 		plat_log(text, sizeof(text) - 1);
@@ -251,7 +251,8 @@ static int order(uint32_t type, const struct xspart *parts, unsigned n)
 
 int xenstore_write(const char *path, const char *value)
 {
-	const struct xspart parts[2] = {{path, strlen(path) + 1}, {value, strlen(value)}};
+	const struct xspart parts[2] = {{path, strlen(path) + 1},
+	                                {value, strlen(value)}};
 
 	return order(XS_WRITE, parts, 2);
 }
@@ -266,7 +267,8 @@ int xenstore_rm(const char *path)
 int xenstore_write_dying(const char *path, const char *value)
 {
 	static uint8_t out[512];
-	const struct xspart parts[2] = {{path, strlen(path) + 1}, {value, strlen(value)}};
+	const struct xspart parts[2] = {{path, strlen(path) + 1},
+	                                {value, strlen(value)}};
 	struct xenstore_node node = {.to = NULL};
 	struct want w = {.type = XS_WRITE, .n = 1, .nodes = &node};
 	const uint64_t flags = irq_off();
@@ -306,7 +308,8 @@ unsigned xenstore_domid(void)
 int xenstore_watch(const char *path, void (*fn)(const char *path, void *arg), void *arg)
 {
 	const char token[2] = {(char)('a' + g_n_watches), '\0'};
-	const struct xspart parts[2] = {{path, strlen(path) + 1}, {token, sizeof(token)}};
+	const struct xspart parts[2] = {{path, strlen(path) + 1},
+	                                {token, sizeof(token)}};
 	int r;
 
 	if (g_n_watches == N_WATCHES)

@@ -145,10 +145,12 @@ static const struct {
 	const char *name;
 	int err;
 } g_errors[] = {
-	{"EINVAL", EINVAL}, {"EACCES", EACCES}, {"EEXIST", EEXIST}, {"EISDIR", EISDIR},
-	{"ENOENT", ENOENT}, {"ENOMEM", ENOMEM}, {"ENOSPC", ENOSPC}, {"EIO", EIO},
-	{"ENOTEMPTY", ENOTEMPTY}, {"ENOSYS", ENOSYS}, {"EROFS", EROFS}, {"EBUSY", EBUSY},
-	{"EAGAIN", EAGAIN}, {"EISCONN", EISCONN}, {"E2BIG", E2BIG}, {"EPERM", EPERM},
+        {"EINVAL", EINVAL}, {"EACCES", EACCES},   {"EEXIST", EEXIST},
+        {"EISDIR", EISDIR}, {"ENOENT", ENOENT},   {"ENOMEM", ENOMEM},
+        {"ENOSPC", ENOSPC}, {"EIO", EIO},         {"ENOTEMPTY", ENOTEMPTY},
+        {"ENOSYS", ENOSYS}, {"EROFS", EROFS},     {"EBUSY", EBUSY},
+        {"EAGAIN", EAGAIN}, {"EISCONN", EISCONN}, {"E2BIG", E2BIG},
+        {"EPERM", EPERM},
 };
 
 static bool equal(const char *a, const char *b)
@@ -179,5 +181,6 @@ const char *xsring_token(const struct xsring *r)
 	/* path NUL token NUL */
 	while (i < r->in.len && r->body[i])
 		i++;
-	return i + 1 < r->in.len && r->body[r->in.len - 1] == '\0' ? r->body + i + 1 : NULL;
+	return i + 1 < r->in.len && r->body[r->in.len - 1] == '\0' ? r->body + i + 1
+	                                                           : NULL;
 }

@@ -21,8 +21,8 @@ struct xsring {
 	uint32_t req_prod, rsp_cons; /* ours; the shared words are only written */
 	const uint8_t *out;          /* messages to send, the caller's memory */
 	uint32_t out_len;
-	struct xsd_sockmsg in;       /* the message that arrives */
-	uint32_t in_got;             /* bytes of it, header and body */
+	struct xsd_sockmsg in; /* the message that arrives */
+	uint32_t in_got;       /* bytes of it, header and body */
 	char body[XENSTORE_PAYLOAD_MAX + 1];
 	bool broken;
 };

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct cmdline c;
-	char *text = malloc(size + 1); /* of its exact size: the sanitizer sees one byte more */
+	char *text = malloc(
+	        size + 1); /* of its exact size: the sanitizer sees one byte more */
 	const char *why;
 
 	if (!text)
@@ -19,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	why = cmdline_parse(text, &c);
 	if (why) {
-		if (strlen(why) >= CMDLINE_ERROR_MAX || strncmp(why, "command line: ", 14) != 0)
+		if (strlen(why) >= CMDLINE_ERROR_MAX ||
+		    strncmp(why, "command line: ", 14) != 0)
 			abort();
 	} else {
 		size_t bytes = 0;

@@ -34,7 +34,8 @@ static void act(const uint8_t *data, size_t n, uint8_t what)
 		break;
 	default:
 		for (size_t i = 0; i < n; i++)
-			g_shared.rsp[MASK_XENSTORE_IDX(g_shared.rsp_prod + i)] = (char)data[i];
+			g_shared.rsp[MASK_XENSTORE_IDX(g_shared.rsp_prod + i)] =
+			        (char)data[i];
 		g_shared.rsp_prod += (uint32_t)n;
 	}
 }

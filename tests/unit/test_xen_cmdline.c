@@ -37,7 +37,8 @@ static void an_empty_line_gives_no_arguments(void)
 
 static void words_are_quoted_as_in_sh(void)
 {
-	CU_ASSERT_PTR_NULL(parse("'a \"b' \"c 'd\" e\\ f '' \"\" g'h'\"i\"\\j \"\\\"\\\\\\$\\`\\n\""));
+	CU_ASSERT_PTR_NULL(parse(
+	        "'a \"b' \"c 'd\" e\\ f '' \"\" g'h'\"i\"\\j \"\\\"\\\\\\$\\`\\n\""));
 	CU_ASSERT_EQUAL(g_c.argc, 8);
 	CU_ASSERT_STRING_EQUAL(g_c.argv[1], "a \"b");
 	CU_ASSERT_STRING_EQUAL(g_c.argv[2], "c 'd");
@@ -51,7 +52,8 @@ static void words_are_quoted_as_in_sh(void)
 static void a_quote_that_does_not_end_is_an_error(void)
 {
 	CU_ASSERT_STRING_EQUAL(parse("a 'b"), "command line: a quote does not end");
-	CU_ASSERT_STRING_EQUAL(parse("a \"b\\\""), "command line: a quote does not end");
+	CU_ASSERT_STRING_EQUAL(parse("a \"b\\\""),
+	                       "command line: a quote does not end");
 	CU_ASSERT_STRING_EQUAL(parse("a \"b\\"), "command line: a quote does not end");
 	CU_ASSERT_STRING_EQUAL(parse("a b\\"),
 	                       "command line: a backslash stands at the end");
@@ -59,10 +61,11 @@ static void a_quote_that_does_not_end_is_an_error(void)
 
 static void options_stand_before_the_dash(void)
 {
-	CU_ASSERT_PTR_NULL(parse("argv0=/bin/x cwd=/tmp uid=1000 gid=100 groups=4,5,6 env=A=b "
-	                         "'env=C=d e' env=F= hostname=h log=channel log=unsupported "
-	                         "strace=1 stamps=1 memory=24M console=raw "
-	                         "shutdown-timeout=5 -- x -- y"));
+	CU_ASSERT_PTR_NULL(
+	        parse("argv0=/bin/x cwd=/tmp uid=1000 gid=100 groups=4,5,6 env=A=b "
+	              "'env=C=d e' env=F= hostname=h log=channel log=unsupported "
+	              "strace=1 stamps=1 memory=24M console=raw "
+	              "shutdown-timeout=5 -- x -- y"));
 	CU_ASSERT_EQUAL(g_c.argc, 4);
 	CU_ASSERT_STRING_EQUAL(g_c.argv[0], "/bin/x");
 	CU_ASSERT_STRING_EQUAL(g_c.argv[1], "x");
@@ -100,23 +103,25 @@ static void what_is_not_said_has_its_default(void)
 static void bad_options_name_themselves(void)
 {
 	static const char *const bad[][2] = {
-		{"colour=blue --", "command line: no such option: colour=blue"},
-		{"uid=-1 --", "command line: bad value of option: uid="},
-		{"uid=4294967295 --", "command line: bad value of option: uid="},
-		{"uid=99999999999999999999 --", "command line: bad value of option: uid="},
-		{"gid= --", "command line: bad value of option: gid="},
-		{"groups=1,,2 --", "command line: bad value of option: groups="},
-		{"cwd=tmp --", "command line: bad value of option: cwd="},
-		{"env==x --", "command line: bad value of option: env="},
-		{"env=x --", "command line: bad value of option: env="},
-		{"hostname= --", "command line: bad value of option: hostname="},
-		{"log=all --", "command line: bad value of option: log="},
-		{"strace=yes --", "command line: bad value of option: strace="},
-		{"memory=20000000000G --", "command line: bad value of option: memory="},
-		{"memory=M --", "command line: bad value of option: memory="},
-		{"console=vga --", "command line: bad value of option: console="},
-		{"shutdown-timeout=86401 --",
-		 "command line: bad value of option: shutdown-timeout="},
+	        {"colour=blue --", "command line: no such option: colour=blue"},
+	        {"uid=-1 --", "command line: bad value of option: uid="},
+	        {"uid=4294967295 --", "command line: bad value of option: uid="},
+	        {"uid=99999999999999999999 --",
+	         "command line: bad value of option: uid="},
+	        {"gid= --", "command line: bad value of option: gid="},
+	        {"groups=1,,2 --", "command line: bad value of option: groups="},
+	        {"cwd=tmp --", "command line: bad value of option: cwd="},
+	        {"env==x --", "command line: bad value of option: env="},
+	        {"env=x --", "command line: bad value of option: env="},
+	        {"hostname= --", "command line: bad value of option: hostname="},
+	        {"log=all --", "command line: bad value of option: log="},
+	        {"strace=yes --", "command line: bad value of option: strace="},
+	        {"memory=20000000000G --",
+	         "command line: bad value of option: memory="},
+	        {"memory=M --", "command line: bad value of option: memory="},
+	        {"console=vga --", "command line: bad value of option: console="},
+	        {"shutdown-timeout=86401 --",
+	         "command line: bad value of option: shutdown-timeout="},
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -125,8 +130,9 @@ static void bad_options_name_themselves(void)
 
 static void an_error_is_a_line_of_plain_text(void)
 {
-	const char *why = parse("'x\n\x1b[2J"
-	                        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' --");
+	const char *why =
+	        parse("'x\n\x1b[2J"
+	              "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' --");
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(why);
 	CU_ASSERT_PTR_NOT_NULL(strstr(why, "x??[2J"));
@@ -165,17 +171,17 @@ static void hex_and_numbers_are_exact(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		TEST(words_without_a_dash_are_arguments),
-		TEST(an_empty_line_gives_no_arguments),
-		TEST(words_are_quoted_as_in_sh),
-		TEST(a_quote_that_does_not_end_is_an_error),
-		TEST(options_stand_before_the_dash),
-		TEST(what_is_not_said_has_its_default),
-		TEST(bad_options_name_themselves),
-		TEST(an_error_is_a_line_of_plain_text),
-		TEST(too_many_words_are_refused),
-		TEST(hex_and_numbers_are_exact),
-		CU_TEST_INFO_NULL,
+	        TEST(words_without_a_dash_are_arguments),
+	        TEST(an_empty_line_gives_no_arguments),
+	        TEST(words_are_quoted_as_in_sh),
+	        TEST(a_quote_that_does_not_end_is_an_error),
+	        TEST(options_stand_before_the_dash),
+	        TEST(what_is_not_said_has_its_default),
+	        TEST(bad_options_name_themselves),
+	        TEST(an_error_is_a_line_of_plain_text),
+	        TEST(too_many_words_are_refused),
+	        TEST(hex_and_numbers_are_exact),
+	        CU_TEST_INFO_NULL,
 	};
 
 	return suite_run("cmdline of a guest on Xen", NULL, NULL, tests);

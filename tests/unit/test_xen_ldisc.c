@@ -213,18 +213,18 @@ static void output_gets_its_carriage_returns(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		TEST(a_read_gets_one_line),
-		TEST(keys_edit_the_line),
-		TEST(erasing_takes_a_whole_character),
-		TEST(end_of_file_ends_a_line_or_the_input),
-		TEST(signals_are_sent_and_flush),
-		TEST(raw_mode_gives_every_byte),
-		TEST(vmin_tells_when_a_read_returns),
-		TEST(a_half_line_can_be_read_once_raw),
-		TEST(a_line_too_long_rings_the_bell),
-		TEST(raw_input_waits_when_the_buffer_is_full),
-		TEST(output_gets_its_carriage_returns),
-		CU_TEST_INFO_NULL,
+	        TEST(a_read_gets_one_line),
+	        TEST(keys_edit_the_line),
+	        TEST(erasing_takes_a_whole_character),
+	        TEST(end_of_file_ends_a_line_or_the_input),
+	        TEST(signals_are_sent_and_flush),
+	        TEST(raw_mode_gives_every_byte),
+	        TEST(vmin_tells_when_a_read_returns),
+	        TEST(a_half_line_can_be_read_once_raw),
+	        TEST(a_line_too_long_rings_the_bell),
+	        TEST(raw_input_waits_when_the_buffer_is_full),
+	        TEST(output_gets_its_carriage_returns),
+	        CU_TEST_INFO_NULL,
 	};
 
 	return suite_run("terminal of the PV console", NULL, NULL, tests);

@@ -22,7 +22,8 @@ static void start(uint32_t req, uint32_t rsp)
 static void daemon_takes(void *to, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		((char *)to)[i] = g_shared.req[MASK_XENSTORE_IDX(g_shared.req_cons + i)];
+		((char *)to)[i] =
+		        g_shared.req[MASK_XENSTORE_IDX(g_shared.req_cons + i)];
 	g_shared.req_cons += n;
 }
 
@@ -51,7 +52,8 @@ static void a_request_goes_out_in_pieces(void)
 	start(UINT32_MAX - 100, 7); /* indices wrap */
 	memset(value, 'v', sizeof(value));
 	g_ring.out = g_message;
-	g_ring.out_len = (uint32_t)xsring_pack(g_message, sizeof(g_message), XS_WRITE, 5, parts, 2);
+	g_ring.out_len = (uint32_t)xsring_pack(g_message, sizeof(g_message), XS_WRITE,
+	                                       5, parts, 2);
 	CU_ASSERT_EQUAL(g_ring.out_len, 16 + 4 + 3000);
 	while (g_ring.out_len || g_shared.req_prod != g_shared.req_cons) {
 		uint32_t n;
@@ -203,7 +205,8 @@ static void what_is_too_long_is_not_packed(void)
 	const struct xspart part = {(const char *)g_message, XENSTORE_PAYLOAD_MAX + 1};
 	const struct xspart small = {"abc", 4};
 
-	CU_ASSERT_EQUAL(xsring_pack(g_message, sizeof(g_message), XS_READ, 1, &part, 1), 0);
+	CU_ASSERT_EQUAL(xsring_pack(g_message, sizeof(g_message), XS_READ, 1, &part, 1),
+	                0);
 	CU_ASSERT_EQUAL(xsring_pack(g_message, 19, XS_READ, 1, &small, 1), 0);
 	CU_ASSERT_EQUAL(xsring_pack(g_message, 20, XS_READ, 1, &small, 1), 20);
 }
@@ -211,16 +214,16 @@ static void what_is_too_long_is_not_packed(void)
 int main(void)
 {
 	static CU_TestInfo tests[] = {
-		TEST(a_request_goes_out_in_pieces),
-		TEST(a_reply_comes_in_pieces),
-		TEST(a_full_ring_that_was_read_is_told),
-		TEST(the_longest_value_fits),
-		TEST(a_length_out_of_range_breaks_the_ring),
-		TEST(an_index_out_of_range_breaks_the_ring),
-		TEST(errors_are_named),
-		TEST(tokens_of_malformed_events_are_none),
-		TEST(what_is_too_long_is_not_packed),
-		CU_TEST_INFO_NULL,
+	        TEST(a_request_goes_out_in_pieces),
+	        TEST(a_reply_comes_in_pieces),
+	        TEST(a_full_ring_that_was_read_is_told),
+	        TEST(the_longest_value_fits),
+	        TEST(a_length_out_of_range_breaks_the_ring),
+	        TEST(an_index_out_of_range_breaks_the_ring),
+	        TEST(errors_are_named),
+	        TEST(tokens_of_malformed_events_are_none),
+	        TEST(what_is_too_long_is_not_packed),
+	        CU_TEST_INFO_NULL,
 	};
 
 	return suite_run("ring to xenstored", NULL, NULL, tests);
