@@ -26,7 +26,7 @@
 enum guest_state {
 	GUEST_ADDED,   /* the service was told */
 	GUEST_READY,   /* its channel's nodes are written */
-	GUEST_LEFT,    /* it closed its channel; the domain may still be there */
+	GUEST_LEFT,    /* released; its node is still there */
 	GUEST_GOING,   /* dead: the service was told, and has not released it yet */
 	GUEST_REFUSED, /* by the service, or its nodes are wrong */
 };
@@ -36,6 +36,7 @@ struct guest {
 	struct config_guest c;
 	enum guest_state state;
 	bool by_service; /* it refused; a node that is wrong is read again */
+	bool shown;      /* its node "alive" has been read */
 	char why[CONFIG_WHY];
 };
 

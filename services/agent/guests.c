@@ -2,13 +2,15 @@
 /*
  * guests.c - who may connect, who did, who died.
  *
- *   (node) -> ADDED -> READY -> LEFT            the guest closed its channel
- *               |        |        |
- *               v        v        v (no one to tell)
- *            REFUSED   GOING -> (forgotten)     its domain is gone, or its node is
+ *   (node) -> ADDED -> READY ----------> LEFT       the guest closed its channel
+ *               |        |              ^    |
+ *               |        v (dead, node  |    v
+ *            REFUSED   GOING -----------+  (forgotten)
+ *               |        | still there)      ^       its node is gone, or another
+ *               +--------+-------------------+       guest's
  *
- * A look compares the list in xenstore with ours and asks of each guest whether its
- * domain lives.  It runs after every event, whatever the event was: so an event that
+ * A look compares the list in xenstore with ours and asks of each guest that is served
+ * whether its domain lives.  It runs after every event, whatever the event was: so an event that
  * is lost among others costs nothing.  A guest is never judged by its silence.
  */
 #include "services/agent/agent.h"
@@ -125,8 +127,8 @@ static bool same_guest(struct agent *a, const struct guest *g)
 	       strcmp(uuid, g->c.uuid) == 0;
 }
 
-/* True: this guest is no longer, or no longer to be served. */
-static bool is_over(struct agent *a, const struct guest *g, char **names)
+/* Its node is gone, or names another domain by now. */
+static bool is_withdrawn(struct agent *a, const struct guest *g, char **names)
 {
 	bool listed = false;
 
@@ -134,9 +136,25 @@ static bool is_over(struct agent *a, const struct guest *g, char **names)
 		listed |= config_domid(*p) == (int)g->c.domid;
 	if (!listed)
 		return true;
-	if (store_domain_lives(&a->store, g->c.domid) == 0)
-		return true;
-	return g->state != GUEST_REFUSED && !same_guest(a, g); /* the number, used again */
+	return (g->state != GUEST_REFUSED || g->by_service) && !same_guest(a, g);
+}
+
+/* Only dom0 may ask xenstored who lives.  Others are shown a node in the guest's own
+ * folder, which goes with its domain. */
+static bool is_dead(struct agent *a, struct guest *g)
+{
+	const int lives = store_domain_lives(&a->store, g->c.domid);
+	char path[AGENT_PATH], text[16];
+	int r;
+
+	if (lives != -EACCES)
+		return lives == 0;
+	snprintf(path, sizeof(path), "/local/domain/%u/strait/%s/alive", g->c.domid,
+	         a->config.kind == KIND_FILE ? "file" : "net");
+	r = store_read(&a->store, path, text, sizeof(text));
+	if (r >= 0)
+		g->shown = true;
+	return g->shown && (r == -ENOENT || r == -EACCES);
 }
 
 static void end_guest(struct agent *a, struct guest *g)
@@ -175,7 +193,8 @@ void guests_look(struct agent *a)
 	}
 	for (struct guest *g = a->guests; g; g = next) {
 		next = g->next;
-		if (is_over(a, g, n < 0 ? none : names))
+		if (is_withdrawn(a, g, n < 0 ? none : names) ||
+		    ((g->state == GUEST_ADDED || g->state == GUEST_READY) && is_dead(a, g)))
 			end_guest(a, g);
 	}
 	for (int i = 0; i < n; i++) {
@@ -227,7 +246,7 @@ void guests_released(struct agent *a, uint32_t domid)
 
 	if (!g)
 		return;
-	if (g->state == GUEST_GOING) {
+	if (g->state == GUEST_GOING && !same_guest(a, g)) {
 		forget(a, g);
 		guests_look(a); /* the number may name another guest by now */
 	} else {

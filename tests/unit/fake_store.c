@@ -21,6 +21,7 @@ static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct node *g_nodes;
 static bool g_lives[64];
 static unsigned g_watches;
+static bool g_private;
 static uint8_t g_raw[8192];
 static size_t g_raw_len;
 static bool g_raw_set;
@@ -126,6 +127,13 @@ void fake_store_domain(unsigned domid, bool lives)
 	pthread_mutex_unlock(&g_lock);
 }
 
+void fake_store_private(bool on)
+{
+	pthread_mutex_lock(&g_lock);
+	g_private = on;
+	pthread_mutex_unlock(&g_lock);
+}
+
 unsigned fake_store_watches(void)
 {
 	return __atomic_load_n(&g_watches, __ATOMIC_SEQ_CST);
@@ -220,6 +228,10 @@ static void answer_locked(const struct xsd_sockmsg *h, char *body)
 		list_locked(h->req_id, body);
 		break;
 	case XS_IS_DOMAIN_INTRODUCED:
+		if (g_private) {
+			put_error(h->req_id, "EACCES");
+			break;
+		}
 		put(h->type, h->req_id, g_lives[atoi(body) % 64] ? "T" : "F", 2);
 		break;
 	case XS_SET_PERMS:
@@ -309,7 +321,7 @@ void fake_store_stop(void)
 	fake_store_rm("/local");
 	fake_store_rm("domid");
 	memset(g_lives, 0, sizeof(g_lives));
-	g_raw_set = false;
+	g_raw_set = g_private = false;
 	g_event_len = 0;
 	g_watches = 0;
 }

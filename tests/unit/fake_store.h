@@ -25,6 +25,7 @@ bool fake_store_has(const char *path);
 /* Who may read a node: "n0 r5" as it was given; "" if nobody was named. */
 const char *fake_store_perms(const char *path);
 void fake_store_domain(unsigned domid, bool lives);
+void fake_store_private(bool on); /* who lives is not told, as to other domains than dom0 */
 
 /* Before the answer to the next request: these bytes instead of an answer ... */
 void fake_store_answer_raw(const void *bytes, size_t len);

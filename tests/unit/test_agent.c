@@ -412,10 +412,35 @@ static void a_destroyed_guest_is_released(void)
 	guests_look(&g_agent);
 	CU_ASSERT(told(""));
 	guests_released(&g_agent, 5);
-	CU_ASSERT_PTR_NULL(g_agent.guests);
 	CU_ASSERT_FALSE(fake_store_has(DATA "/guests/5"));
 	guests_look(&g_agent); /* a dead domain's node is nobody */
 	CU_ASSERT(told(""));
+	fake_store_rm(BASE "/guests/5");
+	guests_look(&g_agent);
+	CU_ASSERT(told(""));
+	CU_ASSERT_PTR_NULL(g_agent.guests);
+	stop();
+}
+
+static void outside_of_dom0_a_node_shows_who_lives(void)
+{
+	start();
+	fake_store_private(true);
+	ready(5);
+	guests_look(&g_agent); /* dom0 shows nothing: nobody is judged by that */
+	CU_ASSERT(told(""));
+	fake_store_set("/local/domain/5/strait/file/alive", "1");
+	guests_look(&g_agent);
+	CU_ASSERT(told(""));
+	fake_store_rm("/local/domain/5"); /* with its domain */
+	guests_look(&g_agent);
+	CU_ASSERT(told("gone 5; "));
+	guests_released(&g_agent, 5);
+	guests_look(&g_agent);
+	CU_ASSERT(told("")); /* not taken for a new one */
+	announce(5, "other");
+	guests_look(&g_agent);
+	CU_ASSERT(told("add 5; "));
 	stop();
 }
 
@@ -454,6 +479,9 @@ static void a_guest_that_left_is_not_taken_again(void)
 	fake_store_domain(5, false);
 	guests_look(&g_agent);
 	CU_ASSERT(told("")); /* nothing to tell */
+	fake_store_rm(BASE "/guests/5");
+	guests_look(&g_agent);
+	CU_ASSERT(told(""));
 	CU_ASSERT_PTR_NULL(g_agent.guests);
 	stop();
 }
@@ -538,6 +566,7 @@ int main(void)
 		TEST(an_announced_guest_gets_its_nodes),
 		TEST(a_node_in_the_making_is_waited_for),
 		TEST(a_destroyed_guest_is_released),
+		TEST(outside_of_dom0_a_node_shows_who_lives),
 		TEST(a_guest_whose_node_goes_is_released),
 		TEST(a_number_used_again_is_another_guest),
 		TEST(a_guest_that_left_is_not_taken_again),

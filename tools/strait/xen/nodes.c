@@ -226,6 +226,8 @@ static void fill_announcement(struct nodes *n, const void *arg)
 	                              xprintf("/guests/%u", of->m->domid));
 	char groups[DESC_GROUPS_MAX * 12] = "";
 
+	/* Goes with the domain: so a service in a domain of its own sees that it died. */
+	put(n, "1", "/local/domain/%u/strait/%s/alive", of->m->domid, desc_kind_name[of->kind]);
 	put(n, NULL, "%s", at);
 	put_text(n, of->client_id, at, "client-id");
 	put_number(n, g->o.uid, at, "uid");
