@@ -104,6 +104,7 @@ announce() {
 		node "$at/$kind/backend-id" "$s" "$domid"
 		node "$at/$kind/path" "/local/domain/$s/data/strait/$name/$domid" "$domid"
 		node "$at/$kind/epoch" 1 "$domid"
+		node "$at/$kind/alive" 1 "$s"
 		g=/local/domain/$s/strait/$name/guests/$domid
 		node "$g" "" "$s"
 		node "$g/client-id" "$id" "$s"

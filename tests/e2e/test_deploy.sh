@@ -60,6 +60,7 @@ for p in /local/domain/5/strait /local/domain/5/strait/file /local/domain/5/stra
 	is "$p" "$(perms $p)" "n0 r5"
 done
 is guest "$(perms /local/domain/7/strait/client-id)" "n0 r7"
+is alive "$(store /local/domain/7/strait/net/alive) $(perms /local/domain/7/strait/net/alive)" "1 n0 r6"
 is release "$(perms /@releaseDomain)" "n0 r5 r6"
 passed
 
