@@ -26,6 +26,7 @@ service_file() {
 }
 
 service_net() {
+	echo '  "file, kind=file, image=dom0",' # /etc
 	echo '  "net, kind=net, image=dom0, interface=vnet1, ip=10.55.0.2/24, gateway=10.55.0.1",'
 }
 

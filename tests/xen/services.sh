@@ -74,6 +74,17 @@ case_a_page_comes_through_the_network_service() {
 	echo "big.bin is equal"
 }
 
+# The interface is netd's alone: the Linux under it answers for no address and no group.
+case_only_netd_answers_on_its_interface() {
+	arping -c 3 -w 5 -I xenbr0 $A >/run/arp
+	cat /run/arp
+	want "one answer a question" grep -q 'Received 3 response' /run/arp
+	! arping -c 2 -w 3 -I xenbr0 10.55.0.77 || fail "somebody answers for another address"
+	ping -6 -c 2 -W 2 ff02::1%xenbr0 >/run/group
+	cat /run/group
+	! grep 'bytes from' /run/group | grep -v "$(ip -6 addr show dev xenbr0 | sed -n 's|.*inet6 \(fe80[^/]*\)/.*|\1|p')" || fail "a kernel answers to the group of all nodes"
+}
+
 case_sqlite_works_on_the_file_service() {
 	waits sql 0
 	want "its own check" grep -qx ok /run/sql.said
