@@ -145,10 +145,6 @@ void exit_watch_orders(void)
 {
 	if (!xenstore_present())
 		return;
-	(void)xenstore_write("control/feature-poweroff",
-	                     "1"); /* told for completeness */
-	(void)xenstore_write("control/feature-reboot", "1");
-	(void)xenstore_write("control/feature-suspend", "0");
 	if (xenstore_watch(CONTROL_NODE, on_control, NULL) < 0)
 		say("strait: xenstore: ", CONTROL_NODE,
 		    " cannot be watched: xl shutdown does nothing");
