@@ -77,6 +77,7 @@ static struct pipe *fifo_find(uint64_t dev, uint64_t ino)
 struct fifo_wait {
 	struct pipe *p;
 	bool reader;
+	bool there; /* the other side was open when this one came */
 	uint64_t seen;
 };
 
@@ -108,6 +109,7 @@ static struct pipe_end *fifo_attach(struct pipe *p, uint32_t flags, struct fifo_
 	                          : UINT64_MAX;
 	*w = (struct fifo_wait){.p = p, .reader = pipe_may_read(&e->ofd)};
 	w->seen = w->reader ? p->w_opens : p->r_opens;
+	w->there = w->reader ? p->writers > 0 : p->readers > 0;
 	if (pipe_may_read(&e->ofd)) {
 		p->readers++;
 		p->r_opens++;
@@ -146,7 +148,8 @@ long fifo_open(uint64_t dev, uint64_t ino, int flags, struct ofd **out)
 		fifo_drop(p);
 		return r < 0 ? r : -ENFILE;
 	}
-	if (!(flags & O_NONBLOCK) && (flags & ABI_ACCMODE) != O_RDWR) {
+	/* Who was there may have written and closed by now. */
+	if (!w.there && !(flags & O_NONBLOCK) && (flags & ABI_ACCMODE) != O_RDWR) {
 		r = wait_until(&p->opens, EPOLLIN, other_came, &w, PLAT_NO_DEADLINE,
 		               PARK_INTR);
 		if (r < 0) {
