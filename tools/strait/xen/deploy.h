@@ -100,6 +100,8 @@ char *nodes_guest_state(const struct member *m);
  * NULL: it cannot (said). */
 const char *image_path(const struct desc_service *s);
 void image_check(const struct desc *d, const struct desc_service *s); /* says and exits */
+/* Start @tool in a session of its own, what it says in @log_path; the pid or negative errno. */
+pid_t background_start(const char *tool, char *const argv[], const char *log_path);
 /* Start the agent of @m; sets pid and born. */
 int agent_start(const char *deployment, struct member *m);
 void agent_stop(const struct member *m);

@@ -160,14 +160,13 @@ const char *image_path(const struct desc_service *s)
 
 /* --- agents in dom0 --------------------------------------------------------- */
 
-int agent_start(const char *deployment, struct member *m)
+pid_t background_start(const char *tool, char *const argv[], const char *log_path)
 {
-	char *tool = find_agent();
-	int log = open(state_path(deployment, m->name, ".agent"),
-	               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	char *from = tool[0] == '/' ? xprintf("%s", tool) : realpath(tool, NULL);
 
-	if (log < 0 || null < 0)
+	if (log < 0 || null < 0 || !from)
 		return -errno;
 	fflush(stdout);
 	pid_t pid = fork();
@@ -175,13 +174,28 @@ int agent_start(const char *deployment, struct member *m)
 	if (pid < 0)
 		return -errno;
 	if (!pid) {
-		if (setsid() >= 0 && dup2(null, 0) >= 0 && dup2(log, 1) >= 0 && dup2(log, 2) >= 0)
-			execl(tool, "strait-agent", "--service", m->name,
-			      (char *)NULL);
+		if (setsid() >= 0 && chdir("/") == 0 && dup2(null, 0) >= 0 && dup2(log, 1) >= 0 &&
+		    dup2(log, 2) >= 0)
+			(void)execv(from, argv);
 		die(EXIT_STRAIT, "%s: cannot be started: %s", tool, strerror(errno));
 	}
+	free(from);
 	close(log);
 	close(null);
+	return pid;
+}
+
+int agent_start(const char *deployment, struct member *m)
+{
+	char *tool = find_agent();
+	char *argv[] = { xprintf("strait-agent"), xprintf("--service"), m->name, NULL };
+	pid_t pid;
+
+	if (!tool)
+		return -ENOENT;
+	pid = background_start(tool, argv, state_path(deployment, m->name, ".agent"));
+	if (pid < 0)
+		return pid;
 	m->pid = pid;
 	m->born = process_born(pid);
 	return 0;

@@ -192,24 +192,7 @@ int watch_main(int argc, char **argv)
 
 int watch_start(const char *name)
 {
-	int log = open(state_path(name, "watch.log", ""), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-	               0644);
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	char *argv[] = { xprintf("strait"), xprintf("watch"), xprintf("%s", name), NULL };
 
-	if (log < 0 || null < 0)
-		return -errno;
-	fflush(stdout);
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return -errno;
-	if (!pid) {
-		if (setsid() >= 0 && chdir("/") == 0 && dup2(null, 0) >= 0 && dup2(log, 1) >= 0 &&
-		    dup2(log, 2) >= 0)
-			execl("/proc/self/exe", "strait", "watch", name, (char *)NULL);
-		die(EXIT_STRAIT, "watch: cannot be started: %s", strerror(errno));
-	}
-	close(log);
-	close(null);
-	return pid;
+	return background_start("/proc/self/exe", argv, state_path(name, "watch.log", ""));
 }
