@@ -58,6 +58,7 @@ static const struct method g_methods[] = {
         {serve_remove_xattr, SERVE_NAMES, PATH(XattrReq)},
         {serve_getcwd, SERVE_LOOK, HANDLE(HandleReq)},
         {serve_leaves, SERVE_LOOK, PATH(PathReq)},
+        {serve_reopen, SERVE_NAMES, .cred = OFF(ReopenReq, cred)},
 };
 
 #define READAHEAD_QUEUE 32u
@@ -418,12 +419,13 @@ STUB(list_xattr, XattrReq, XattrRep)
 STUB(remove_xattr, XattrReq, XattrRep)
 STUB(getcwd, HandleReq, Empty)
 STUB(leaves, PathReq, Empty)
+STUB(reopen, ReopenReq, OpenRep)
 
 static File__File_Service g_service = FILE__FILE__INIT(call_);
 
 ProtobufCService *serve_service(void)
 {
-	_Static_assert(sizeof g_methods / sizeof g_methods[0] == 30,
+	_Static_assert(sizeof g_methods / sizeof g_methods[0] == 31,
 	               "a method is missing");
 	return &g_service.base;
 }

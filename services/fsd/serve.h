@@ -118,6 +118,7 @@ bool serve_is_root(const struct mount *m, const struct statx *stx);
 /* run() of each method, by file. */
 int serve_set_cred(struct task *t); /* serve_open.c */
 int serve_open(struct task *t);
+int serve_reopen(struct task *t);
 int serve_release(struct task *t);
 int serve_getcwd(struct task *t);
 int serve_read(struct task *t); /* serve_io.c */

@@ -44,6 +44,12 @@ int serve_set_cred(struct task *t)
 	                        in->n_groups);
 }
 
+int serve_reopen(struct task *t)
+{
+	(void)t;
+	return -ENOSYS; /* not yet */
+}
+
 int serve_release(struct task *t)
 {
 	handle_drop(t->session, t->h[0]);
