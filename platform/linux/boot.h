@@ -15,7 +15,7 @@
 
 #define BOOT_ENV "STRAIT_BOOT"
 #define BOOT_MAGIC 0x31746961727453ull /* "Strait1" */
-#define BOOT_VERSION 1u
+#define BOOT_VERSION 2u
 #define BOOT_GROUPS_MAX 64u
 
 #define BOOT_LOG_UNSUPPORTED 1u /* say which call was missing, once each */
@@ -47,6 +47,22 @@ struct boot_block {
 	struct boot_channel file, net;
 	char cwd[4096];
 	char hostname[65];
+	uint64_t recover_ns; /* how long a lost service is waited for; 0: not at all */
+};
+
+/* What a later instance of a service is reached by: one packet on control_fd, with two
+ * descriptors (the ring's memfd, the event) when verdict is BOOT_RENEW_HERE. */
+#define BOOT_RENEW_MAGIC 0x77656e6572ull /* "renew" */
+#define BOOT_RENEW_HERE 0u
+#define BOOT_RENEW_NEVER 1u /* it will not come back */
+
+struct boot_renew {
+	uint64_t magic;
+	uint32_t version; /* BOOT_VERSION */
+	uint32_t id;      /* 0: file, 1: net */
+	uint32_t epoch, order;
+	uint32_t verdict; /* BOOT_RENEW_* */
+	uint32_t zero;
 };
 
 #endif /* PLATFORM_LINUX_BOOT_H */

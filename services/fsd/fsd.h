@@ -64,6 +64,7 @@ void guests_beat(struct fsd *f);
 /* Free those that are gone and have nothing running. */
 void guests_reap(struct fsd *f);
 bool guests_busy(const struct fsd *f);
+void guests_count(const struct fsd *f, uint32_t *sessions, uint32_t *calls, uint32_t *files);
 void guests_close_all(struct fsd *f);
 
 #endif /* FSD_FSD_H */

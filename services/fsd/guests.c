@@ -243,6 +243,16 @@ bool guests_busy(const struct fsd *f)
 	return false;
 }
 
+void guests_count(const struct fsd *f, uint32_t *sessions, uint32_t *calls, uint32_t *files)
+{
+	*sessions = *calls = *files = 0;
+	for (const struct guest *g = f->guests; g; g = g->next) {
+		*sessions += !g->closed;
+		*calls += rpc_conn_busy(g->conn);
+		*files += g->session->n_handles;
+	}
+}
+
 static void guest_free(struct fsd *f, struct guest *g)
 {
 	const uint32_t domid = g->domid;

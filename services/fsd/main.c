@@ -171,10 +171,64 @@ static void say_ready(struct fsd *f)
 		f->stop = true;
 }
 
+static void reply(struct fsd *f, const Control__Control *c)
+{
+	if (control_send(f->control, c, NULL, 0) < 0)
+		f->stop = true;
+}
+
+static void say_pong(struct fsd *f, uint64_t nonce)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Pong pong = CONTROL__PONG__INIT;
+
+	pong.nonce = nonce;
+	c.body_case = CONTROL__CONTROL__BODY_PONG;
+	c.pong = &pong;
+	reply(f, &c);
+}
+
+static void say_status(struct fsd *f)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__StatusReply s = CONTROL__STATUS_REPLY__INIT;
+
+	guests_count(f, &s.sessions, &s.in_flight, &s.files);
+	c.body_case = CONTROL__CONTROL__BODY_STATUS_REPLY;
+	c.status_reply = &s;
+	reply(f, &c);
+}
+
+/* Files need no hand-over: guests reopen them.  Who asks for one is told so. */
+static void refuse_move(struct fsd *f, Control__Control__BodyCase asked)
+{
+	static char why[] = "fsd: hands nothing over; it is restarted";
+	const ProtobufCBinaryData text = {.len = sizeof why - 1, .data = (uint8_t *)why};
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Exported out = CONTROL__EXPORTED__INIT;
+	Control__Imported in = CONTROL__IMPORTED__INIT;
+
+	out.failed = in.failed = text;
+	if (asked == CONTROL__CONTROL__BODY_EXPORT) {
+		c.body_case = CONTROL__CONTROL__BODY_EXPORTED;
+		c.exported = &out;
+	} else {
+		c.body_case = CONTROL__CONTROL__BODY_IMPORTED;
+		c.imported = &in;
+	}
+	reply(f, &c);
+}
+
+static bool before_configure(Control__Control__BodyCase body)
+{
+	return body == CONTROL__CONTROL__BODY_CONFIGURE ||
+	       body == CONTROL__CONTROL__BODY_SHUTDOWN ||
+	       body == CONTROL__CONTROL__BODY_PING;
+}
+
 static int handle_control(struct fsd *f, const Control__Control *c, int *fds, int n_fds)
 {
-	if (!f->configured && c->body_case != CONTROL__CONTROL__BODY_CONFIGURE &&
-	    c->body_case != CONTROL__CONTROL__BODY_SHUTDOWN) {
+	if (!f->configured && !before_configure(c->body_case)) {
 		control_fail(f->control, 0,
 		             "fsd: was not configured before its first guest");
 		return -EINVAL;
@@ -193,6 +247,16 @@ static int handle_control(struct fsd *f, const Control__Control *c, int *fds, in
 		break;
 	case CONTROL__CONTROL__BODY_SHUTDOWN:
 		f->stop = true;
+		break;
+	case CONTROL__CONTROL__BODY_PING:
+		say_pong(f, c->ping->nonce);
+		break;
+	case CONTROL__CONTROL__BODY_STATUS:
+		say_status(f);
+		break;
+	case CONTROL__CONTROL__BODY_EXPORT:
+	case CONTROL__CONTROL__BODY_IMPORT:
+		refuse_move(f, c->body_case);
 		break;
 	default:
 		log_write(1, "the supervisor sent a message that is not for a service");

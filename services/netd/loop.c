@@ -300,6 +300,51 @@ static int configure(const Control__Configure *c, int *fds, int n_fds)
 	return 0;
 }
 
+static void say_pong(uint64_t nonce)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Pong pong = CONTROL__PONG__INIT;
+
+	pong.nonce = nonce;
+	c.body_case = CONTROL__CONTROL__BODY_PONG;
+	c.pong = &pong;
+	say(&c);
+}
+
+static void say_status(void)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__StatusReply s = CONTROL__STATUS_REPLY__INIT;
+
+	for (const struct guest *g = g_loop.guests; g; g = g->next) {
+		s.sessions += !g->broken;
+		s.in_flight += rpc_conn_busy(g->conn);
+		s.connections += g->n_socks;
+	}
+	c.body_case = CONTROL__CONTROL__BODY_STATUS_REPLY;
+	c.status_reply = &s;
+	say(&c);
+}
+
+static void refuse_move(Control__Control__BodyCase asked)
+{
+	static char why[] = "netd: this one cannot hand connections over";
+	const ProtobufCBinaryData text = {.len = sizeof(why) - 1, .data = (uint8_t *)why};
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Exported out = CONTROL__EXPORTED__INIT;
+	Control__Imported in = CONTROL__IMPORTED__INIT;
+
+	out.failed = in.failed = text;
+	if (asked == CONTROL__CONTROL__BODY_EXPORT) {
+		c.body_case = CONTROL__CONTROL__BODY_EXPORTED;
+		c.exported = &out;
+	} else {
+		c.body_case = CONTROL__CONTROL__BODY_IMPORTED;
+		c.imported = &in;
+	}
+	say(&c);
+}
+
 static void control_handle(const Control__Control *c, int *fds, int n_fds)
 {
 	switch (c->body_case) {
@@ -321,6 +366,16 @@ static void control_handle(const Control__Control *c, int *fds, int n_fds)
 		break;
 	case CONTROL__CONTROL__BODY_SHUTDOWN:
 		g_loop.stop = true;
+		break;
+	case CONTROL__CONTROL__BODY_PING:
+		say_pong(c->ping->nonce);
+		break;
+	case CONTROL__CONTROL__BODY_STATUS:
+		say_status();
+		break;
+	case CONTROL__CONTROL__BODY_EXPORT:
+	case CONTROL__CONTROL__BODY_IMPORT:
+		refuse_move(c->body_case);
 		break;
 	default:
 		control_fail(g_loop.control, 0, "netd: a control message is not known here");

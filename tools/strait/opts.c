@@ -19,6 +19,9 @@
 
 #define ENV_MAX 4096
 #define CPUS_MAX 1024
+#define SECONDS_MAX 86400
+#define RECOVER_S 30
+#define HANG_S 5
 
 struct opt {
 	const char *name, *alias;
@@ -338,6 +341,26 @@ static void set_cpus(struct run_opts *o, const char *v)
 	o->cpus = (uint32_t)n;
 }
 
+static uint32_t seconds(const char *opt, const char *v)
+{
+	const char *s = v;
+	uint64_t n;
+
+	if (!opts_parse_number(&s, SECONDS_MAX, "", &n))
+		bad(opt, v, "want whole seconds, 0 to 86400; 0 is off");
+	return (uint32_t)n;
+}
+
+static void set_recover(struct run_opts *o, const char *v)
+{
+	o->recover_s = seconds("--recover", v);
+}
+
+static void set_hang(struct run_opts *o, const char *v)
+{
+	o->hang_s = seconds("--hang", v);
+}
+
 static void set_log(struct run_opts *o, const char *v)
 {
 	static const struct {
@@ -463,6 +486,10 @@ static const struct opt table[] = {
 	{ "--join", NULL, "NAME", set_join,
 	  "use the files and the network of a guest that runs" },
 	{ "--hostname", NULL, "NAME", set_hostname, "what the program sees (default: the name)" },
+	{ "--recover", NULL, "SECONDS", set_recover,
+	  "how long a service that died is waited for (default 30; 0: not)" },
+	{ "--hang", NULL, "SECONDS", set_hang,
+	  "a service silent so long is killed (default 5; 0: never)" },
 	{ "--config", NULL, "FILE", set_config,
 	  "instead of all else: the guests and services that FILE describes" },
 	{ "--help", "-h", NULL, set_help, "this text" },
@@ -516,6 +543,8 @@ static const struct opt *find(const char *arg, const char **value)
 void opts_init(struct run_opts *o)
 {
 	memset(o, 0, sizeof(*o));
+	o->recover_s = RECOVER_S;
+	o->hang_s = HANG_S;
 	o->env = xalloc((ENV_MAX + 8) * sizeof(*o->env));
 }
 

@@ -102,6 +102,7 @@ static int boot_create(struct run *r)
 	b.uid = r->o.uid;
 	b.gid = r->o.gid;
 	b.memory = r->o.memory;
+	b.recover_ns = (uint64_t)r->o.recover_s * 1000000000u;
 	b.n_cpus = usable_cpus(r->o.cpus);
 	b.doorbell_fd = FD_DOORBELL;
 	b.control_fd = FD_CONTROL;

@@ -73,6 +73,8 @@ struct run_opts {
 	uint32_t log_level; /* Configure.log_level */
 	bool strace;
 	bool no_squash;
+	uint32_t recover_s; /* a service that died is waited for so long; 0: not at all */
+	uint32_t hang_s;    /* a service silent so long is killed; 0: never */
 	bool rootless;      /* in a user namespace of our own */
 	bool squash;        /* on files, the guest's root is this user: */
 	bool squash_given;  /* ... said by a description, not chosen here */
