@@ -12,7 +12,7 @@
 #include "lwip/ip_addr.h"
 #include "lwip/pbuf.h"
 #include "lwip/priv/tcp_priv.h"
-#include "services/netd/siphash.h"
+#include "rpc/siphash.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * siphash.h - SipHash-2-4, the keyed hash behind sequence numbers and tables.
+ * siphash.h - SipHash-2-4, the keyed hash behind sequence numbers, tables, tokens.
  *
  * A peer that does not know the key can neither guess an initial sequence number
  * nor choose connections that fall into one bucket.
  *
- * Layer:  services/netd.  Includes nothing of netd.
+ * Layer:  rpc.  Includes nothing of it.
  * Memory: none.
  */
-#ifndef NETD_SIPHASH_H
-#define NETD_SIPHASH_H
+#ifndef RPC_SIPHASH_H
+#define RPC_SIPHASH_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -67,4 +67,4 @@ static inline uint64_t siphash(const struct siphash_key *k, const void *data, si
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-#endif /* NETD_SIPHASH_H */
+#endif /* RPC_SIPHASH_H */
