@@ -14,6 +14,7 @@
 #include "libos/mm.h"
 #include "libos/net.h"
 #include "libos/process.h"
+#include "libos/pump.h"
 #include "libos/thread.h"
 #include "libos/time.h"
 #include "rpc/guest.h"
@@ -173,6 +174,9 @@ static void start_services(void)
 	if (file_init() != 0)
 		plat_exit(125, 0);
 	net_init(); /* without netd socket() says so */
+	/* A service that leaves is to be noticed also while no thread waits for it. */
+	if (g_config.recover_ns && (g_config.file.ctl || g_config.net.ctl))
+		(void)pump_start();
 }
 
 _Noreturn void libos_main(void *host_sp)

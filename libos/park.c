@@ -115,6 +115,18 @@ static void lead_drop(void)
 	} while (g_arrivals != seen && g_sleepers && lead_try());
 }
 
+void rpc_lead_take(void)
+{
+	while (!lead_try())
+		plat_yield();
+	disarm_led();
+}
+
+void rpc_lead_drop(void)
+{
+	lead_drop();
+}
+
 int rings_poll_once(void)
 {
 	int n;

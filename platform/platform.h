@@ -46,6 +46,7 @@ struct plat_config {
 	_Atomic uint32_t *strace;   /* not 0: print a line per call */
 	_Atomic uint32_t *log;      /* BOOT_LOG_* */
 	bool stamps;                /* ask for frame stamps (tracing) */
+	uint64_t recover_ns;        /* how long a service may stay away; 0: not at all */
 };
 extern struct plat_config g_config;
 
@@ -63,6 +64,14 @@ int plat_futex_wake(_Atomic uint32_t *word, int n);
 void plat_doorbell_ring(void);
 /* Wake the service behind a channel (its notify bit was set). */
 void plat_channel_notify(unsigned id);
+
+/* Wait until the service behind a channel is there again, as a new instance; the old
+ * one then touches nothing any more.  0 and its *@epoch; -ETIMEDOUT; -EPIPE: it will
+ * not come.  Blocks the calling thread. */
+int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch);
+/* After that: put the new channel's memory at the addresses of the old one's, which
+ * goes.  Nobody may use the old one meanwhile.  0 or a negative errno. */
+int plat_channel_renew(unsigned id);
 
 /* The sleep of thread_park(): while *@word == @val and (@door not NULL) the doorbell
  * still counts *@door.  A kick ends it with -EINTR; with @kicked (the thread's own

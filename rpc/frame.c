@@ -29,6 +29,8 @@ const char *frame_check(const struct frame *f, enum frame_side side)
 		return bad;
 	if (f->flags & ~FRAME_F_KNOWN)
 		return "flags: unknown bit";
+	if ((f->flags & FRAME_F_REPLAY) && f->kind != FRAME_CALL)
+		return "flags: only a call is sent again";
 	if (f->reserved != 0)
 		return "reserved: not zero";
 	if (f->msg_len > (side == FRAME_AT_GUEST ? RPC_REPLY_MSG_MAX : RPC_MSG_MAX))

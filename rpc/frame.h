@@ -29,7 +29,8 @@ enum frame_kind {
 
 #define FRAME_F_MORE 0x01u   /* more fragments of the same call follow */
 #define FRAME_F_QUEUED 0x02u /* REPLY: will complete by event Done */
-#define FRAME_F_KNOWN (FRAME_F_MORE | FRAME_F_QUEUED)
+#define FRAME_F_REPLAY 0x04u /* CALL: was in flight when the instance before ended */
+#define FRAME_F_KNOWN (FRAME_F_MORE | FRAME_F_QUEUED | FRAME_F_REPLAY)
 
 struct frame {
 	uint32_t len;         /* header + message + payload, in bytes */

@@ -16,6 +16,9 @@
 
 /* Absent where nobody nudges. */
 #pragma weak rpc_watched
+/* Absent where no service comes back. */
+#pragma weak rpc_recover_start
+#pragma weak rpc_note
 
 #define HUNG_NS 5000000000ull   /* no heartbeat for so long: say so */
 #define SILENT_NS 3000000000ull /* and for so long: a fatal signal is not kept waiting */
@@ -33,7 +36,9 @@ static const char *chan_name(const struct rpc_chan *ch)
 
 bool rpc_up(const struct rpc_chan *ch)
 {
-	return atomic_load_explicit(&ch->state, memory_order_acquire) == CHAN_UP;
+	const uint32_t s = atomic_load_explicit(&ch->state, memory_order_acquire);
+
+	return s == CHAN_UP || s >= CHAN_AWAY;
 }
 
 uint32_t rpc_post_room(const struct rpc_chan *ch)
@@ -80,6 +85,8 @@ static void look_for_life(struct rpc_chan *ch, struct patience *p, uint64_t now)
 	if (now - p->beat_at < SILENT_NS)
 		return;
 	rpc_silent(chan_name(ch));
+	if (!chan_live(ch))
+		return; /* known to be away */
 	if (p->said || now - p->beat_at < HUNG_NS)
 		return;
 	p->said = true;
@@ -99,19 +106,22 @@ void wait_turn(struct rpc_chan *ch, struct patience *p, uint64_t ns)
 	rpc_wait(ns >= CHECK_NS && rpc_watched && rpc_watched() ? PLAT_NO_DEADLINE : now + ns);
 }
 
+void calls_wake(struct rpc_chan *ch)
+{
+	lock_take(&ch->slots_lock);
+	for (unsigned k = 0; k < RPC_SLOTS_MAX; k++)
+		if (ch->calls[k])
+			rpc_wake(ch->calls[k]->waiter);
+	lock_drop(&ch->slots_lock);
+}
+
 void rpc_guest_nudge(void)
 {
 	for (unsigned i = 0; i < N_CHANS; i++) {
-		struct rpc_chan *ch = g_chans[i];
-
-		if (atomic_load(&ch->state) == CHAN_OFF)
+		if (atomic_load(&g_chans[i]->state) == CHAN_OFF)
 			continue;
-		lock_take(&ch->slots_lock);
-		for (unsigned k = 0; k < RPC_SLOTS_MAX; k++)
-			if (ch->calls[k])
-				rpc_wake(ch->calls[k]->waiter);
-		lock_drop(&ch->slots_lock);
-		slots_wake(ch);
+		calls_wake(g_chans[i]);
+		slots_wake(g_chans[i]);
 	}
 }
 
@@ -130,6 +140,13 @@ static bool slot_try_locked(struct rpc_chan *ch, struct rpc_call *call)
 {
 	const uint64_t can = slots_for(ch, call);
 
+	if (ch->restorer && ch->restorer == rpc_current()) {
+		if (ch->calls[ch->own_slot])
+			return false; /* one at a time */
+		call->slot = ch->own_slot;
+		call->reserved = 0;
+		return true;
+	}
 	if (can == 0 || ch->room < call->reserved)
 		return false;
 	call->slot = (uint16_t)__builtin_ctzll(can);
@@ -150,12 +167,30 @@ static void waiter_unlink_locked(struct rpc_chan *ch, struct slot_waiter *w)
 	}
 }
 
+/* Among those who wait for a slot: they are woken by whatever changes. */
+void wait_news(struct rpc_chan *ch, struct patience *p)
+{
+	struct slot_waiter w = {NULL, rpc_current()};
+
+	lock_take(&ch->slots_lock);
+	w.next = ch->waiters;
+	ch->waiters = &w;
+	lock_drop(&ch->slots_lock);
+	if (!chan_open(ch, 0) && atomic_load(&ch->state) != CHAN_LOST)
+		wait_turn(ch, p, CHECK_NS);
+	lock_take(&ch->slots_lock);
+	waiter_unlink_locked(ch, &w);
+	lock_drop(&ch->slots_lock);
+}
+
 static int slot_take(struct rpc_chan *ch, struct rpc_call *call)
 {
 	struct slot_waiter w = {NULL, rpc_current()};
 	struct patience p = {0};
 	bool got;
 
+	if (ch->restorer == w.thread && call->reserved > RESTORE_ROOM)
+		return -EMSGSIZE; /* the recovery thread has only this */
 	for (;;) {
 		lock_take(&ch->slots_lock);
 		waiter_unlink_locked(ch, &w);
@@ -193,7 +228,8 @@ static void slot_give(struct rpc_chan *ch, struct rpc_call *call)
 
 	lock_take(&ch->slots_lock);
 	ch->calls[call->slot] = NULL;
-	ch->free_slots |= 1ull << call->slot;
+	if (!ch->recovers || call->slot != ch->own_slot)
+		ch->free_slots |= 1ull << call->slot;
 	ch->room += call->reserved;
 	waiters = ch->waiters != NULL;
 	lock_drop(&ch->slots_lock);
@@ -203,22 +239,71 @@ static void slot_give(struct rpc_chan *ch, struct rpc_call *call)
 
 /* ---- calls ---- */
 
+static struct tx_frame call_frame(struct rpc_call *call)
+{
+	return (struct tx_frame){
+	        .hdr = {.kind = FRAME_CALL, .method = call->method, .slot = call->slot},
+	        .msg = call->input,
+	        .source = call->source,
+	        .source_arg = call->source_arg,
+	        .source_len = call->source_len,
+	        .call = call};
+}
+
+/* The same call to the service's next instance: same slot, same number. */
+static int call_resend(struct rpc_chan *ch, struct rpc_call *call, uint32_t again)
+{
+	struct tx_frame t = call_frame(call);
+	int r = 0;
+
+	t.hdr.flags = again == CALL_WAS_SENT ? FRAME_F_REPLAY : 0;
+	t.hdr.seq = ch->seq[call->slot];
+	if (call->sent && call->source && call->source_len)
+		r = call->source(call->source_arg, NULL, call->source_len);
+	call->sent = false; /* what was moved is back */
+	return r < 0 ? r : tx_send(ch, &t);
+}
+
+/* It cannot be sent again: it ends here. */
+static void call_fail(struct rpc_chan *ch, struct rpc_call *call, int err)
+{
+	bool ours;
+
+	lock_take(&ch->slots_lock);
+	ours = ch->calls[call->slot] == call;
+	if (ours)
+		ch->calls[call->slot] = NULL;
+	lock_drop(&ch->slots_lock);
+	if (!ours)
+		return; /* ended by chan_lose() */
+	if (atomic_exchange(&call->again, 0) == CALL_WAS_SENT)
+		atomic_fetch_sub(&ch->resend, 1);
+	call->err = err;
+	atomic_store_explicit(&call->done, 1, memory_order_release);
+}
+
 static void wait_done(struct rpc_chan *ch, struct rpc_call *call)
 {
 	struct patience p = {0};
 
-	while (!atomic_load_explicit(&call->done, memory_order_acquire))
+	while (!atomic_load_explicit(&call->done, memory_order_acquire)) {
+		const uint32_t again = atomic_load(&call->again);
+
+		if (again && chan_open(ch, again)) {
+			const int r = call_resend(ch, call, again);
+
+			if (r < 0)
+				call_fail(ch, call, r);
+			else if (!atomic_load(&call->again))
+				continue;
+		}
 		wait_turn(ch, &p, CHECK_NS);
+	}
 }
 
-static int call_send(struct rpc_chan *ch, uint16_t method, const ProtobufCMessage *msg,
-                     struct rpc_call *call)
+static int call_send(struct rpc_chan *ch, struct rpc_call *call)
 {
-	struct tx_frame t = {.hdr = {.kind = FRAME_CALL, .method = method, .slot = call->slot},
-	                     .msg = msg,
-	                     .source = call->source,
-	                     .source_arg = call->source_arg,
-	                     .source_len = call->source_len};
+	struct tx_frame t = call_frame(call);
 	int r;
 
 	/* The slot is ours: nobody else touches its sequence or wake time. */
@@ -240,6 +325,8 @@ static int call_send(struct rpc_chan *ch, uint16_t method, const ProtobufCMessag
 static void call_prepare(struct rpc_call *call)
 {
 	call->waiter = rpc_current();
+	call->again = 0;
+	call->sent = false;
 	call->reserved = frame_ring_len(FRAME_HDR_LEN + RPC_REPLY_MSG_MAX + call->sink_cap) +
 	                 DONE_ROOM;
 }
@@ -248,8 +335,11 @@ static void call_prepare(struct rpc_call *call)
 static int call_begin(struct rpc_chan *ch, uint16_t method, const ProtobufCMessage *msg,
                       struct rpc_call *call)
 {
-	const int r = call_send(ch, method, msg, call);
+	int r;
 
+	call->method = method;
+	call->input = msg;
+	r = call_send(ch, call);
 	if (r < 0) {
 		call->err = r;
 		slot_give(ch, call);
@@ -342,8 +432,8 @@ int rpc_post(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
 
 /* ---- the session ---- */
 
-static int session_call(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
-                        struct rpc_call *call)
+int session_call(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
+                 struct rpc_call *call)
 {
 	call->urgent = true;
 	call_do(ch, FRAME_METHOD(RPC_SERVICE_SESSION, index), msg, call);
@@ -379,34 +469,80 @@ int rpc_ping(struct rpc_chan *ch)
 	return session_call(ch, 1, &req.base, &call);
 }
 
-static int say_hello(struct rpc_chan *ch)
+static uint64_t features(const struct rpc_chan *ch)
+{
+	uint64_t f = g_config.stamps ? RPC_FEATURE_STAMPS : 0;
+
+	if (g_config.recover_ns && ch->ops->on_restore && rpc_recover_start &&
+	    ch->size <= 1u << JOURNAL_ORDER_MAX)
+		f |= RPC_FEATURE_RECOVER;
+	return f;
+}
+
+static const char *hello_wrong(const struct rpc_chan *ch, const Session__HelloRep *rep)
+{
+	if (rep->version < RPC_VERSION_MIN || rep->version > RPC_VERSION_MAX)
+		return "hello: answered with a version not offered";
+	if (rep->n_slots == 0 || rep->n_slots > RPC_SLOTS_MAX)
+		return "hello: answered with slots not offered";
+	if (ch->recovers && rep->n_slots != ch->n_slots)
+		return "hello: the next instance grants other slots";
+	if (ch->recovers && !(rep->features & RPC_FEATURE_RECOVER))
+		return "hello: the next instance cannot take a session over";
+	return NULL;
+}
+
+/* The first hello: what the session has for good. */
+static void take_grant(struct rpc_chan *ch, const Session__HelloRep *rep)
+{
+	lock_take(&ch->slots_lock);
+	ch->n_slots = rep->n_slots;
+	ch->free_slots = rep->n_slots == 64 ? ~0ull : (1ull << rep->n_slots) - 1;
+	if ((rep->features & RPC_FEATURE_RECOVER) && (features(ch) & RPC_FEATURE_RECOVER) &&
+	    rep->n_slots > 2 * RPC_SLOTS_RESERVED) {
+		ch->own_slot = (uint16_t)(rep->n_slots - 1);
+		ch->free_slots &= ~(1ull << ch->own_slot);
+		ch->room -= RESTORE_ROOM;
+		ch->recovers = true;
+	}
+	lock_drop(&ch->slots_lock);
+}
+
+int say_hello(struct rpc_chan *ch, struct rpc_restore *r)
 {
 	struct rpc_call call;
 	Session__HelloReq req = SESSION__HELLO_REQ__INIT;
 	const Session__HelloRep *rep;
+	const char *why;
 
 	rpc_call_init(&call);
 	req.version_min = RPC_VERSION_MIN;
 	req.version_max = RPC_VERSION_MAX;
-	req.features = g_config.stamps ? RPC_FEATURE_STAMPS : 0;
+	req.features = features(ch);
 	req.client_id = (ProtobufCBinaryData){RPC_CLIENT_ID_LEN, g_config.client_id};
-	req.n_slots = RPC_SLOTS_MAX;
+	req.n_slots = r ? ch->n_slots : RPC_SLOTS_MAX;
 	req.event_credit = ch->event_credit;
 	req.service = ch->ops->service_id;
+	req.epoch_seen = r ? ch->epoch : 0;
 	if (session_call(ch, 0, &req.base, &call) < 0)
 		return call.err;
 	rep = (const Session__HelloRep *)call.reply;
-	if (rep->version < RPC_VERSION_MIN || rep->version > RPC_VERSION_MAX ||
-	    rep->n_slots == 0 || rep->n_slots > RPC_SLOTS_MAX) {
-		chan_lose(ch, "hello: answered with a version or slots not offered");
+	why = hello_wrong(ch, rep);
+	if (why) {
+		chan_lose(ch, why);
 		return -EPROTO;
 	}
+	if (r)
+		*r = (struct rpc_restore){.epoch = rep->epoch,
+		                          .verifier = rep->write_verifier,
+		                          .verifier_changed = rep->write_verifier != ch->verifier,
+		                          .moved = rep->moved != 0};
+	else
+		take_grant(ch, rep);
+	ch->epoch = rep->epoch;
+	ch->verifier = rep->write_verifier;
 	ch->post_room = rep->post_room;
 	ch->stamps = g_config.stamps && (rep->features & RPC_FEATURE_STAMPS);
-	lock_take(&ch->slots_lock);
-	ch->n_slots = rep->n_slots;
-	ch->free_slots = rep->n_slots == 64 ? ~0ull : (1ull << rep->n_slots) - 1;
-	lock_drop(&ch->slots_lock);
 	return 0;
 }
 
@@ -434,7 +570,7 @@ int rpc_attach(struct rpc_chan *ch, const struct plat_channel *pc,
 	ch->rx_cons = atomic_load(&ch->ctl->right_cons);
 	atomic_store(&ch->ctl->cli_live, 1);
 	atomic_store(&ch->state, CHAN_HELLO);
-	r = say_hello(ch);
+	r = say_hello(ch, NULL);
 	if (r == 0)
 		atomic_store(&ch->state, CHAN_UP);
 	else if (atomic_load(&ch->state) != CHAN_LOST)
@@ -482,14 +618,51 @@ void chan_lose(struct rpc_chan *ch, const char *why)
 		ch->ops->on_lost();
 }
 
-/* ---- what the leader does ---- */
-
-static bool chan_live(const struct rpc_chan *ch)
+/* End the recovery thread's own call: it looks at the state then. */
+static void end_own_call(struct rpc_chan *ch)
 {
-	const uint32_t s = atomic_load_explicit(&ch->state, memory_order_acquire);
+	struct rpc_call *call;
 
-	return s == CHAN_HELLO || s == CHAN_UP;
+	lock_take(&ch->slots_lock);
+	call = ch->calls[ch->own_slot];
+	ch->calls[ch->own_slot] = NULL;
+	lock_drop(&ch->slots_lock);
+	if (call) {
+		void *waiter = call->waiter;
+
+		call->err = -EIO;
+		atomic_store_explicit(&call->done, 1, memory_order_release);
+		rpc_wake(waiter);
+	}
 }
+
+void chan_gone(struct rpc_chan *ch)
+{
+	uint32_t was = atomic_load(&ch->state);
+
+	if (!ch->recovers || was == CHAN_HELLO || was == CHAN_LOST) {
+		chan_lose(ch, "the service is gone");
+		return;
+	}
+	if (!atomic_compare_exchange_strong(&ch->state, &was, CHAN_AWAY))
+		return; /* the guest ends, or the recovery thread was faster: look again */
+	if (was != CHAN_UP) {
+		end_own_call(ch);
+	} else {
+		rpc_note(chan_name(ch), "the service left: calls wait for its next instance");
+		if (ch->ops->on_away)
+			ch->ops->on_away();
+		if (rpc_recover_start(ch) < 0) {
+			chan_lose(ch, "the service is gone, and no thread can be made to wait "
+			              "for its next instance");
+			return;
+		}
+	}
+	slots_wake(ch);
+	tx_wake(ch, true);
+}
+
+/* ---- what the leader does ---- */
 
 int rpc_guest_poll(void)
 {

@@ -31,6 +31,7 @@ struct rpc_chan;
 
 /* Move payload between ring memory and wherever it belongs (program memory
  * through user.h, socket buffers).  Called once or twice in a row, front to back.
+ * A source is also called with @ring NULL: @n bytes that it gave are wanted again.
  * Returns 0, or -EFAULT: the call then fails so. */
 typedef int rpc_move_fn(void *arg, void *ring, size_t n);
 
@@ -50,10 +51,12 @@ struct rpc_call {
 	bool queued;           /* completes by event Done */
 	/* private */
 	_Atomic uint32_t done;
+	_Atomic uint32_t again; /* CALL_*: to be sent when the service is back */
 	void *waiter;
-	const ProtobufCMessageDescriptor *reply_desc;
+	const ProtobufCMessage *input;
 	uint32_t reserved;     /* ring bytes promised for the reply */
-	uint16_t slot, msg_len;
+	uint16_t method, slot, msg_len;
+	bool sent;             /* once at least */
 	uint8_t msg[RPC_REPLY_MSG_MAX];
 	struct arena arena;
 	_Alignas(16) uint8_t arena_buf[2048];
@@ -100,12 +103,27 @@ struct rpc_event {
 /* Take the next @n payload bytes of the event being handled. */
 void rpc_event_take(struct rpc_event *ev, void *to, uint32_t n);
 
+struct rpc_restore {
+	uint32_t epoch;        /* of the new instance */
+	uint64_t verifier;     /* HelloRep.write_verifier */
+	bool verifier_changed; /* what was not synced may be lost */
+	bool moved;            /* the old instance handed all state over: handles are good */
+};
+
 struct rpc_chan_ops {
 	uint8_t service_id;
 	const ProtobufCServiceDescriptor *service;
 	void (*on_event)(struct rpc_event *ev);
 	void (*on_done)(uint64_t ticket, int err);  /* event Session.Done; negative errno */
 	void (*on_lost)(void);                       /* the channel broke or the service left */
+	/* What follows may be NULL; without on_restore a service that leaves is lost. */
+	/* The service left and may come back.  On the leading thread, as events. */
+	void (*on_away)(void);
+	/* A new instance answered hello: make there again what this guest has open.  On
+	 * the recovery thread; it may call and post, nobody else can meanwhile.  Threads
+	 * that wait in calls keep what locks they hold: take none that is held across a
+	 * call.  0, or a negative errno: the channel is lost. */
+	int (*on_restore)(const struct rpc_restore *);
 };
 
 /* The two channels of a guest. */
@@ -114,6 +132,7 @@ extern struct rpc_chan g_file_chan, g_net_chan;
 /* Attach: say hello.  0, -EPROTO (no common version), -EIO. */
 int rpc_attach(struct rpc_chan *ch, const struct plat_channel *pc,
                const struct rpc_chan_ops *ops);
+/* Calls may be made; they wait while the service is away. */
 bool rpc_up(const struct rpc_chan *ch);
 uint32_t rpc_post_room(const struct rpc_chan *ch);
 /* Tell the service that no more will come (guest exit). */
@@ -131,7 +150,20 @@ bool rpc_guest_peer_runs(void);
 /* Wake every thread that waits for a reply: each looks whether its service hangs. */
 void rpc_guest_nudge(void);
 
+/* The body of the recovery thread, once rpc_recover_start() was called for a channel:
+ * waits for the service's next instance, restores the session.  Returns when the
+ * channel is up or lost. */
+void rpc_recover(struct rpc_chan *ch);
+
 /* ---- libos provides ---- */
+/* The service left: let another thread call rpc_recover().  Called by the leader:
+ * does not block.  0 or a negative errno.  May be absent: such a channel is lost. */
+int rpc_recover_start(struct rpc_chan *ch);
+/* Keep everybody else from the rings for a moment. */
+void rpc_lead_take(void);
+void rpc_lead_drop(void);
+/* What a user who asked for it (log=channel) wants to know. */
+void rpc_note(const char *channel, const char *what);
 void *rpc_current(void);      /* the calling thread */
 void rpc_wait(uint64_t deadline); /* sleep until rpc_wake() or the deadline (plat_mono_ns);
                                      may return early; leads the rings; not interruptible */

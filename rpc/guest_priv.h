@@ -10,6 +10,7 @@
 
 #include "platform/lock.h"
 #include "rpc/guest.h"
+#include "rpc/journal.h"
 #include "vchan/wire.h"
 
 #include <stdatomic.h>
@@ -29,7 +30,8 @@ struct tx_waiter {
 
 /*
  * Locking: tx guards tx_*; slots_lock guards the slot fields and waiters; rx_*
- * belong to the leading thread.  Order: none is held while another is taken.
+ * belong to the leading thread.  Order: none is held while another is taken, but
+ * for recovery, which holds the lead, then tx, then slots_lock.
  */
 struct rpc_chan {
 	ProtobufCService service; /* first: stubs get it */
@@ -41,6 +43,12 @@ struct rpc_chan {
 	_Atomic uint32_t state;   /* CHAN_* */
 	uint32_t n_slots, post_room, event_credit;
 	bool stamps;
+	bool recovers;            /* the session may go on with another instance */
+	uint16_t own_slot;        /* of the recovery thread, nobody else's */
+	uint32_t epoch;           /* of the instance that answered hello last */
+	uint64_t verifier;
+	void *_Atomic restorer;   /* the recovery thread while it works */
+	_Atomic uint32_t resend;  /* calls that were in flight and are not sent again yet */
 
 	struct lock tx;
 	uint32_t tx_prod;         /* our index; never read back */
@@ -65,6 +73,17 @@ struct rpc_chan {
 #define CHAN_HELLO 1u /* only hello may be sent */
 #define CHAN_UP 2u
 #define CHAN_LOST 3u
+/* Another instance is to come (guest_recover.c):
+ *     UP -> AWAY -> RESTORE -> RESEND -> UP;  back to AWAY when that one leaves, too */
+#define CHAN_AWAY 4u
+#define CHAN_RESTORE 5u /* only the recovery thread may send */
+#define CHAN_RESEND 6u  /* and calls that were in flight */
+
+/* rpc_call.again */
+#define CALL_WAS_SENT 1u  /* it was in flight */
+#define CALL_NOT_SENT 2u
+
+#define RESTORE_ROOM 4096u /* reply room of the recovery thread's one call */
 
 /* ---- guest_ring.c ---- */
 
@@ -75,8 +94,12 @@ struct tx_frame {
 	rpc_move_fn *source;
 	void *source_arg;
 	uint32_t source_len;
+	struct rpc_call *call; /* of a CALL */
+	const uint8_t *packed; /* instead of msg: n_packed bytes */
+	uint32_t n_packed;
 };
-/* Send one frame, waiting for ring room: 0, -EIO (lost), -EFAULT, -EMSGSIZE. */
+/* Send one frame, waiting for ring room: 0, -EIO (lost), -EFAULT, -EMSGSIZE.  A call
+ * is left for later when the service is away (0; call->again), a post waits. */
 int tx_send(struct rpc_chan *ch, struct tx_frame *t);
 /* Return event credit by a frame of its own if much is due and there is room. */
 void tx_credit(struct rpc_chan *ch);
@@ -96,11 +119,45 @@ struct patience {
  * ends the guest and the service is silent. */
 void wait_turn(struct rpc_chan *ch, struct patience *p, uint64_t ns);
 void slots_wake(struct rpc_chan *ch); /* somebody may find a slot or room now */
+/* Wait until something about the channel changes, or a while. */
+void wait_news(struct rpc_chan *ch, struct patience *p);
+int say_hello(struct rpc_chan *ch, struct rpc_restore *r); /* @r may be NULL */
+/* A call of the session's own. */
+int session_call(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
+                 struct rpc_call *call);
+/* Wake all who wait for a reply. */
+void calls_wake(struct rpc_chan *ch);
 /* The channel is unusable: say why once, end all calls with -EIO. */
 void chan_lose(struct rpc_chan *ch, const char *why);
 
+/* The service is gone: wait for its next instance if there may be one, else lose the
+ * channel.  Under the lead. */
+void chan_gone(struct rpc_chan *ch);
+
 /* ---- guest_read.c ---- */
 int chan_poll(struct rpc_chan *ch);
+/* What is left in the right ring of a service that is gone.  Under the lead. */
+void chan_drain(struct rpc_chan *ch);
+
+/* Frames cross now. */
+static inline bool chan_live(const struct rpc_chan *ch)
+{
+	const uint32_t s = atomic_load_explicit(&ch->state, memory_order_acquire);
+
+	return s == CHAN_HELLO || s == CHAN_UP || s == CHAN_RESTORE || s == CHAN_RESEND;
+}
+
+/* The calling thread may send; @again: CALL_* of its call. */
+static inline bool chan_open(const struct rpc_chan *ch, uint32_t again)
+{
+	const uint32_t s = atomic_load_explicit(&ch->state, memory_order_acquire);
+
+	if (s == CHAN_UP || s == CHAN_HELLO)
+		return true;
+	if (s == CHAN_RESEND && again == CALL_WAS_SENT)
+		return true;
+	return (s == CHAN_RESTORE || s == CHAN_RESEND) && ch->restorer == rpc_current();
+}
 
 static inline struct rpc_chan *chan_of(ProtobufCService *s)
 {

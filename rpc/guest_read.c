@@ -183,15 +183,21 @@ int chan_poll(struct rpc_chan *ch)
 {
 	int n = 0;
 
-	if (atomic_load_explicit(&ch->state, memory_order_acquire) - CHAN_HELLO > 1u)
-		return 0; /* off or lost */
+	if (!chan_live(ch))
+		return 0;
 	while (n < 256 && take_one(ch))
 		n++;
 	tx_wake(ch, false);
 	if (n)
 		tx_credit(ch);
-	else if (atomic_load_explicit(&ch->ctl->srv_live, memory_order_relaxed) == 0 &&
+	else if (atomic_load_explicit(&ch->ctl->srv_live, memory_order_acquire) == 0 &&
 	         atomic_load(&ch->state) != CHAN_LOST)
-		chan_lose(ch, "the service is gone");
+		chan_gone(ch);
 	return n;
+}
+
+void chan_drain(struct rpc_chan *ch)
+{
+	while (take_one(ch))
+		;
 }

@@ -72,6 +72,10 @@ static void put_message(struct rpc_chan *ch, const struct tx_frame *t)
 {
 	const uint32_t at = (ch->tx_prod + FRAME_HDR_LEN) & (ch->size - 1);
 
+	if (t->packed) {
+		ring_put(ch, FRAME_HDR_LEN, t->packed, t->n_packed);
+		return;
+	}
 	if (t->hdr.msg_len == 0)
 		return;
 	if (ch->size - at >= t->hdr.msg_len)
@@ -171,14 +175,45 @@ static void wait_room(struct rpc_chan *ch, uint32_t at, struct patience *p)
 
 	waiter_link(ch, &w);
 	ask_for_reading(ch);
-	if (!has_read(ch, at) && atomic_load(&ch->state) != CHAN_LOST)
+	if (!has_read(ch, at) && chan_live(ch))
 		wait_turn(ch, p, LOOK_AGAIN_NS);
 	waiter_unlink(ch, &w);
 }
 
+/* Under tx: 1: go on; 0: not now; -EIO: never. */
+static int may_send_locked(struct rpc_chan *ch, const struct tx_frame *t)
+{
+	const uint32_t again = t->call ? atomic_load(&t->call->again) : 0;
+	const bool resend = (t->hdr.flags & FRAME_F_REPLAY) != 0;
+	const uint32_t s = atomic_load(&ch->state);
+
+	if (s == CHAN_LOST || s == CHAN_OFF)
+		return -EIO;
+	/* Recovery saw the call in flight before it was: its thread sends it again. */
+	if (again == CALL_WAS_SENT && !resend)
+		return 0;
+	if (chan_open(ch, again))
+		return 1;
+	if (ch->restorer == rpc_current())
+		return -EIO; /* the new instance left, too */
+	if (t->call && again == 0)
+		atomic_store(&t->call->again, CALL_NOT_SENT);
+	return 0;
+}
+
+static void sent_locked(struct rpc_chan *ch, struct rpc_call *call)
+{
+	call->sent = true;
+	if (atomic_exchange(&call->again, 0) == CALL_WAS_SENT &&
+	    atomic_fetch_sub(&ch->resend, 1) == 1 && ch->restorer)
+		rpc_wake(ch->restorer);
+}
+
 int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 {
-	const size_t msg_len = t->msg ? protobuf_c_message_get_packed_size(t->msg) : 0;
+	const size_t msg_len = t->packed ? t->n_packed
+	                       : t->msg  ? protobuf_c_message_get_packed_size(t->msg)
+	                                 : 0;
 	struct patience p = {0};
 	uint32_t at;
 	int64_t room;
@@ -190,9 +225,15 @@ int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 	t->hdr.payload_len = t->source_len;
 	t->hdr.len = FRAME_HDR_LEN + t->hdr.msg_len + t->source_len;
 	for (;;) {
-		if (atomic_load(&ch->state) == CHAN_LOST)
-			return -EIO;
 		lock_take(&ch->tx);
+		r = may_send_locked(ch, t);
+		if (r <= 0) {
+			lock_drop(&ch->tx);
+			if (r < 0 || t->call)
+				return r;
+			wait_news(ch, &p);
+			continue;
+		}
 		room = tx_room(ch);
 		if (room >= (int64_t)frame_ring_len(t->hdr.len))
 			break;
@@ -205,6 +246,8 @@ int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 		wait_room(ch, at, &p);
 	}
 	r = put_frame_locked(ch, t);
+	if (r == 0 && t->call)
+		sent_locked(ch, t->call);
 	lock_drop(&ch->tx);
 	if (r == 0)
 		notify_written(ch);
@@ -221,7 +264,7 @@ void tx_credit(struct rpc_chan *ch)
 	    !lock_try(&ch->tx))
 		return; /* the sender that holds the lock takes the credit along, or the
 		           next look does it */
-	if (tx_room(ch) >= (int64_t)FRAME_HDR_LEN)
+	if (chan_live(ch) && tx_room(ch) >= (int64_t)FRAME_HDR_LEN)
 		sent = put_frame_locked(ch, &t) == 0;
 	lock_drop(&ch->tx);
 	if (sent)

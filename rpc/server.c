@@ -144,7 +144,8 @@ void req_free(struct rpc_conn *c, struct req_buf *b)
 
 /* ---- the session's own methods ---- */
 
-static const char *hello_refused(struct rpc_conn *c, const Session__HelloReq *h)
+static const char *hello_refused(struct rpc_conn *c, const Session__HelloReq *h,
+                                 const struct frame *f)
 {
 	if (h->client_id.len != RPC_CLIENT_ID_LEN ||
 	    memcmp(h->client_id.data, c->client_id, RPC_CLIENT_ID_LEN) != 0)
@@ -153,13 +154,27 @@ static const char *hello_refused(struct rpc_conn *c, const Session__HelloReq *h)
 		return "hello: wants another service";
 	if (h->version_min > h->version_max)
 		return "hello: version range is empty";
+	if (h->epoch_seen && h->epoch_seen >= c->ops->epoch)
+		return "hello: has seen an epoch that has not come yet";
+	if (h->epoch_seen == 0 && (f->slot != 0 || f->seq != 1))
+		return "hello: a first session begins with slot 0, seq 1";
 	return NULL;
+}
+
+static void take_features(struct rpc_conn *c, const Session__HelloReq *h)
+{
+	uint8_t *page = vchan_page(c->v);
+
+	c->stamps = (h->features & RPC_FEATURE_STAMPS) != 0;
+	c->resumed = h->epoch_seen != 0;
+	if ((h->features & RPC_FEATURE_RECOVER) && vchan_order(c->v) <= JOURNAL_ORDER_MAX)
+		c->journal = (struct journal_entry *)(void *)(page + JOURNAL_OFFSET);
 }
 
 static void serve_hello(struct rpc_conn *c, struct rpc_req *req, const Session__HelloReq *h)
 {
 	Session__HelloRep rep = SESSION__HELLO_REP__INIT;
-	const char *why = c->up ? "hello: said twice" : hello_refused(c, h);
+	const char *why = c->up ? "hello: said twice" : hello_refused(c, h, &req->hdr);
 
 	if (why) {
 		conn_break(c, why);
@@ -178,10 +193,12 @@ static void serve_hello(struct rpc_conn *c, struct rpc_req *req, const Session__
 	if (room >= 0 && c->credit_max > (uint64_t)room)
 		c->credit_max = (uint32_t)room;
 	c->credit = c->credit_max;
-	c->stamps = (h->features & RPC_FEATURE_STAMPS) != 0;
+	take_features(c, h);
 	c->up = true;
 	rep.version = h->version_max < RPC_VERSION_MAX ? h->version_max : RPC_VERSION_MAX;
 	rep.features = h->features & RPC_FEATURE_STAMPS;
+	rep.features |= c->journal ? RPC_FEATURE_RECOVER : 0;
+	rep.moved = c->resumed && c->ops->moved && c->ops->moved(c, c->ctx);
 	rep.n_slots = c->n_slots;
 	rep.epoch = c->ops->epoch;
 	rep.write_verifier = c->ops->write_verifier;
@@ -213,6 +230,11 @@ static void serve_session(struct rpc_conn *c, struct rpc_req *req)
 		break;
 	case 2:
 		serve_cancel(c, req, (const Session__CancelReq *)req->msg);
+		break;
+	case 4:
+		rpc_reply(req, 0, NULL, NULL, 0);
+		if (c->resumed && c->ops->on_recovered)
+			c->ops->on_recovered(c, c->ctx);
 		break;
 	default:
 		rpc_reply(req, ENOSYS, NULL, NULL, 0);
@@ -251,6 +273,23 @@ static const ProtobufCMessageDescriptor *input_of(const struct rpc_conn *c, uint
 	return d->methods[FRAME_INDEX(method)].input;
 }
 
+/* A slot's numbers go on over instances: of a resumed session the first is taken as it
+ * comes, and may be of a call that was in flight.  (Hello says which it is: its own is
+ * looked at there.) */
+static const char *check_seq(struct rpc_conn *c, const struct frame *f)
+{
+	struct slot *s = &c->slots[f->slot];
+	const bool first = (c->resumed || !c->up) && !s->used;
+
+	if ((f->flags & FRAME_F_REPLAY) && !(first && c->up))
+		return "flags: this call cannot have been in flight";
+	if (first ? f->seq == 0 : f->seq != s->seq + 1)
+		return "seq: not the slot's next";
+	s->seq = f->seq;
+	s->used = true;
+	return NULL;
+}
+
 /* Slot and sequence rules of a checked header: NULL or the rule broken. */
 static const char *check_order(struct rpc_conn *c, const struct frame *f)
 {
@@ -264,14 +303,11 @@ static const char *check_order(struct rpc_conn *c, const struct frame *f)
 		c->post_seq = f->seq;
 		return NULL;
 	}
-	if (f->slot >= c->n_slots)
+	if (f->slot >= (c->up ? c->n_slots : RPC_SLOTS_MAX))
 		return "slot: out of range";
 	if (atomic_load(&c->slots[f->slot].busy))
 		return "slot: still in use";
-	if (f->seq != c->slots[f->slot].seq + 1)
-		return "seq: not the slot's next";
-	c->slots[f->slot].seq = f->seq;
-	return NULL;
+	return check_seq(c, f);
 }
 
 static const char *take_credit(struct rpc_conn *c, const struct frame *f)
@@ -337,7 +373,14 @@ static const char *take_frame(struct rpc_conn *c, const struct frame *f)
 	return NULL;
 }
 
-/* 1: a frame was served; 0: none complete; the channel may be broken after. */
+static bool held(struct rpc_conn *c, const struct frame *f)
+{
+	return c->ops->hold && (f->kind == FRAME_CALL || f->kind == FRAME_POST) &&
+	       FRAME_SERVICE(f->method) != RPC_SERVICE_SESSION &&
+	       !(f->flags & FRAME_F_REPLAY) && c->ops->hold(c, f);
+}
+
+/* 1: a frame was served; 0: none complete, or held; the channel may be broken after. */
 static int pump_one(struct rpc_conn *c)
 {
 	const int64_t ready = vchan_readable(c->v);
@@ -354,6 +397,8 @@ static int pump_one(struct rpc_conn *c)
 	vchan_peek(c->v, 0, &f, FRAME_HDR_LEN);
 	why = frame_check(&f, FRAME_AT_SERVICE);
 	if (!why && ready < (int64_t)frame_ring_len(f.len))
+		return 0;
+	if (!why && c->up && held(c, &f))
 		return 0;
 	if (!why)
 		why = check_order(c, &f);
@@ -440,7 +485,7 @@ bool rpc_conn_spin(struct rpc_conn *c)
 	if (guest == 0 || (int)guest - 1 == cpu)
 		return false; /* asleep, or waiting for this very CPU */
 	for (int i = 0; i < SPIN_TURNS; i++) {
-		if (vchan_readable(c->v) != 0)
+		if (vchan_readable(c->v) != c->part) /* more than an incomplete or held frame */
 			return true;
 		__builtin_ia32_pause();
 	}

@@ -18,6 +18,7 @@
 #define RPC_SERVER_H
 
 #include "rpc/frame.h"
+#include "rpc/journal.h"
 
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
@@ -46,6 +47,14 @@ struct rpc_server_ops {
 	/* The peer broke a rule (@why names it) or left; called once, from the pump.
 	 * All calls kept by handlers must still be answered (answers are dropped). */
 	void (*on_broken)(struct rpc_conn *, const char *why);
+	/* May be NULL.  True: a new instance waits for its guests to recover; this call or
+	 * post stays in the ring until rpc_conn_pump() is called again.  Not asked for the
+	 * session's own methods and for calls that are sent again. */
+	bool (*hold)(struct rpc_conn *, const struct frame *);
+	/* May be NULL.  The guest of a resumed connection has all back (Recovered). */
+	void (*on_recovered)(struct rpc_conn *, void *ctx);
+	/* May be NULL.  True: the instance before handed over this session's state. */
+	bool (*moved)(struct rpc_conn *, void *ctx);
 	uint32_t n_slots;          /* granted at most */
 	uint32_t post_room;        /* HelloRep.post_room */
 	uint32_t epoch;
@@ -84,6 +93,22 @@ void rpc_conn_beat(struct rpc_conn *c);
 /* Spend a bounded while looking for more, when the guest runs on another CPU.
  * Returns true if a frame is there. */
 bool rpc_conn_spin(struct rpc_conn *c);
+
+/* The guest had a session with an instance before this one. */
+bool rpc_conn_resumed(const struct rpc_conn *c);
+/* This call was in flight then: it may have been done, in part or whole. */
+bool rpc_req_replay(const struct rpc_req *req);
+
+/* The journal: see rpc/journal.h.  For calls only; no-ops where the session has none.
+ * Intent, before the change: @kind and @a to @c are the service's own, kept as they
+ * are by done. */
+void rpc_journal_intent(const struct rpc_req *req, uint32_t kind, uint64_t a, uint64_t b,
+                        uint64_t c);
+/* The change was made, or failed for good (@err): before the answer. */
+void rpc_journal_done(const struct rpc_req *req, int err, uint64_t d);
+/* What the instance before noted of a call that is sent again: a private copy; the
+ * guest's claim.  False: nothing; the call was not begun. */
+bool rpc_journal_get(const struct rpc_req *req, struct journal_entry *out);
 
 /* Answer @req with @err (0 or errno), @msg (may be NULL: empty) and payload.
  * Thread-safe.  @req is invalid afterwards. */

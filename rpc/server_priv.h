@@ -30,6 +30,7 @@ struct req_buf {
 
 struct slot {
 	uint32_t seq;           /* last used; loop thread */
+	bool used;              /* a call came in it on this connection; loop thread */
 	_Atomic bool busy;      /* a call is not answered yet */
 };
 
@@ -45,6 +46,8 @@ struct rpc_conn {
 	uint8_t client_id[RPC_CLIENT_ID_LEN];
 	bool up;                /* hello was answered */
 	bool stamps;
+	bool resumed;           /* hello: the guest had an instance before */
+	struct journal_entry *journal; /* in the guest's page; NULL: none */
 	bool told_broken;
 	bool idle;              /* the last pump left the wake-up armed */
 	struct req_buf *spare;  /* the one that is used over and over */

@@ -89,6 +89,18 @@ struct vchan_strait *vchan_strait(struct vchan_end *v)
 	return v->strait;
 }
 
+void *vchan_page(struct vchan_end *v)
+{
+	return v->ctrl->ring;
+}
+
+unsigned vchan_order(const struct vchan_end *v)
+{
+	const unsigned left = (unsigned)v->ctrl->read.order, right = (unsigned)v->ctrl->write.order;
+
+	return left > right ? left : right;
+}
+
 int64_t vchan_readable(struct vchan_end *v)
 {
 	const uint32_t prod = __atomic_load_n(&v->ctrl->read.shr->prod, __ATOMIC_ACQUIRE);

@@ -60,6 +60,9 @@ void vchan_ack(struct vchan_end *v);
 void vchan_hang_up(struct vchan_end *v);
 bool vchan_peer_open(const struct vchan_end *v); /* live byte of the client */
 struct vchan_strait *vchan_strait(struct vchan_end *v);
+/* The control page, 4096 bytes, and the order of the larger ring. */
+void *vchan_page(struct vchan_end *v);
+unsigned vchan_order(const struct vchan_end *v);
 
 /* Bytes ready to read, or -EPROTO when the peer's index is out of range. */
 int64_t vchan_readable(struct vchan_end *v);

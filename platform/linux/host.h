@@ -75,6 +75,9 @@ void host_vdso_text(uintptr_t *begin, uintptr_t *end);
 /* seccomp.c: 0 or a negative errno. */
 int host_seccomp_install(void);
 
+/* start.c: @fd wakes the service behind channel @id from now on. */
+void host_channel_event(unsigned id, int fd);
+
 /* A fatal message at start: "strait: <what>"; ends with status 125. */
 _Noreturn void host_die(const char *what);
 size_t host_strlen(const char *s);

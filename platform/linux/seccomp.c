@@ -28,6 +28,7 @@ static const uint16_t g_allowed[] = {
 	SYS_sigaltstack,       SYS_arch_prctl,     SYS_gettid,       SYS_tkill,
 	SYS_sched_setaffinity, SYS_exit_group,     SYS_ppoll,        SYS_getcpu,
 	SYS_getrandom,         SYS_memfd_create,   SYS_membarrier,   SYS_restart_syscall,
+	SYS_recvmsg,           SYS_dup3, /* a service's next instance */
 };
 
 #define N_ALLOWED (sizeof(g_allowed) / sizeof(g_allowed[0]))

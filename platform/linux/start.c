@@ -16,7 +16,7 @@ struct boot_block g_boot;
 struct doorbell *g_doorbell;
 bool g_has_fsgsbase;
 
-static uint32_t g_channel_fd[PLAT_CHANNELS_MAX] = {~0u, ~0u};
+static _Atomic uint32_t g_channel_fd[PLAT_CHANNELS_MAX] = {~0u, ~0u};
 /* Where the guest's own rings are when nobody gave a doorbell. */
 static _Alignas(64) struct doorbell g_own_doorbell;
 
@@ -162,15 +162,30 @@ static void configure(int argc, char **argv, char **envp)
 	g_config.doorbell = &g_doorbell->word;
 	g_config.strace = &g_doorbell->strace;
 	g_config.log = &g_doorbell->log;
+	g_config.recover_ns = g_boot.control_fd >= 0 ? g_boot.recover_ns : 0;
 	g_config.stamps = (g_boot.flags & BOOT_F_STAMPS) != 0;
 }
 
 void plat_channel_notify(unsigned id)
 {
+	const uint32_t fd = id < PLAT_CHANNELS_MAX ? g_channel_fd[id] : ~0u;
 	uint64_t one = 1;
 
-	if (id < PLAT_CHANNELS_MAX && g_channel_fd[id] != ~0u)
-		(void)HOST3(SYS_write, g_channel_fd[id], &one, sizeof(one));
+	if (fd != ~0u)
+		(void)HOST3(SYS_write, fd, &one, sizeof(one));
+}
+
+/* Another thread may be about to write to the old one: the number stays the same. */
+void host_channel_event(unsigned id, int fd)
+{
+	const uint32_t old = g_channel_fd[id];
+
+	if (old == ~0u) {
+		g_channel_fd[id] = (uint32_t)fd;
+		return;
+	}
+	(void)HOST3(SYS_dup3, fd, old, 02000000 /* O_CLOEXEC */);
+	(void)HOST1(SYS_close, fd);
 }
 
 /* On libos's first stack. */

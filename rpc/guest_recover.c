@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session that outlives the service's instance.
+ *
+ *   UP ──the service left──> AWAY ──its next instance is there──> RESTORE
+ *   RESTORE: hello; the client opens again what was open; posts nobody read
+ *   RESEND:  each thread that waits sends its call again; then Recovered
+ *   UP:      everybody goes on
+ *
+ * The recovery thread does all but the resending.  The old instance is dead (the
+ * platform says so) before the first step, so what it left in the old ring is final:
+ * replies, which are taken; the journal's entries of calls in flight, which go to the
+ * new page; posts it did not read, which are sent again.  A call keeps its slot and
+ * number for its whole life.
+ *
+ * Every step may find that the new instance left, too (state AWAY again): then the
+ * recovery thread's own call ends with -EIO and it begins anew.
+ */
+#include "rpc/guest_priv.h"
+
+#include "session.pb-c.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define METHOD_RECOVERED 4u
+#define RESEND_NS 5000000000ull /* a thread that does not get to it sends later */
+
+static const char *name_of(const struct rpc_chan *ch)
+{
+	return ch == &g_file_chan ? "fsd" : "netd";
+}
+
+static bool away(const struct rpc_chan *ch)
+{
+	return atomic_load(&ch->state) == CHAN_AWAY;
+}
+
+/* ---- what the old ring leaves ---- */
+
+struct kept {
+	uint8_t page[4096];
+	uint32_t n_posts; /* bytes */
+	uint8_t posts[];  /* whole frames */
+};
+
+static void left_get(const struct rpc_chan *ch, uint32_t at, void *to, uint32_t n)
+{
+	const uint32_t from = at & (ch->size - 1);
+	const uint32_t first = n < ch->size - from ? n : ch->size - from;
+
+	memcpy(to, ch->left + from, first);
+	if (first < n)
+		memcpy((uint8_t *)to + first, ch->left, n - first);
+}
+
+/* The service could write to our ring: each header is checked as if it were its. */
+static void keep_posts(const struct rpc_chan *ch, struct kept *k)
+{
+	const uint32_t cons = atomic_load(&ch->ctl->left_cons);
+	const uint32_t used = ch->tx_prod - cons;
+	struct frame f;
+	uint32_t off = 0;
+
+	while (used <= ch->size && used - off >= FRAME_HDR_LEN) {
+		left_get(ch, cons + off, &f, FRAME_HDR_LEN);
+		if (frame_check(&f, FRAME_AT_SERVICE) || frame_ring_len(f.len) > used - off)
+			return;
+		if (f.kind == FRAME_POST && FRAME_SERVICE(f.method) == ch->ops->service_id) {
+			memcpy(k->posts + k->n_posts, &f, FRAME_HDR_LEN);
+			left_get(ch, cons + off + FRAME_HDR_LEN,
+			         k->posts + k->n_posts + FRAME_HDR_LEN, f.len - FRAME_HDR_LEN);
+			k->n_posts += frame_ring_len(f.len);
+		}
+		off += frame_ring_len(f.len);
+	}
+}
+
+static struct journal_entry *journal_of(void *page)
+{
+	return (struct journal_entry *)(void *)((uint8_t *)page + JOURNAL_OFFSET);
+}
+
+/* tx is held: no call gets into either ring now.  Which ones were in flight, and what
+ * the old instance noted of them. */
+static void mark_calls(struct rpc_chan *ch, struct kept *k)
+{
+	const struct journal_entry *from = journal_of(k->page);
+	struct journal_entry *to = journal_of(ch->ctl);
+	uint32_t n = 0;
+
+	lock_take(&ch->slots_lock);
+	for (unsigned i = 0; i < ch->n_slots; i++) {
+		struct rpc_call *call = ch->calls[i];
+
+		if (!call || i == ch->own_slot)
+			continue;
+		atomic_store(&call->again, CALL_WAS_SENT);
+		n++;
+		if (from[i].seq == ch->seq[i])
+			memcpy(&to[i], &from[i], sizeof(to[i]));
+	}
+	atomic_store(&ch->resend, n);
+	lock_drop(&ch->slots_lock);
+}
+
+/* Swap the memory; under the lead and tx. */
+static int renew_locked(struct rpc_chan *ch, struct kept *k)
+{
+	uint32_t from = CHAN_AWAY;
+	int r;
+
+	memcpy(k->page, ch->ctl, sizeof(k->page));
+	keep_posts(ch, k);
+	r = plat_channel_renew(ch->id);
+	if (r < 0)
+		return r;
+	mark_calls(ch, k);
+	ch->tx_prod = atomic_load(&ch->ctl->left_prod);
+	ch->rx_cons = atomic_load(&ch->ctl->right_cons);
+	ch->tx_post_seq = 0;
+	ch->rx_event_seq = 0;
+	atomic_store(&ch->credit_due, 0);
+	atomic_store(&ch->ctl->cli_live, 1);
+	return atomic_compare_exchange_strong(&ch->state, &from, CHAN_RESTORE) ? 0 : -ESHUTDOWN;
+}
+
+static int renew(struct rpc_chan *ch, struct kept *k)
+{
+	int r;
+
+	k->n_posts = 0;
+	rpc_lead_take();
+	chan_drain(ch);
+	lock_take(&ch->tx);
+	r = away(ch) ? renew_locked(ch, k) : -ESHUTDOWN;
+	lock_drop(&ch->tx);
+	rpc_lead_drop();
+	return r;
+}
+
+/* ---- the steps ---- */
+
+static int take_bytes(void *arg, void *ring, size_t n)
+{
+	const uint8_t **at = arg;
+
+	if (!ring) {
+		*at -= n;
+		return 0;
+	}
+	memcpy(ring, *at, n);
+	*at += n;
+	return 0;
+}
+
+static int resend_posts(struct rpc_chan *ch, const struct kept *k)
+{
+	uint32_t at = 0;
+	int r = 0;
+
+	while (r == 0 && at < k->n_posts) {
+		const uint8_t *p = k->posts + at, *payload;
+		struct frame f;
+
+		memcpy(&f, p, FRAME_HDR_LEN);
+		payload = p + FRAME_HDR_LEN + f.msg_len;
+		struct tx_frame t = {.hdr = {.kind = FRAME_POST, .method = f.method},
+		                     .packed = p + FRAME_HDR_LEN,
+		                     .n_packed = f.msg_len,
+		                     .source = take_bytes,
+		                     .source_arg = &payload,
+		                     .source_len = f.payload_len};
+
+		r = tx_send(ch, &t);
+		at += frame_ring_len(f.len);
+	}
+	return r;
+}
+
+/* Let the waiting threads send their calls again. */
+static int resend_calls(struct rpc_chan *ch)
+{
+	const uint64_t end = plat_mono_ns() + RESEND_NS;
+	uint32_t from = CHAN_RESTORE;
+
+	if (!atomic_compare_exchange_strong(&ch->state, &from, CHAN_RESEND))
+		return -EIO;
+	calls_wake(ch);
+	while (atomic_load(&ch->resend) && atomic_load(&ch->state) == CHAN_RESEND &&
+	       plat_mono_ns() < end)
+		rpc_wait(plat_mono_ns() + 100000000u);
+	return atomic_load(&ch->state) == CHAN_RESEND ? 0 : -EIO;
+}
+
+static int say_recovered(struct rpc_chan *ch)
+{
+	struct rpc_call call;
+	Session__Empty req = SESSION__EMPTY__INIT;
+
+	rpc_call_init(&call);
+	return session_call(ch, METHOD_RECOVERED, &req.base, &call);
+}
+
+/* 0: up.  Else the step that failed is in *why. */
+static int restore(struct rpc_chan *ch, const struct kept *k, const char **why)
+{
+	struct rpc_restore what;
+	uint32_t from = CHAN_RESEND;
+	int r;
+
+	*why = "the next instance refused hello";
+	r = say_hello(ch, &what);
+	if (r < 0)
+		return r;
+	*why = "what was open could not be opened again";
+	r = ch->ops->on_restore(&what);
+	if (r < 0)
+		return r;
+	*why = "the session could not be resumed";
+	r = resend_posts(ch, k);
+	if (r == 0)
+		r = resend_calls(ch);
+	if (r == 0)
+		r = say_recovered(ch);
+	if (r == 0 && !atomic_compare_exchange_strong(&ch->state, &from, CHAN_UP))
+		r = -EIO;
+	return r;
+}
+
+/* Until up, or with *why to be lost. */
+static int recover(struct rpc_chan *ch, struct kept *k, const char **why)
+{
+	const uint64_t deadline = plat_mono_ns() + g_config.recover_ns;
+	uint32_t epoch;
+	int r;
+
+	for (;;) {
+		r = plat_channel_reopen(ch->id, deadline, &epoch);
+		*why = r == -ETIMEDOUT ? "the service did not come back in time"
+		                       : "the service will not come back";
+		if (r < 0)
+			return r;
+		*why = "the next instance's channel cannot be used";
+		r = renew(ch, k);
+		if (r < 0)
+			return r;
+		r = restore(ch, k, why);
+		if (r == 0 || !away(ch))
+			return r;
+	}
+}
+
+void rpc_recover(struct rpc_chan *ch)
+{
+	const size_t size = sizeof(struct kept) + ch->size;
+	const char *why = "no memory to take the session over";
+	int r;
+	const long at = plat_mmap(NULL, size, PROT_READ | PROT_WRITE,
+	                          MAP_PRIVATE | MAP_ANONYMOUS);
+
+	if (!away(ch)) {
+		if (at >= 0)
+			(void)plat_munmap((void *)at, size);
+		return;
+	}
+	ch->restorer = rpc_current();
+	r = at < 0 ? (int)at : recover(ch, (struct kept *)at, &why);
+	ch->restorer = NULL;
+	if (at >= 0)
+		(void)plat_munmap((void *)at, size);
+	if (r < 0) {
+		if (r != -ESHUTDOWN)
+			chan_lose(ch, why);
+		return;
+	}
+	rpc_note(name_of(ch), "the service is back");
+	slots_wake(ch);
+	calls_wake(ch); /* those that came meanwhile */
+}
