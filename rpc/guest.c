@@ -251,17 +251,27 @@ static struct tx_frame call_frame(struct rpc_call *call)
 }
 
 /* The same call to the service's next instance: same slot, same number. */
-static int call_resend(struct rpc_chan *ch, struct rpc_call *call, uint32_t again)
+static int call_resend(struct rpc_chan *ch, struct rpc_call *call)
 {
 	struct tx_frame t = call_frame(call);
 	int r = 0;
 
-	t.hdr.flags = again == CALL_WAS_SENT ? FRAME_F_REPLAY : 0;
+	t.resend = true;
+	t.hdr.flags = call->begun ? FRAME_F_REPLAY : 0;
 	t.hdr.seq = ch->seq[call->slot];
 	if (call->sent && call->source && call->source_len)
 		r = call->source(call->source_arg, NULL, call->source_len);
 	call->sent = false; /* what was moved is back */
 	return r < 0 ? r : tx_send(ch, &t);
+}
+
+void call_counted(struct rpc_chan *ch, struct rpc_call *call)
+{
+	if (!call->counted)
+		return;
+	call->counted = false;
+	if (atomic_fetch_sub(&ch->resend, 1) == 1 && ch->restorer)
+		rpc_wake(ch->restorer);
 }
 
 /* It cannot be sent again: it ends here. */
@@ -276,8 +286,7 @@ static void call_fail(struct rpc_chan *ch, struct rpc_call *call, int err)
 	lock_drop(&ch->slots_lock);
 	if (!ours)
 		return; /* ended by chan_lose() */
-	if (atomic_exchange(&call->again, 0) == CALL_WAS_SENT)
-		atomic_fetch_sub(&ch->resend, 1);
+	call_counted(ch, call);
 	call->err = err;
 	atomic_store_explicit(&call->done, 1, memory_order_release);
 }
@@ -290,7 +299,7 @@ static void wait_done(struct rpc_chan *ch, struct rpc_call *call)
 		const uint32_t again = atomic_load(&call->again);
 
 		if (again && chan_open(ch, again)) {
-			const int r = call_resend(ch, call, again);
+			const int r = call_resend(ch, call);
 
 			if (r < 0)
 				call_fail(ch, call, r);
@@ -326,7 +335,7 @@ static void call_prepare(struct rpc_call *call)
 {
 	call->waiter = rpc_current();
 	call->again = 0;
-	call->sent = false;
+	call->sent = call->begun = call->counted = false;
 	call->reserved = frame_ring_len(FRAME_HDR_LEN + RPC_REPLY_MSG_MAX + call->sink_cap) +
 	                 DONE_ROOM;
 }

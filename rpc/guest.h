@@ -56,7 +56,9 @@ struct rpc_call {
 	const ProtobufCMessage *input;
 	uint32_t reserved;     /* ring bytes promised for the reply */
 	uint16_t method, slot, msg_len;
-	bool sent;             /* once at least */
+	bool sent;             /* its source has moved: to be taken back */
+	bool begun;            /* it was in a ring: REPLAY from then on */
+	bool counted;          /* in the channel's `resend` */
 	uint8_t msg[RPC_REPLY_MSG_MAX];
 	struct arena arena;
 	_Alignas(16) uint8_t arena_buf[2048];

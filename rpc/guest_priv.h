@@ -48,7 +48,7 @@ struct rpc_chan {
 	uint32_t epoch;           /* of the instance that answered hello last */
 	uint64_t verifier;
 	void *_Atomic restorer;   /* the recovery thread while it works */
-	_Atomic uint32_t resend;  /* calls that were in flight and are not sent again yet */
+	_Atomic uint32_t resend;  /* calls of CALL_BEGUN that are not answered yet */
 
 	struct lock tx;
 	uint32_t tx_prod;         /* our index; never read back */
@@ -77,11 +77,11 @@ struct rpc_chan {
  *     UP -> AWAY -> RESTORE -> RESEND -> UP;  back to AWAY when that one leaves, too */
 #define CHAN_AWAY 4u
 #define CHAN_RESTORE 5u /* only the recovery thread may send */
-#define CHAN_RESEND 6u  /* and calls that were in flight */
+#define CHAN_RESEND 6u  /* and calls of CALL_BEGUN */
 
 /* rpc_call.again */
-#define CALL_WAS_SENT 1u  /* it was in flight */
-#define CALL_NOT_SENT 2u
+#define CALL_BEGUN 1u /* the old instance noted it in its journal: before all new ones */
+#define CALL_LATER 2u /* not noted, or not sent: as good as new */
 
 #define RESTORE_ROOM 4096u /* reply room of the recovery thread's one call */
 
@@ -95,6 +95,7 @@ struct tx_frame {
 	void *source_arg;
 	uint32_t source_len;
 	struct rpc_call *call; /* of a CALL */
+	bool resend;           /* its thread does what call->again asks for */
 	const uint8_t *packed; /* instead of msg: n_packed bytes */
 	uint32_t n_packed;
 };
@@ -125,6 +126,8 @@ int say_hello(struct rpc_chan *ch, struct rpc_restore *r); /* @r may be NULL */
 /* A call of the session's own. */
 int session_call(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
                  struct rpc_call *call);
+/* A call of CALL_BEGUN has its answer; before it is told. */
+void call_counted(struct rpc_chan *ch, struct rpc_call *call);
 /* Wake all who wait for a reply. */
 void calls_wake(struct rpc_chan *ch);
 /* The channel is unusable: say why once, end all calls with -EIO. */
@@ -154,7 +157,7 @@ static inline bool chan_open(const struct rpc_chan *ch, uint32_t again)
 
 	if (s == CHAN_UP || s == CHAN_HELLO)
 		return true;
-	if (s == CHAN_RESEND && again == CALL_WAS_SENT)
+	if (s == CHAN_RESEND && again == CALL_BEGUN)
 		return true;
 	return (s == CHAN_RESTORE || s == CHAN_RESEND) && ch->restorer == rpc_current();
 }

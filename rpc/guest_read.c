@@ -92,9 +92,11 @@ static const char *take_reply(struct rpc_chan *ch, const struct frame *f,
 
 /* Only after the frame was consumed: the caller gives the reply's room to the next
  * call, and the service must find it free when it answers that one. */
-static void call_answer(struct rpc_call *call)
+static void call_answer(struct rpc_chan *ch, struct rpc_call *call)
 {
 	void *waiter = call->waiter;
+
+	call_counted(ch, call);
 
 	atomic_store_explicit(&call->done, 1, memory_order_release);
 	/* the call's memory may be gone now */
@@ -175,7 +177,7 @@ static int take_one(struct rpc_chan *ch)
 	}
 	consume(ch, frame_ring_len(f.len));
 	if (answered)
-		call_answer(answered);
+		call_answer(ch, answered);
 	return 1;
 }
 

@@ -4,8 +4,9 @@
  *
  *   UP ──the service left──> AWAY ──its next instance is there──> RESTORE
  *   RESTORE: hello; the client opens again what was open; posts nobody read
- *   RESEND:  each thread that waits sends its call again; then Recovered
- *   UP:      everybody goes on
+ *   RESEND:  calls that the old instance had begun (its journal tells) are sent again
+ *            by the threads that wait for them; when all are answered, Recovered
+ *   UP:      everybody goes on; calls not begun are sent, as new ones are
  *
  * The recovery thread does all but the resending.  The old instance is dead (the
  * platform says so) before the first step, so what it left in the old ring is final:
@@ -96,9 +97,11 @@ static void mark_calls(struct rpc_chan *ch, struct kept *k)
 
 		if (!call || i == ch->own_slot)
 			continue;
-		atomic_store(&call->again, CALL_WAS_SENT);
-		n++;
-		if (from[i].seq == ch->seq[i])
+		call->counted = from[i].seq == ch->seq[i] &&
+		                atomic_load(&from[i].mark) != JOURNAL_NONE;
+		atomic_store(&call->again, call->counted ? CALL_BEGUN : CALL_LATER);
+		n += call->counted;
+		if (call->counted)
 			memcpy(&to[i], &from[i], sizeof(to[i]));
 	}
 	atomic_store(&ch->resend, n);
@@ -179,7 +182,8 @@ static int resend_posts(struct rpc_chan *ch, const struct kept *k)
 	return r;
 }
 
-/* Let the waiting threads send their calls again. */
+/* Let the waiting threads send again what was begun, and wait for the answers: others'
+ * new calls must find it done. */
 static int resend_calls(struct rpc_chan *ch)
 {
 	const uint64_t end = plat_mono_ns() + RESEND_NS;

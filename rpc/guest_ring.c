@@ -184,29 +184,20 @@ static void wait_room(struct rpc_chan *ch, uint32_t at, struct patience *p)
 static int may_send_locked(struct rpc_chan *ch, const struct tx_frame *t)
 {
 	const uint32_t again = t->call ? atomic_load(&t->call->again) : 0;
-	const bool resend = (t->hdr.flags & FRAME_F_REPLAY) != 0;
 	const uint32_t s = atomic_load(&ch->state);
 
 	if (s == CHAN_LOST || s == CHAN_OFF)
 		return -EIO;
 	/* Recovery saw the call in flight before it was: its thread sends it again. */
-	if (again == CALL_WAS_SENT && !resend)
+	if (again && !t->resend)
 		return 0;
 	if (chan_open(ch, again))
 		return 1;
 	if (ch->restorer == rpc_current())
 		return -EIO; /* the new instance left, too */
 	if (t->call && again == 0)
-		atomic_store(&t->call->again, CALL_NOT_SENT);
+		atomic_store(&t->call->again, CALL_LATER);
 	return 0;
-}
-
-static void sent_locked(struct rpc_chan *ch, struct rpc_call *call)
-{
-	call->sent = true;
-	if (atomic_exchange(&call->again, 0) == CALL_WAS_SENT &&
-	    atomic_fetch_sub(&ch->resend, 1) == 1 && ch->restorer)
-		rpc_wake(ch->restorer);
 }
 
 int tx_send(struct rpc_chan *ch, struct tx_frame *t)
@@ -246,8 +237,10 @@ int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 		wait_room(ch, at, &p);
 	}
 	r = put_frame_locked(ch, t);
-	if (r == 0 && t->call)
-		sent_locked(ch, t->call);
+	if (r == 0 && t->call) {
+		t->call->sent = t->call->begun = true;
+		atomic_store(&t->call->again, 0);
+	}
 	lock_drop(&ch->tx);
 	if (r == 0)
 		notify_written(ch);

@@ -375,9 +375,9 @@ static const char *take_frame(struct rpc_conn *c, const struct frame *f)
 
 static bool held(struct rpc_conn *c, const struct frame *f)
 {
-	return c->ops->hold && (f->kind == FRAME_CALL || f->kind == FRAME_POST) &&
+	return c->ops->hold && f->kind == FRAME_CALL &&
 	       FRAME_SERVICE(f->method) != RPC_SERVICE_SESSION &&
-	       !(f->flags & FRAME_F_REPLAY) && c->ops->hold(c, f);
+	       !journal_begun(c, f) && c->ops->hold(c, f);
 }
 
 /* 1: a frame was served; 0: none complete, or held; the channel may be broken after. */

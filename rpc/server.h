@@ -47,9 +47,10 @@ struct rpc_server_ops {
 	/* The peer broke a rule (@why names it) or left; called once, from the pump.
 	 * All calls kept by handlers must still be answered (answers are dropped). */
 	void (*on_broken)(struct rpc_conn *, const char *why);
-	/* May be NULL.  True: a new instance waits for its guests to recover; this call or
-	 * post stays in the ring until rpc_conn_pump() is called again.  Not asked for the
-	 * session's own methods and for calls that are sent again. */
+	/* May be NULL.  True: a new instance waits for its guests to recover; this call
+	 * stays in the ring until rpc_conn_pump() is called again.  Not asked for the
+	 * session's own methods, and for calls that the instance before had begun: they
+	 * come before all others. */
 	bool (*hold)(struct rpc_conn *, const struct frame *);
 	/* May be NULL.  The guest of a resumed connection has all back (Recovered). */
 	void (*on_recovered)(struct rpc_conn *, void *ctx);
@@ -96,7 +97,8 @@ bool rpc_conn_spin(struct rpc_conn *c);
 
 /* The guest had a session with an instance before this one. */
 bool rpc_conn_resumed(const struct rpc_conn *c);
-/* This call was in flight then: it may have been done, in part or whole. */
+/* This call was in flight then: it may have been done, in part or whole.  One of which
+ * the journal knows nothing was not begun. */
 bool rpc_req_replay(const struct rpc_req *req);
 
 /* The journal: see rpc/journal.h.  For calls only; no-ops where the session has none.

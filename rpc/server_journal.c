@@ -28,6 +28,13 @@ bool rpc_req_replay(const struct rpc_req *req)
 	return (req->hdr.flags & FRAME_F_REPLAY) != 0;
 }
 
+bool journal_begun(const struct rpc_conn *c, const struct frame *f)
+{
+	return c->journal && (f->flags & FRAME_F_REPLAY) && f->slot < c->n_slots &&
+	       c->journal[f->slot].seq == f->seq &&
+	       atomic_load(&c->journal[f->slot].mark) != JOURNAL_NONE;
+}
+
 static void mark(struct journal_entry *e, enum journal_mark m)
 {
 	atomic_store_explicit(&e->mark, m, memory_order_release);

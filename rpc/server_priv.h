@@ -72,6 +72,8 @@ struct rpc_conn {
 
 /* Name the rule that the peer broke; the pump reports it once. */
 void conn_break(struct rpc_conn *c, const char *why);
+/* The instance before noted this call in its journal. */
+bool journal_begun(const struct rpc_conn *c, const struct frame *f);
 void req_free(struct rpc_conn *c, struct req_buf *b);
 uint64_t mono_ns(void);
 

@@ -5,6 +5,7 @@
 #include "vchan/hosted.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -31,6 +32,7 @@ struct fake_thread {
 };
 static __thread struct fake_thread g_me;
 static _Atomic(struct fake_thread *) g_leader;
+static _Atomic unsigned g_want_lead; /* the leader is to leave */
 
 int fake_channel_make(struct fake_channel *f, unsigned order, int doorbell_fd)
 {
@@ -57,6 +59,120 @@ void fake_channel_use(struct fake_channel *f, struct plat_channel *pc, unsigned 
 	                            .order = f->order,
 	                            .id = id,
 	                            .epoch = 1};
+}
+
+/* ---- another instance ---- */
+
+static pthread_mutex_t g_next_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t g_next_come = PTHREAD_COND_INITIALIZER;
+static struct fake_channel g_next; /* under g_next_lock, as what follows */
+static uint32_t g_next_epoch;      /* 0: none */
+static unsigned g_recovering;
+
+void fake_channel_next(struct fake_channel *f, uint32_t epoch)
+{
+	pthread_mutex_lock(&g_next_lock);
+	g_next = *f;
+	g_next_epoch = epoch;
+	pthread_cond_broadcast(&g_next_come);
+	pthread_mutex_unlock(&g_next_lock);
+}
+
+int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch)
+{
+	const struct timespec end = {(time_t)(deadline / 1000000000u),
+	                             (long)(deadline % 1000000000u)};
+	int r = 0;
+
+	(void)id;
+	pthread_mutex_lock(&g_next_lock);
+	while (r == 0 && g_next_epoch == 0)
+		r = -pthread_cond_clockwait(&g_next_come, &g_next_lock, CLOCK_MONOTONIC, &end);
+	*epoch = g_next_epoch;
+	pthread_mutex_unlock(&g_next_lock);
+	return r;
+}
+
+int plat_channel_renew(unsigned id)
+{
+	const struct plat_channel *pc = &g_config.file;
+	int r = 0;
+
+	(void)id;
+	pthread_mutex_lock(&g_next_lock);
+	g_next_epoch = 0;
+	if (mmap(pc->ctl, hosted_ring_size(pc->order), PROT_READ | PROT_WRITE,
+	         MAP_SHARED | MAP_FIXED, g_next.ring_fd, 0) == MAP_FAILED)
+		r = -errno;
+	(void)dup3(g_next.event_fd, g_event[id], O_CLOEXEC);
+	pthread_mutex_unlock(&g_next_lock);
+	return r;
+}
+
+long plat_mmap(void *addr, size_t len, int prot, int flags)
+{
+	void *p = mmap(addr, len, prot, flags, -1, 0);
+
+	return p == MAP_FAILED ? -errno : (long)p;
+}
+
+long plat_munmap(void *addr, size_t len)
+{
+	return munmap(addr, len) ? -errno : 0;
+}
+
+static void *recovery_main(void *chan)
+{
+	rpc_recover(chan);
+	pthread_mutex_lock(&g_next_lock);
+	g_recovering--;
+	pthread_cond_broadcast(&g_next_come);
+	pthread_mutex_unlock(&g_next_lock);
+	return NULL;
+}
+
+int rpc_recover_start(struct rpc_chan *ch)
+{
+	pthread_t t;
+
+	pthread_mutex_lock(&g_next_lock);
+	g_recovering++;
+	pthread_mutex_unlock(&g_next_lock);
+	return pthread_create(&t, NULL, recovery_main, ch) || pthread_detach(t) ? -EAGAIN : 0;
+}
+
+void fake_recovered(void)
+{
+	pthread_mutex_lock(&g_next_lock);
+	while (g_recovering)
+		pthread_cond_wait(&g_next_come, &g_next_lock);
+	pthread_mutex_unlock(&g_next_lock);
+}
+
+void rpc_lead_take(void)
+{
+	struct fake_thread *none = NULL;
+
+	atomic_fetch_add(&g_want_lead, 1);
+	while (!atomic_compare_exchange_strong(&g_leader, &none, &g_me)) {
+		none = NULL;
+		/* it may sleep while it leads */
+		atomic_fetch_add(&g_bell->word, 1);
+		(void)syscall(SYS_futex, &g_bell->word, FUTEX_WAKE, 1, NULL, NULL, 0);
+		sched_yield();
+	}
+	atomic_fetch_sub(&g_want_lead, 1);
+}
+
+void rpc_lead_drop(void)
+{
+	atomic_store(&g_leader, NULL);
+}
+
+void rpc_note(const char *channel, const char *what)
+{
+	(void)channel;
+	(void)what;
 }
 
 const char *fake_log(void)
@@ -153,7 +269,7 @@ void rpc_wake(void *thread)
 /* Lead: read the rings until our token comes or the deadline passes. */
 static void lead(uint64_t deadline)
 {
-	while (!atomic_load(&g_me.token) && plat_mono_ns() < deadline) {
+	while (!atomic_load(&g_me.token) && !g_want_lead && plat_mono_ns() < deadline) {
 		const uint32_t seen = atomic_load(&g_bell->word);
 
 		if (rpc_guest_poll())

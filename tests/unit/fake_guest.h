@@ -25,6 +25,11 @@ struct fake_channel {
 int fake_channel_make(struct fake_channel *f, unsigned order, int doorbell_fd);
 /* Fill g_config.file or g_config.net from it; call once each before rpc_attach(). */
 void fake_channel_use(struct fake_channel *f, struct plat_channel *pc, unsigned id);
+/* The service's next instance is reached by @f, of the same order; takes it over.
+ * Channel 0 only; its first channel must have been made with fake_channel_make(). */
+void fake_channel_next(struct fake_channel *f, uint32_t epoch);
+/* Wait until no recovery runs. */
+void fake_recovered(void);
 /* The ring page, for hostile tests. */
 static inline void *fake_page(struct fake_channel *f)
 {
