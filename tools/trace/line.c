@@ -53,7 +53,7 @@ static void put_call(FILE *out, const struct record *r, const ProtobufCMessage *
 
 	value_put(out, "%s(", method_name(r->hdr.method, name));
 	args_print(out, name, args, about, &style->args);
-	fputc(')', out);
+	fputs(r->hdr.flags & FRAME_F_REPLAY ? ") again" : ")", out);
 	put_payload(out, r, style);
 }
 

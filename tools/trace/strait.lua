@@ -20,7 +20,7 @@ strait.prefs.proto_dir = Pref.string("Folder of the .proto files", "",
 
 local PREFIX, HEADER = 16, 48
 local CALL, REPLY, POST, EVENT, CREDIT = 1, 2, 3, 4, 5
-local F_MORE, F_QUEUED = 1, 2
+local F_MORE, F_QUEUED, F_REPLAY = 1, 2, 4
 
 local kinds = {[CALL] = "call", [REPLY] = "reply", [POST] = "post", [EVENT] = "event",
 	[CREDIT] = "credit"}
@@ -69,6 +69,7 @@ f.kind = ProtoField.uint8("strait.kind", "Kind", base.DEC, kinds)
 f.flags = ProtoField.uint8("strait.flags", "Flags", base.HEX)
 f.more = ProtoField.bool("strait.flags.more", "More fragments follow", 8, nil, F_MORE)
 f.queued = ProtoField.bool("strait.flags.queued", "Queued", 8, nil, F_QUEUED)
+f.replay = ProtoField.bool("strait.flags.replay", "Sent again, to the service's next instance", 8, nil, F_REPLAY)
 f.method = ProtoField.string("strait.method", "Method")
 f.method_id = ProtoField.uint16("strait.method_id", "Method number", base.HEX)
 f.slot = ProtoField.uint16("strait.slot", "Slot")
@@ -284,6 +285,7 @@ local function add_header(tree, tvb, h)
 	local flags = hdr:add_le(f.flags, tvb(21, 1))
 	flags:add_le(f.more, tvb(21, 1))
 	flags:add_le(f.queued, tvb(21, 1))
+	flags:add_le(f.replay, tvb(21, 1))
 	hdr:add(f.method, tvb(22, 2), method_name(h.method))
 	hdr:add_le(f.method_id, tvb(22, 2))
 	hdr:add_le(f.slot, tvb(24, 2))
@@ -376,6 +378,8 @@ local function info_of(h)
 		text = text .. " " .. (errnos[h.err] or "errno " .. h.err)
 	elseif h.kind == REPLY and h.flags % 4 >= F_QUEUED then
 		text = text .. " queued"
+	elseif h.kind == CALL and h.flags % 8 >= F_REPLAY then
+		text = text .. " again"
 	end
 	if h.payload_len > 0 then
 		text = text .. string.format(" [%d bytes%s]", h.payload_len,
