@@ -449,11 +449,13 @@ static long stream_sendmsg(struct sock *s, struct sock_msg *m)
 
 /* ---- accepting ---- */
 
+/* An error is no answer of accept(): it is of a connection that the socket had before
+ * it listened, and SO_ERROR's. */
 static long aq_ready(void *arg)
 {
 	struct nsock *l = arg;
 
-	return l->aq_head != NULL || atomic_load(&l->err) ||
+	return l->aq_head != NULL || (flags_of(l) & NSF_LOST) ||
 	       atomic_load(&l->state) != NS_LISTEN;
 }
 
@@ -507,8 +509,8 @@ long net_stream_accept(struct sock *s, struct sock **out, struct sock_name *peer
 		ns = aq_pop(l, &grant);
 		if (ns)
 			break;
-		if (atomic_load(&l->err))
-			return nsock_take_err(l);
+		if (flags_of(l) & NSF_LOST)
+			return -ENETDOWN;
 		if (sock_nonblock(s, 0)) {
 			if (rings_poll_once() > 0 && aq_ready(l))
 				continue;

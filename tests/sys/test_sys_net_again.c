@@ -185,6 +185,24 @@ static void it_can_listen_after_it(void)
 	close(l);
 }
 
+static void the_error_of_the_old_connection_is_not_told_by_accept(void)
+{
+	struct sockaddr_in a, b;
+	int l = listener4(&a, 5), x = numbered(&b), s;
+
+	CHECK_EQ(connect(x, SA(&a), sizeof(a)), 0);
+	s = accept(l, NULL, NULL);
+	CHECK_EQ(give_up(x), 0);
+	close(s);
+	CHECK_EQ(listen(x, 5), 0);
+	CHECK_EQ(nonblock(x), 0);
+	CHECK_ERR(accept(x, NULL, NULL), EAGAIN);
+	CHECK_EQ(ready_now(x, POLLIN | POLLOUT), 0);
+	CHECK_EQ(get_int(x, SOL_SOCKET, SO_ERROR), ECONNRESET);
+	close(x);
+	close(l);
+}
+
 static void after_shut_rd_too(void)
 {
 	struct sockaddr_in a;
@@ -436,6 +454,7 @@ int main(void)
 	CASE(much_passes_after_it);
 	CASE(a_port_bound_by_number_stays_a_chosen_one_goes);
 	CASE(it_can_listen_after_it);
+	CASE(the_error_of_the_old_connection_is_not_told_by_accept);
 	CASE(after_shut_rd_too);
 	CASE(both_ends_closed_leaves_no_error);
 	CASE(a_new_socket_has_nothing_to_give_up);
