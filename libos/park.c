@@ -3,8 +3,8 @@
  * park.c - how threads sleep, and who reads the rings meanwhile.
  *
  * A thread that waits for a service tries to become the leader: one atomic flag.
- * The leader reads the rings for all, first spinning (if the service runs on
- * another CPU, and as long as that paid lately), then asleep.  Every thread that
+ * The leader reads the rings for all, first spinning (if the service runs, or ran
+ * last, on another CPU, and as long as that paid lately), then asleep.  Every thread that
  * waits for a service sleeps on two words at once, its token and the doorbell, so
  * a leader that leaves need not wake a follower: the service's next ring wakes
  * one, and that one leads.
@@ -31,6 +31,7 @@
 
 #define SPIN_MAX 2000u
 #define SPIN_MIN 16u
+#define PROBE_EVERY 64u /* spins for nothing, then one is long again */
 #define PLAIN_SPIN_MAX 256u
 #define PLAIN_SPIN_MIN 4u
 #define PUMP_AFTER 64u /* sleeps of the program before the pump is worth a thread */
@@ -40,6 +41,7 @@ static bool g_armed;                /* under the lead: services are to ring */
 static _Atomic uint32_t g_sleepers; /* threads asleep on the doorbell */
 static _Atomic uint32_t g_arrivals; /* of such sleepers, ever */
 static uint32_t g_spin = 200;       /* under the lead */
+static uint32_t g_missed;           /* spins for nothing, ever; under the lead */
 
 uint32_t rings_sleepers(void)
 {
@@ -246,8 +248,13 @@ static int spin_led(struct thread *t, unsigned flags)
 			i = 0;
 		__builtin_ia32_pause();
 	}
-	if (budget > 1 && g_spin > SPIN_MIN)
-		g_spin /= 2;
+	if (budget > 1) {
+		/* What comes later than a short spin is never seen by one. */
+		if (++g_missed % PROBE_EVERY == 0)
+			g_spin = SPIN_MAX;
+		else if (g_spin > SPIN_MIN)
+			g_spin /= 2;
+	}
 	return 1;
 }
 

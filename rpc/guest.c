@@ -710,6 +710,8 @@ void rpc_guest_disarm(void)
 	}
 }
 
+/* A service that sleeps counts, too: it wakes where it ran last, and its answer to
+ * what woke it comes sooner than a sleep and a wake-up here would be over. */
 bool rpc_guest_peer_runs(void)
 {
 	const uint32_t cpu = plat_cpu() + 1;
@@ -719,7 +721,9 @@ bool rpc_guest_peer_runs(void)
 			continue;
 		const uint32_t at = atomic_load_explicit(
 		        &wire_strait(g_chans[i]->ctl)->srv_running, memory_order_relaxed);
-		if (at != 0 && at != cpu)
+		if (at != 0)
+			g_chans[i]->srv_cpu = at;
+		if (g_chans[i]->srv_cpu != 0 && g_chans[i]->srv_cpu != cpu)
 			return true;
 	}
 	return false;

@@ -146,7 +146,8 @@ int rpc_guest_poll(void);
 /* Ask both services for wake-ups / withdraw that.  After arming poll again. */
 void rpc_guest_arm(void);
 void rpc_guest_disarm(void);
-/* True if some service that is attached runs on another CPU now (worth spinning). */
+/* True if some service that is attached runs on another CPU, or ran there when it was
+ * last seen (worth spinning).  The caller leads. */
 bool rpc_guest_peer_runs(void);
 
 /* Wake every thread that waits for a reply: each looks whether its service hangs. */

@@ -64,6 +64,7 @@ struct rpc_chan {
 	struct slot_waiter *waiters;
 	_Atomic(struct tx_waiter *) full; /* written under slots_lock */
 
+	uint32_t srv_cpu;         /* CPU + 1 where the service was last seen; the leader's */
 	uint32_t rx_cons;
 	uint32_t rx_event_seq;
 	uint32_t rx_payload_off, rx_payload_left; /* of the event being handled */
