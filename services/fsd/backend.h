@@ -28,6 +28,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct instance;
 struct mount;
 struct mtree;
 
@@ -56,10 +57,6 @@ struct setattr {
 	struct timespec times[2];
 };
 
-/* A file that lost its last name while open: where it is kept. */
-struct orphan {
-	char name[40]; /* "": not kept */
-};
 
 struct backend_ops {
 	const char *kind;
@@ -100,6 +97,10 @@ struct backend_ops {
 	/* What names the file for good, also to a later instance: bytes of @id
 	 * (FILE_ID_MAX); 0: nothing here does. */
 	int (*file_id)(const struct node *node, const struct statx *stx, uint8_t *id);
+	/* The file of an identity, for reference only, wherever it is: -ESTALE where the
+	 * back end cannot tell.  Asked after the name that the guest remembers. */
+	int (*find_id)(struct mount *mount, const uint8_t *id, size_t len,
+	               struct node *out);
 	ssize_t (*getxattr)(const struct node *node, const char *name, void *to,
 	                    size_t size);
 	int (*setxattr)(const struct node *node, const char *name, const void *from,
@@ -122,9 +123,15 @@ struct backend_ops {
 	ssize_t (*copy)(const struct node *in, uint64_t in_off, const struct node *out,
 	                uint64_t out_off, size_t len);
 
-	/* Keep an open file whose last name is about to go; forget it again. */
-	int (*orphan_keep)(const struct node *node, uint64_t ino, struct orphan *out);
-	void (*orphan_drop)(struct mount *mount, struct orphan *o);
+	/* Keep a file whose last name is about to go (0 too if it is kept already);
+	 * forget it again; is it kept?  Its number is its name: it lives, so no other
+	 * file has it. */
+	int (*orphan_keep)(const struct node *node, uint64_t ino);
+	void (*orphan_drop)(struct mount *mount, uint64_t ino);
+	bool (*orphan_kept)(struct mount *mount, uint64_t ino);
+	int (*orphan_find)(struct mount *mount, uint64_t ino, struct node *out);
+	/* Forget all that @used says no to. */
+	void (*orphan_sweep)(struct mount *mount, bool (*used)(struct mount *, uint64_t));
 
 	/* Locks seen by other users of a shared mount.  lock_open() gives the node that
 	 * carries them; type F_RDLCK, F_WRLCK, F_UNLCK; len 0: to the end. */
@@ -135,6 +142,8 @@ struct backend_ops {
 	                 uint64_t *len);
 	int (*lock_whole)(const struct node *lk, int type); /* flock */
 };
+
+#define MOUNT_NAME_LOCKS 32u
 
 struct mount {
 	const struct backend_ops *ops;
@@ -151,6 +160,7 @@ struct mount {
 	uint64_t root_dev, root_ino; /* as the back end numbers them */
 	struct mtree *at;
 	pthread_mutex_t names; /* unlink and rename, see serve_names.c */
+	pthread_mutex_t name[MOUNT_NAME_LOCKS]; /* names.h */
 	void *priv;            /* the back end's */
 };
 
@@ -169,12 +179,14 @@ static inline void node_put(struct node *n)
 #define ORPHANS_DIR ".strait-orphans"
 
 /* be_dir.c: a directory; also serves `mem`, a detached tmpfs.  Takes @fd, also on
- * failure.  @epoch: of this instance. */
-int be_dir_attach(struct mount *m, int fd, uint32_t epoch)
+ * failure. */
+int be_dir_attach(struct mount *m, int fd, const struct instance *inst)
         __attribute__((warn_unused_result));
 /* Open what this back end needs of /proc; once, before the sandbox. */
 int be_dir_setup(void) __attribute__((warn_unused_result));
 void be_dir_detach(struct mount *m);
+/* Leave the orphans' folder as it is, for the next instance. */
+void be_dir_leave(struct mount *m);
 /* The descriptor of its root, lent; -EINVAL for a mount of another kind. */
 int be_dir_root_fd(const struct mount *m, int *fd) __attribute__((warn_unused_result));
 

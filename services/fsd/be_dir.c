@@ -2,12 +2,13 @@
 #define _GNU_SOURCE
 #include "services/fsd/be_dir.h"
 
+#include "services/fsd/instance.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -36,6 +37,7 @@ static const struct backend_ops dir_ops = {
         .setattr = dir_setattr,
         .statfs = dir_statfs,
         .file_id = dir_file_id,
+        .find_id = dir_find_id,
         .getxattr = dir_getxattr,
         .setxattr = dir_setxattr,
         .listxattr = dir_listxattr,
@@ -50,6 +52,9 @@ static const struct backend_ops dir_ops = {
         .copy = dir_copy,
         .orphan_keep = dir_orphan_keep,
         .orphan_drop = dir_orphan_drop,
+        .orphan_kept = dir_orphan_kept,
+        .orphan_find = dir_orphan_find,
+        .orphan_sweep = dir_orphan_sweep,
         .lock_open = dir_lock_open,
         .lock_range = dir_lock_range,
         .lock_test = dir_lock_test,
@@ -105,11 +110,9 @@ static int measure_root(struct mount *m, struct dir_mount *d)
 	return 0;
 }
 
-int be_dir_attach(struct mount *m, int fd, uint32_t epoch)
+int be_dir_attach(struct mount *m, int fd, const struct instance *inst)
 {
-	static const char hex[] = "0123456789abcdef";
 	struct dir_mount *d = calloc(1, sizeof *d);
-	uint8_t id[8];
 	int r;
 
 	if (!d) {
@@ -117,31 +120,36 @@ int be_dir_attach(struct mount *m, int fd, uint32_t epoch)
 		return -ENOMEM;
 	}
 	d->orphans = -1;
-	d->epoch = epoch;
 	pthread_mutex_init(&d->lock, NULL);
 	d->fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = d->fd < 0 ? -errno : measure_root(m, d);
 	close(fd);
-	if (r == 0 && getrandom(id, sizeof id, 0) != (ssize_t)sizeof id)
-		r = -EIO;
 	if (r < 0) {
 		if (d->fd >= 0)
 			close(d->fd);
 		free(d);
 		return r;
 	}
-	for (unsigned i = 0; i < sizeof id; i++) {
-		d->instance[2 * i] = hex[id[i] >> 4];
-		d->instance[2 * i + 1] = hex[id[i] & 15];
-	}
+	memcpy(d->folder, inst->folder, sizeof d->folder);
 	dir_probe_ids(d);
 	m->ops = &dir_ops;
 	m->priv = d;
 	m->root = (struct node){m, d->fd};
 	pthread_mutex_init(&m->names, NULL);
+	for (unsigned i = 0; i < MOUNT_NAME_LOCKS; i++)
+		pthread_mutex_init(&m->name[i], NULL);
 	if (!m->read_only)
-		dir_orphans_sweep(m);
+		dir_orphans_start(m, inst->epoch <= 1);
 	return 0;
+}
+
+void be_dir_leave(struct mount *m)
+{
+	struct dir_mount *d = m->priv;
+
+	if (d->orphans >= 0)
+		close(d->orphans);
+	d->orphans = -1;
 }
 
 void be_dir_detach(struct mount *m)
@@ -152,6 +160,8 @@ void be_dir_detach(struct mount *m)
 	close(d->fd);
 	pthread_mutex_destroy(&d->lock);
 	pthread_mutex_destroy(&m->names);
+	for (unsigned i = 0; i < MOUNT_NAME_LOCKS; i++)
+		pthread_mutex_destroy(&m->name[i]);
 	free(d);
 	m->priv = NULL;
 }

@@ -21,12 +21,10 @@ struct dir_mount {
 	int fd; /* the root, O_RDONLY | O_DIRECTORY */
 	int mount_id;
 	bool kernel_ids; /* name_to_handle_at() works */
-	uint32_t epoch;
 	size_t path_len; /* of the root as /proc shows it */
 	pthread_mutex_t lock;
-	int orphans; /* this instance's folder, locked; -1: none yet */
-	char instance[17];
-	uint64_t n_orphans;
+	int orphans;     /* this run's folder; -1: none yet */
+	char folder[17]; /* its name */
 };
 
 extern int g_dir_proc; /* /proc/self/fd */
@@ -97,9 +95,13 @@ ssize_t dir_copy(const struct node *in, uint64_t in_off, const struct node *out,
                  uint64_t out_off, size_t len);
 
 /* be_dir_orphan.c */
-int dir_orphan_keep(const struct node *node, uint64_t ino, struct orphan *out);
-void dir_orphan_drop(struct mount *mount, struct orphan *o);
-void dir_orphans_sweep(struct mount *mount);
+int dir_orphan_keep(const struct node *node, uint64_t ino);
+void dir_orphan_drop(struct mount *mount, uint64_t ino);
+bool dir_orphan_kept(struct mount *mount, uint64_t ino);
+int dir_orphan_find(struct mount *mount, uint64_t ino, struct node *out);
+void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t));
+/* Once, of a fresh mount: find our folder, empty those of the dead. */
+void dir_orphans_start(struct mount *mount, bool first);
 void dir_orphans_close(struct mount *mount);
 
 /* be_dir_lock.c */
@@ -111,5 +113,6 @@ int dir_lock_whole(const struct node *lk, int type);
 /* be_dir_id.c */
 void dir_probe_ids(struct dir_mount *d);
 int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id);
+int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node *out);
 
 #endif /* FSD_BE_DIR_H */

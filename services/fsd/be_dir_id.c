@@ -19,6 +19,7 @@
 
 #include "rpc/limits.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
@@ -101,4 +102,44 @@ int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
 	put_le(id + ID_HEAD, (uint64_t)now.stx_btime.tv_sec, 8);
 	put_le(id + ID_HEAD + 8, now.stx_btime.tv_nsec, 4);
 	return ID_HEAD + 12;
+}
+
+static uint64_t get_le(const uint8_t *from, int n)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < n; i++)
+		v |= (uint64_t)from[i] << (8 * i);
+	return v;
+}
+
+/* Of the export's own file system: the root's descriptor says which. */
+static int open_handle(struct mount *mount, const uint8_t *id, size_t len,
+                       struct node *out)
+{
+	union any_handle u;
+	int fd;
+
+	if (id[1] != ID_HANDLE || get_le(id + 14, 8) != 0 || len < ID_HEAD + 4)
+		return -ESTALE;
+	u.h.handle_type = (int)get_le(id + ID_HEAD, 4);
+	u.h.handle_bytes = (unsigned)(len - ID_HEAD - 4);
+	memcpy(u.h.f_handle, id + ID_HEAD + 4, u.h.handle_bytes);
+	fd = open_by_handle_at(((struct dir_mount *)mount->priv)->fd, &u.h,
+	                       O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -ESTALE; /* gone, or not for us (EPERM) */
+	*out = (struct node){mount, fd};
+	return 0;
+}
+
+int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node *out)
+{
+	if (len <= ID_HEAD || len > FILE_ID_MAX || id[0] != ID_VERSION ||
+	    get_le(id + 2, 4) != mount->number)
+		return -ESTALE;
+	/* The hidden name first: it is on a path, as landlock wants it. */
+	if (dir_orphan_find(mount, get_le(id + 6, 8), out) == 0)
+		return 0;
+	return open_handle(mount, id, len, out);
 }

@@ -58,7 +58,7 @@ int dir_open_path(const struct node *dir, const char *path, int open_flags,
 int dir_attr_at(const struct node *dir, const char *name, struct statx *out)
 {
 	if (statx(node_fd_as(dir), name, AT_SYMLINK_NOFOLLOW | AT_STATX_SYNC_AS_STAT,
-	          STATX_BASIC_STATS, out) < 0)
+	          STATX_BASIC_STATS | STATX_BTIME, out) < 0)
 		return -errno;
 	return 0;
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A file that is open when its last name goes is linked into the hidden folder
- * ORPHANS_DIR/<instance>/ of its export first, under the service's own
- * credentials (the caller sees to that).  An instance holds a flock on its
- * folder: a folder that nobody holds belonged to an instance that died.  The
- * first instance of a service (epoch 1) empties such folders; a later one leaves
- * them to the guests that come back.
+ * ORPHANS_DIR/<run>/ of its export first, under the service's own credentials (the
+ * caller sees to that).  Its name there is its number: whoever knows the one finds
+ * the other, also a later instance, and to do it again does nothing.
+ *
+ * The folder is named by the run (instance.h), so the next instance goes on with it.
+ * An instance holds a flock on it, and so does the supervisor where it can (it
+ * outlives the instances): a folder that nobody holds belonged to a run that is
+ * over, and the first instance of another run empties it.
  */
 #define _GNU_SOURCE
 #include "services/fsd/be_dir.h"
@@ -14,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -29,6 +33,18 @@ static int make_dir(int at, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+struct orphan_name {
+	char s[20];
+};
+
+static struct orphan_name name_of(uint64_t ino)
+{
+	struct orphan_name n;
+
+	snprintf(n.s, sizeof n.s, "%llx", (unsigned long long)ino);
+	return n;
+}
+
 static int orphans_open_locked(struct dir_mount *d)
 {
 	int top;
@@ -38,11 +54,20 @@ static int orphans_open_locked(struct dir_mount *d)
 	top = make_dir(d->fd, ORPHANS_DIR);
 	if (top < 0)
 		return top;
-	d->orphans = make_dir(top, d->instance);
+	d->orphans = make_dir(top, d->folder);
 	close(top);
 	if (d->orphans >= 0)
-		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* ours: cannot be held */
+		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* held: by our supervisor */
 	return d->orphans;
+}
+
+static bool is_file(int fd, const char *name, const struct node *node)
+{
+	struct stat a, b;
+
+	return fstatat(fd, name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstat(NODE_FD(node), &b) == 0 && a.st_ino == b.st_ino &&
+	       a.st_dev == b.st_dev;
 }
 
 static int keep_locked(struct dir_mount *d, const struct node *node, const char *name)
@@ -54,41 +79,82 @@ static int keep_locked(struct dir_mount *d, const struct node *node, const char 
 	if (linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, fd, name,
 	           AT_SYMLINK_FOLLOW) == 0)
 		return 0;
-	return -errno;
+	return errno == EEXIST && is_file(fd, name, node) ? 0 : -errno;
 }
 
-int dir_orphan_keep(const struct node *node, uint64_t ino, struct orphan *out)
+int dir_orphan_keep(const struct node *node, uint64_t ino)
 {
 	struct dir_mount *d = dir_mount(node);
+	const struct orphan_name name = name_of(ino);
 	int r;
 
 	pthread_mutex_lock(&d->lock);
-	snprintf(out->name, sizeof out->name, "%llx-%llx", (unsigned long long)ino,
-	         (unsigned long long)++d->n_orphans);
-	r = keep_locked(d, node, out->name);
+	r = keep_locked(d, node, name.s);
 	for (int i = 0; r == -ENOENT && i < 3; i++) {
-		/* Another instance swept the empty folder just before we locked it. */
+		/* Another run swept the empty folder just before we locked it. */
 		if (d->orphans >= 0)
 			close(d->orphans);
 		d->orphans = -1;
-		r = keep_locked(d, node, out->name);
+		r = keep_locked(d, node, name.s);
 	}
 	pthread_mutex_unlock(&d->lock);
-	if (r < 0)
-		out->name[0] = 0;
 	return r;
 }
 
-void dir_orphan_drop(struct mount *mount, struct orphan *o)
+void dir_orphan_drop(struct mount *mount, uint64_t ino)
 {
 	struct dir_mount *d = mount->priv;
 
 	pthread_mutex_lock(&d->lock);
-	if (o->name[0] && d->orphans >= 0)
-		(void)unlinkat(d->orphans, o->name,
-		               0); /* gone already: nothing to do */
+	if (d->orphans >= 0)
+		(void)unlinkat(d->orphans, name_of(ino).s, 0); /* gone already: well */
 	pthread_mutex_unlock(&d->lock);
-	o->name[0] = 0;
+}
+
+int dir_orphan_find(struct mount *mount, uint64_t ino, struct node *out)
+{
+	struct dir_mount *d = mount->priv;
+	int fd = -1, err = ENOENT;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->orphans >= 0) {
+		fd = openat(d->orphans, name_of(ino).s, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		err = errno;
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (fd < 0)
+		return -err;
+	*out = (struct node){mount, fd};
+	return 0;
+}
+
+bool dir_orphan_kept(struct mount *mount, uint64_t ino)
+{
+	struct dir_mount *d = mount->priv;
+	struct stat st;
+	bool kept;
+
+	pthread_mutex_lock(&d->lock);
+	kept = d->orphans >= 0 &&
+	       fstatat(d->orphans, name_of(ino).s, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	pthread_mutex_unlock(&d->lock);
+	return kept;
+}
+
+void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t))
+{
+	struct dir_mount *d = mount->priv;
+	struct dirent *e;
+	DIR *dp;
+
+	pthread_mutex_lock(&d->lock);
+	dp = d->orphans < 0 ? NULL : fdopendir(openat(d->orphans, ".", DIR_FLAGS));
+	while (dp && (e = readdir(dp)))
+		if (e->d_name[0] != '.' && !used(mount, strtoull(e->d_name, NULL, 16)))
+			(void)unlinkat(d->orphans, e->d_name, 0);
+	if (dp)
+		closedir(dp);
+	pthread_mutex_unlock(&d->lock);
 }
 
 static void empty_dir(int fd)
@@ -105,20 +171,15 @@ static void empty_dir(int fd)
 	closedir(dp);
 }
 
-void dir_orphans_sweep(struct mount *mount)
+static void sweep_dead(const struct dir_mount *d, int top)
 {
-	struct dir_mount *d = mount->priv;
-	const int top = openat(d->fd, ORPHANS_DIR, DIR_FLAGS);
+	DIR *dp = fdopendir(dup(top));
 	struct dirent *e;
-	DIR *dp;
 
-	if (top < 0)
-		return;
-	dp = d->epoch > 1 ? NULL : fdopendir(dup(top));
 	while (dp && (e = readdir(dp))) {
 		int fd;
 
-		if (e->d_name[0] == '.')
+		if (e->d_name[0] == '.' || strcmp(e->d_name, d->folder) == 0)
 			continue;
 		fd = openat(top, e->d_name, DIR_FLAGS);
 		if (fd < 0)
@@ -132,6 +193,20 @@ void dir_orphans_sweep(struct mount *mount)
 	}
 	if (dp)
 		closedir(dp);
+}
+
+void dir_orphans_start(struct mount *mount, bool first)
+{
+	struct dir_mount *d = mount->priv;
+	const int top = openat(d->fd, ORPHANS_DIR, DIR_FLAGS);
+
+	if (top < 0)
+		return;
+	d->orphans = openat(top, d->folder, DIR_FLAGS);
+	if (d->orphans >= 0)
+		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* held: by our supervisor */
+	if (first)
+		sweep_dead(d, top);
 	close(top);
 	(void)unlinkat(d->fd, ORPHANS_DIR, AT_REMOVEDIR); /* only if nobody uses it */
 }
@@ -147,7 +222,7 @@ void dir_orphans_close(struct mount *mount)
 	d->orphans = -1;
 	top = openat(d->fd, ORPHANS_DIR, DIR_FLAGS);
 	if (top >= 0) {
-		(void)unlinkat(top, d->instance, AT_REMOVEDIR); /* orphans left: kept */
+		(void)unlinkat(top, d->folder, AT_REMOVEDIR); /* orphans left: kept */
 		close(top);
 	}
 	(void)unlinkat(d->fd, ORPHANS_DIR, AT_REMOVEDIR); /* only if nobody uses it */

@@ -49,7 +49,7 @@ static int add_mount(struct fsd *f, const Control__Mount *m, int *fds, int n_fds
 		spec.exclusive = m->exclusive;
 		spec.allow_setid = m->allow_setid;
 		spec.keep_root = m->keep_root;
-		r = mounts_add(&f->mounts, &spec, f->epoch, &why);
+		r = mounts_add(&f->mounts, &spec, &f->inst, &why);
 	}
 	if (r < 0)
 		control_fail(f->control, 0, "fsd: %s",
@@ -207,7 +207,7 @@ static int enter_sandbox(struct fsd *f, unsigned workers)
 			             strerror(-r));
 	}
 	if (r == 0 && f->sandbox) {
-		r = sandbox_seccomp();
+		r = sandbox_seccomp(f->recovering);
 		if (r < 0)
 			control_fail(f->control, 0,
 			             "fsd: cannot set its system call filter: %s",
@@ -227,7 +227,12 @@ int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
 		return -EINVAL;
 	}
 	g_fsd = f;
-	f->epoch = c->epoch ? c->epoch : 1;
+	r = instance_init(&f->inst, c->epoch ? c->epoch : 1, c->instance.data,
+	                  c->instance.len);
+	if (r < 0) {
+		control_fail(f->control, 0, "fsd: no random numbers: %s", strerror(-r));
+		return r;
+	}
 	if ((int)c->log_level > g_log_level)
 		g_log_level = c->log_level > 3 ? 3 : (int)c->log_level;
 	f->max_handles = raise_files();
@@ -245,8 +250,9 @@ int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
 		r = set_policy(f, c->file);
 	if (r < 0)
 		return r;
-	serve_init(&f->mounts, boot_verifier(), wake_loop);
-	guests_init(f);
+	serve_init(&f->mounts, &f->inst,
+	           c->write_verifier ? c->write_verifier : boot_verifier(), wake_loop);
+	guests_init(f, c->expected_guests);
 	r = enter_sandbox(f, c->file->workers);
 	f->configured = r == 0;
 	return r;

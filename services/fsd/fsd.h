@@ -12,6 +12,7 @@
 #include "rpc/control.h"
 #include "rpc/server.h"
 #include "rpc/tick.h"
+#include "services/fsd/instance.h"
 #include "services/fsd/mounts.h"
 
 struct guest;
@@ -24,11 +25,15 @@ struct fsd {
 	bool sandbox;
 	bool configured;
 	bool stop;
-	uint32_t epoch;
+	struct instance inst;
 	struct mounts mounts;
 	struct rpc_server_ops ops;
 	struct guest *guests;
 	unsigned n_guests, max_handles;
+	/* After another instance, until its guests are back: guests.c. */
+	bool recovering;
+	unsigned n_expected, n_back;
+	uint64_t recover_end_ms;
 };
 
 /* ---- log.c: to stderr; level 0 errors, 1 warnings, 2 information, 3 debugging ---- */
@@ -47,11 +52,16 @@ int sandbox_caps(void) __attribute__((warn_unused_result));
 /* Only files below the mounts can be opened from here on, by this thread and those
  * it starts.  0 too where the kernel has no landlock. */
 int sandbox_landlock(const struct fsd *f) __attribute__((warn_unused_result));
-/* From here on only the system calls that serving takes.  All threads. */
-int sandbox_seccomp(void) __attribute__((warn_unused_result));
+/* From here on only the system calls that serving takes.  All threads.  @by_handle:
+ * files are opened by their handles, which no landlock rule holds fully; as long as
+ * guests come back. */
+int sandbox_seccomp(bool by_handle) __attribute__((warn_unused_result));
+/* No file is opened by its handle any more.  All threads. */
+int sandbox_no_handles(void) __attribute__((warn_unused_result));
 
 /* ---- guests.c ---- */
-void guests_init(struct fsd *f);
+/* @n_expected guests of the instance before come back. */
+void guests_init(struct fsd *f, unsigned n_expected);
 void guest_add(struct fsd *f, const Control__GuestAdd *g, int *fds, int n_fds);
 void guest_gone(struct fsd *f, uint32_t domid);
 /* The channel's descriptor was ready: @which is what it is watched with. */
@@ -65,6 +75,7 @@ void guests_beat(struct fsd *f);
 void guests_reap(struct fsd *f);
 bool guests_busy(const struct fsd *f);
 void guests_count(const struct fsd *f, uint32_t *sessions, uint32_t *calls, uint32_t *files);
-void guests_close_all(struct fsd *f);
+/* Look whether all are back, or the time for it is over. */
+void guests_recover(struct fsd *f);
 
 #endif /* FSD_FSD_H */

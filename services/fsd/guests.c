@@ -3,6 +3,11 @@
  * A guest's life: added -> serving -> closed (it left, broke a rule, or the
  * platform said that it is gone; what it had published was served) -> released
  * (nothing of it runs any more).  Its locks go as soon as it is closed.
+ *
+ * An instance after another recovers first: until every guest that was served before
+ * is back, or gone, or RECOVER_MS are over, only what brings guests back is served:
+ * what they had open, the locks they held, the calls that were begun.  The rest stays
+ * in the rings: nobody may take a lock or a name before who had it.
  */
 #define _GNU_SOURCE
 #include "services/fsd/cred.h"
@@ -16,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FRAMES_A_TURN 32 /* of one guest, before the next one's */
@@ -27,11 +33,22 @@ struct guest {
 	struct rpc_conn *conn;
 	struct session *session;
 	bool closed;
+	bool back; /* counted in fsd.n_back */
 };
+
+#define RECOVER_MS 5000
+
+static void count_back(struct guest *g)
+{
+	if (!g->back)
+		g->fsd->n_back++;
+	g->back = true;
+}
 
 static void close_session(struct guest *g)
 {
 	g->closed = true;
+	count_back(g);
 	if (g->session->dead)
 		return;
 	g->session->dead = true;
@@ -62,15 +79,61 @@ static int on_cancel(struct rpc_conn *conn, uint64_t ticket, uint32_t *err)
 	return lock_cancel(rpc_conn_ctx(conn), ticket);
 }
 
-void guests_init(struct fsd *f)
+static void on_recovered(struct rpc_conn *conn, void *ctx)
 {
+	(void)ctx;
+	count_back(guest_of(conn));
+}
+
+/* Before Recovered a guest's locks are those that it held. */
+static bool hold(struct rpc_conn *conn, const struct frame *hdr)
+{
+	const struct guest *g = guest_of(conn);
+
+	return g->fsd->recovering && !serve_recovers(FRAME_INDEX(hdr->method), g->back);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void guests_recover(struct fsd *f)
+{
+	if (!f->recovering)
+		return;
+	const bool all = f->n_back >= f->n_expected && serve_all_again();
+
+	if (!all && now_ms() < f->recover_end_ms) {
+		tick_need(&f->tick, f->recover_end_ms);
+		return;
+	}
+	f->recovering = false;
+	log_write(all ? 2 : 1, "%u of %u guests are back", f->n_back, f->n_expected);
+	if (f->sandbox && sandbox_no_handles() < 0)
+		log_write(0, "cannot forbid opening by handle any more");
+	serve_recovered(all);
+}
+
+void guests_init(struct fsd *f, unsigned n_expected)
+{
+	f->n_expected = n_expected;
+	f->recovering = f->inst.epoch > 1 && n_expected > 0;
+	f->recover_end_ms = now_ms() + RECOVER_MS;
+	if (f->recovering)
+		serve_recover();
 	f->ops = (struct rpc_server_ops){
 	        .service = serve_service(),
 	        .service_id = RPC_SERVICE_FILE,
 	        .on_cancel = on_cancel,
 	        .on_broken = on_broken,
+	        .hold = hold,
+	        .on_recovered = on_recovered,
 	        .n_slots = RPC_SLOTS_MAX,
-	        .epoch = f->epoch,
+	        .epoch = f->inst.epoch,
 	        .write_verifier = serve_verifier(),
 	};
 }
@@ -160,6 +223,7 @@ static struct guest *guest_new(struct fsd *f, const Control__GuestAdd *m,
 	}
 	g->session->conn = g->conn;
 	g->session->owner = g;
+	memcpy(g->session->client_id, m->client_id.data, RPC_CLIENT_ID_LEN);
 	return g;
 }
 
@@ -200,6 +264,7 @@ void guest_gone(struct fsd *f, uint32_t domid)
 	while (g && g->domid != domid)
 		g = g->next;
 	if (!g) {
+		f->n_back++; /* it was to come back */
 		tell(f, domid, NULL);
 		return;
 	}
@@ -290,9 +355,3 @@ void guest_event(struct fsd *f, const void *which)
 			rpc_conn_ack(g->conn);
 }
 
-void guests_close_all(struct fsd *f)
-{
-	for (struct guest *g = f->guests; g; g = g->next)
-		if (!g->closed)
-			close_session(g);
-}

@@ -105,16 +105,28 @@ void inode_put(struct inode *i)
 	*p = i->next;
 	g_count--;
 	pthread_mutex_unlock(&g_lock);
-	if (i->orphan.name[0]) {
+	if (i->kept) {
 		struct cred *was = cred_save(); /* of a guest whose call goes on */
 
 		if (cred_use(NULL) == 0)
-			i->mount->ops->orphan_drop(i->mount, &i->orphan);
+			i->mount->ops->orphan_drop(i->mount, i->ino);
 		cred_restore(was);
 	}
 	node_put(&i->host);
 	pthread_mutex_destroy(&i->append);
 	free(i);
+}
+
+bool inode_keeps(struct mount *m, uint64_t ino)
+{
+	const struct inode *i;
+	bool keeps;
+
+	pthread_mutex_lock(&g_lock);
+	i = find_locked(m->root_dev, ino);
+	keeps = i && i->kept;
+	pthread_mutex_unlock(&g_lock);
+	return keeps;
 }
 
 unsigned inode_count(void)

@@ -9,7 +9,7 @@
  * Ownership: counted; the last inode_put() forgets locks' host side and orphan.
  * Locking:   thread-safe.  inode.append guards reserved_*; inode.stripe (shared by
  *            some inodes) makes open and unlink of one file exclude each other and
- *            guards orphan; locks and waits belong to the loop's thread.
+ *            guards kept; locks and waits belong to the loop's thread.
  *            Order: mount.names, then a stripe, then the table's own lock.
  */
 #ifndef FSD_INODE_H
@@ -30,7 +30,7 @@ struct inode {
 	pthread_mutex_t append;
 	uint64_t reserved_end; /* an append in pieces owns the file up to here */
 	const void *reserved_by;
-	struct orphan orphan;
+	bool kept;             /* it has a hidden name, which goes with this object */
 	_Atomic bool orphaned; /* its last name is gone for guests */
 	struct lock_rec *locks;
 	bool locked;             /* the list has a reference */
@@ -45,6 +45,8 @@ struct inode *inode_ref(struct inode *i);
 void inode_put(struct inode *i);
 /* Only if it is open now. */
 struct inode *inode_find(const struct statx *stx);
+/* Is the file's hidden name in use? */
+bool inode_keeps(struct mount *m, uint64_t ino);
 pthread_mutex_t *inode_stripe(const struct statx *stx);
 unsigned inode_count(void);
 /* Changes when a file's name goes: inode_dying() comes with the stripe held, before

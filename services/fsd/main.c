@@ -331,6 +331,7 @@ static int loop(struct fsd *f)
 	while (!f->stop && r == 0) {
 		const bool more = guests_serve(f) || guests_spin(f);
 
+		guests_recover(f);
 		serve_resume();
 		guests_reap(f);
 		if (!more) {
@@ -346,17 +347,23 @@ static int loop(struct fsd *f)
 	return r;
 }
 
+/* What was taken is answered; what is in the rings, and what guests have open, is the
+ * next instance's. */
 static void finish(struct fsd *f)
 {
-	guests_close_all(f);
-	for (int i = 0; i < 500 && guests_busy(f); i++) {
+	/* Locks that are asked for too early are not answered here at all. */
+	for (int i = 0; i < (f->recovering ? 50 : 500) && guests_busy(f); i++) {
 		serve_resume();
+		guests_beat(f);
 		usleep(10000);
 	}
-	guests_reap(f);
-	if (f->guests) /* a disk that does not answer: leave it to the kernel */
+	if (guests_busy(f)) /* a disk that does not answer: leave it to the kernel */
 		_exit(1);
 	pool_stop();
+	if (f->guests) {
+		mounts_leave(&f->mounts);
+		exit(0); /* releasing what they have would tell others that they left */
+	}
 	mounts_fini(&f->mounts);
 }
 

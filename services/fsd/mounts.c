@@ -215,8 +215,8 @@ static int refuse(const struct mounts *t, const struct mount_spec *s, char **why
 	return 0;
 }
 
-int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch,
-               char **why)
+int mounts_add(struct mounts *t, const struct mount_spec *spec,
+               const struct instance *inst, char **why)
 {
 	struct mtree *at;
 	struct mount *m;
@@ -240,7 +240,7 @@ int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch,
 		}
 		return *why ? -EINVAL : say(why, -ENOMEM, "out of memory");
 	}
-	r = be_dir_attach(m, spec->fd, epoch);
+	r = be_dir_attach(m, spec->fd, inst);
 	if (r < 0) {
 		say(why, r, "cannot use %s for %s: %s", m->source, m->path,
 		    strerror(-r));
@@ -283,6 +283,12 @@ static void tree_free(struct mtree *at)
 	}
 	free(at->name);
 	free(at);
+}
+
+void mounts_leave(struct mounts *t)
+{
+	for (unsigned i = 0; i < t->n; i++)
+		be_dir_leave(t->list[i]);
 }
 
 void mounts_fini(struct mounts *t)

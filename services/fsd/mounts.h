@@ -41,13 +41,15 @@ struct mount_spec {
 void mounts_init(struct mounts *t);
 /* Add one; parents first ("/", then "/a", then "/a/b").  On failure *why is one
  * clear sentence, to be freed. */
-int mounts_add(struct mounts *t, const struct mount_spec *spec, uint32_t epoch,
-               char **why) __attribute__((warn_unused_result));
+int mounts_add(struct mounts *t, const struct mount_spec *spec,
+               const struct instance *inst, char **why) __attribute__((warn_unused_result));
 /* @name (@len bytes) in "/" is the guests' own.  After all mounts.  0, -EINVAL for
  * what is no name, -ENOMEM. */
 int mounts_own(struct mounts *t, const char *name, size_t len)
         __attribute__((warn_unused_result));
 void mounts_fini(struct mounts *t);
+/* Guests come back to another instance: the orphans' folders stay. */
+void mounts_leave(struct mounts *t);
 
 /* The child of @at called @name (@len bytes), or NULL. */
 struct mtree *mtree_child(const struct mtree *at, const char *name, size_t len);

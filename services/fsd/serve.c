@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "services/fsd/serve.h"
 
+#include "services/fsd/names.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -13,8 +15,11 @@ static struct {
 	const struct mounts *mounts;
 	_Atomic uint64_t verifier;
 	void (*wake)(void);
+	const struct instance *inst;
 	unsigned n_sessions;
-	pthread_mutex_t lock; /* guards resume */
+	_Atomic unsigned n_again; /* tasks that say so */
+	struct task *parked;      /* loop's thread, in order */
+	pthread_mutex_t lock;     /* guards resume */
 	struct handle *resume;
 } g_serve = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -28,7 +33,7 @@ static struct {
 /* In the order of the service block of file.proto. */
 static const struct method g_methods[] = {
         {.run = serve_set_cred, .class = SERVE_LOOP},
-        {serve_open, SERVE_LOOK, PATH(OpenReq)},
+        {serve_open, SERVE_LOOK, PATH(OpenReq), .opens = OFF(OpenReq, handle)},
         {serve_release, SERVE_LOOP, HANDLE(HandleReq)},
         {serve_read, SERVE_LOOK, HANDLE(ReadReq)},
         {serve_write, SERVE_NAMES, HANDLE(WriteReq)},
@@ -58,15 +63,18 @@ static const struct method g_methods[] = {
         {serve_remove_xattr, SERVE_NAMES, PATH(XattrReq)},
         {serve_getcwd, SERVE_LOOK, HANDLE(HandleReq)},
         {serve_leaves, SERVE_LOOK, PATH(PathReq)},
-        {serve_reopen, SERVE_NAMES, .cred = OFF(ReopenReq, cred)},
+        {serve_reopen, SERVE_NAMES, .cred = OFF(ReopenReq, cred),
+         .opens = OFF(ReopenReq, handle)},
 };
 
 #define READAHEAD_QUEUE 32u
 #define WAITING_MAX (2 * RPC_SLOTS_MAX)
 
-void serve_init(const struct mounts *mounts, uint64_t verifier, void (*wake)(void))
+void serve_init(const struct mounts *mounts, const struct instance *inst,
+                uint64_t verifier, void (*wake)(void))
 {
 	g_serve.mounts = mounts;
+	g_serve.inst = inst;
 	atomic_store(&g_serve.verifier, verifier);
 	g_serve.wake = wake;
 }
@@ -79,6 +87,11 @@ void serve_sessions(unsigned n)
 const struct mounts *serve_mounts(void)
 {
 	return g_serve.mounts;
+}
+
+const struct instance *serve_instance(void)
+{
+	return g_serve.inst;
 }
 
 uint64_t serve_verifier(void)
@@ -145,6 +158,9 @@ static void task_finish(struct task *t, int r)
 		r = -ENFILE; /* our table is full, not the guest's */
 	if (r <= 0)
 		rpc_reply(t->req, -r, NULL, NULL, 0);
+	if (t->again && atomic_fetch_sub(&g_serve.n_again, 1) == 1)
+		g_serve.wake();
+	t->again = false;
 }
 
 static int task_run(struct task *t)
@@ -259,9 +275,8 @@ static int take_names(struct task *t, bool resumed)
 	} else if (r == 0 && t->h[0] && m->class != SERVE_LOOP) {
 		t->cred = cred_get(t->h[0]->cred);
 	}
-	if (r == 0 && m->run == serve_open)
-		r = handle_new(t->session, ((const File__OpenReq *)t->req->msg)->handle,
-		               &t->opening);
+	if (r == 0 && m->opens)
+		r = handle_new(t->session, field(t, m->opens), &t->opening);
 	return r;
 }
 
@@ -296,7 +311,7 @@ static bool try_inline(const struct task *t)
  * go to a worker each time.  With one guest only, that buys nothing. */
 static bool creates_alone(const struct task *t)
 {
-	return g_serve.n_sessions <= 1 && t->opening &&
+	return g_serve.n_sessions <= 1 && t->method->run == serve_open &&
 	       (((const File__OpenReq *)t->req->msg)->flags & O_CREAT);
 }
 
@@ -326,6 +341,14 @@ static void start(struct task *t, bool resumed)
 		task_finish(t, r);
 }
 
+static void begin(struct task *t)
+{
+	t->again = rpc_req_replay(t->req);
+	if (t->again)
+		atomic_fetch_add(&g_serve.n_again, 1);
+	start(t, false);
+}
+
 static void serve_call(void *data)
 {
 	struct rpc_req *req = data;
@@ -338,7 +361,68 @@ static void serve_call(void *data)
 	    t.method->run != serve_readahead)
 		rpc_reply(req, EINVAL, NULL, NULL, 0);
 	else
-		start(&t, false);
+		begin(&t);
+}
+
+/* ---- an instance after another ---- */
+
+int serve_park(struct task *t)
+{
+	struct task *c = task_copy(t), **p = &g_serve.parked;
+
+	if (!c)
+		return -ENOMEM;
+	c->again = false; /* what it waits for must not wait for it */
+	c->cred = NULL;
+	c->h[0] = c->h[1] = NULL;
+	c->next = NULL;
+	while (*p)
+		p = &(*p)->next;
+	*p = c;
+	return SERVED;
+}
+
+void serve_recover(void)
+{
+	names_recover(true);
+}
+
+bool serve_recovers(unsigned index, bool back)
+{
+	const struct method *m =
+	        index < sizeof g_methods / sizeof g_methods[0] ? &g_methods[index] : NULL;
+
+	return m && (m->run == serve_set_cred || m->run == serve_reopen ||
+	             (m->run == serve_lock && !back));
+}
+
+bool serve_all_again(void)
+{
+	return atomic_load(&g_serve.n_again) == 0;
+}
+
+void serve_recovered(bool all)
+{
+	struct task *t, *next = g_serve.parked;
+
+	names_recover(false);
+	for (unsigned i = 0; all && i < g_serve.mounts->n; i++) {
+		struct mount *m = g_serve.mounts->list[i];
+
+		if (m->read_only)
+			continue;
+		pthread_mutex_lock(&m->names);
+		if (cred_use(NULL) == 0)
+			m->ops->orphan_sweep(m, inode_keeps);
+		pthread_mutex_unlock(&m->names);
+	}
+	g_serve.parked = NULL;
+	while ((t = next)) {
+		next = t->next;
+		t->next = NULL;
+		start(t, false);
+		free(t);
+	}
 }
 
 static struct task *pop_waiter(struct handle *h)

@@ -21,6 +21,7 @@
 
 #include <errno.h>
 
+struct instance;
 struct task;
 
 enum serve_class {
@@ -41,7 +42,8 @@ struct method {
 	enum serve_class class;
 	/* Offsets in the message; 0: it has none. */
 	uint16_t cred, base, base2;
-	bool handle; /* base must name a handle: EBADF else */
+	uint16_t opens; /* a new handle's number */
+	bool handle;    /* base must name a handle: EBADF else */
 };
 
 struct task {
@@ -51,18 +53,29 @@ struct task {
 	const struct method *method;
 	struct cred *cred;
 	struct handle *h[2];    /* base or handle; base2 */
-	struct handle *opening; /* Open: the new one */
+	struct handle *opening; /* Open, Reopen: the new one */
 	bool nowait;
 	bool on_loop;
-	struct task *next; /* in handle.waiters */
+	bool again;        /* was in flight in the instance before, and counts */
+	struct task *next; /* in handle.waiters, or parked */
 };
 
 /* The service object for struct rpc_server_ops. */
 ProtobufCService *serve_service(void);
 
-/* To be called once; @mounts stays.  @wake is called from any thread when
+/* To be called once; @mounts and @inst stay.  @wake is called from any thread when
  * serve_resume() has something to do. */
-void serve_init(const struct mounts *mounts, uint64_t verifier, void (*wake)(void));
+void serve_init(const struct mounts *mounts, const struct instance *inst,
+                uint64_t verifier, void (*wake)(void));
+/* An instance after another recovers until its guests are back: begin, before the
+ * first guest; end (@all: every guest came back, so what is kept for nobody goes).
+ * Loop's thread. */
+void serve_recover(void);
+void serve_recovered(bool all);
+/* Is a method served meanwhile?  @back: its guest is back. */
+bool serve_recovers(unsigned index, bool back);
+/* No call that was in flight is being served.  @wake tells when that comes true. */
+bool serve_all_again(void);
 /* Dispatch the calls that waited for an open.  Loop's thread. */
 void serve_resume(void);
 /* How many sessions there are: alone, a guest is served without a worker where
@@ -72,6 +85,13 @@ void serve_sessions(unsigned n);
 /* ---- for the handlers ---- */
 
 const struct mounts *serve_mounts(void);
+const struct instance *serve_instance(void);
+/* Run @t again, from the start, when this instance has recovered: return what it
+ * returns. */
+int serve_park(struct task *t);
+/* Answer an Open or a Reopen by @flags: t->opening is ready. */
+int serve_open_reply(struct task *t, const struct statx *stx, uint32_t flags,
+                     bool created);
 uint64_t serve_verifier(void);
 void serve_verifier_bump(void); /* unsynced data may be lost */
 /* Tried on the loop first, and what comes next would wait for @m's disk. */
@@ -118,10 +138,10 @@ bool serve_is_root(const struct mount *m, const struct statx *stx);
 /* run() of each method, by file. */
 int serve_set_cred(struct task *t); /* serve_open.c */
 int serve_open(struct task *t);
-int serve_reopen(struct task *t);
 int serve_release(struct task *t);
 int serve_getcwd(struct task *t);
-int serve_read(struct task *t); /* serve_io.c */
+int serve_reopen(struct task *t); /* serve_reopen.c */
+int serve_read(struct task *t);   /* serve_io.c */
 int serve_write(struct task *t);
 int serve_readdir(struct task *t); /* serve_dir.c */
 int serve_sync(struct task *t);

@@ -7,11 +7,12 @@
  * that the ring is never held during I/O.
  */
 #define _GNU_SOURCE
-#include "services/fsd/serve.h"
+#include "services/fsd/again.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Drop the first @n bytes of @iov. */
@@ -104,11 +105,95 @@ int serve_read(struct task *t)
 	return serve_must_defer(t, m) ? -EAGAIN : read_to_buffer(t, in);
 }
 
+/* Where an append went (programs of the host may move the end), and how much. */
+#define APPEND_LEN_BITS 17
+
+static uint64_t append_tag(uint64_t meant, uint64_t off, ssize_t n)
+{
+	return (off - meant) << APPEND_LEN_BITS | (uint64_t)n;
+}
+
+static ssize_t append_of_tag(const struct journal_entry *e, uint64_t *off)
+{
+	*off = e->a + (uint64_t)((int64_t)e->d >> APPEND_LEN_BITS);
+	return (ssize_t)(e->d & ((1u << APPEND_LEN_BITS) - 1));
+}
+
+/* How much of @t's data is at @off? */
+static uint32_t appended(struct task *t, const struct node *n, uint64_t off,
+                         uint64_t size)
+{
+	const uint32_t len = t->req->hdr.payload_len;
+	const uint64_t there = size > off ? size - off : 0;
+	uint32_t got = 0;
+	struct node rd;
+	void *buf;
+
+	if (there == 0 || cred_use(NULL) < 0 ||
+	    n->mount->ops->open(n, O_RDONLY, &rd) < 0)
+		return 0;
+	buf = malloc(len);
+	if (buf) {
+		struct iovec iov = {buf, there < len ? (size_t)there : len};
+		const ssize_t r = read_full(&rd, &iov, 1, off, iov.iov_len, 0);
+
+		if (r > 0 && memcmp(buf, t->req->payload, (size_t)r) == 0)
+			got = (uint32_t)r;
+	}
+	free(buf);
+	node_put(&rd);
+	return got;
+}
+
+/* Begun by an instance that died: what is there is what was written, if it is the
+ * same.  The rest is written behind it if nobody was meanwhile.  0: nothing is. */
+static ssize_t append_rest(struct task *t, const struct again *a, unsigned flags,
+                           uint64_t size, uint64_t *off)
+{
+	const struct node *n = &t->h[0]->place.node;
+	const uint32_t len = t->req->hdr.payload_len;
+	uint32_t got;
+	ssize_t r;
+
+	if (a->mark != JOURNAL_INTENT || a->e.a > (uint64_t)INT64_MAX - len)
+		return 0;
+	got = appended(t, n, a->e.a, size);
+	r = cred_use(t->cred);
+	if (got == 0 || r < 0)
+		return r;
+	*off = a->e.a + got;
+	if (got < len && size == *off) {
+		r = n->mount->ops->write(n, t->req->payload + got, len - got, off, flags);
+		got += r > 0 ? (uint32_t)r : 0;
+	}
+	*off = a->e.a;
+	rpc_journal_done(t->req, 0, append_tag(a->e.a, a->e.a, (ssize_t)got));
+	return (ssize_t)got;
+}
+
+/* @end: of the file, or of what another handle reserved (@reserved). */
+static ssize_t append_now(struct task *t, unsigned flags, uint64_t end, bool reserved,
+                          uint64_t *off)
+{
+	const struct node *n = &t->h[0]->place.node;
+	const uint32_t len = t->req->hdr.payload_len;
+	ssize_t r;
+
+	rpc_journal_intent(t->req, AGAIN_APPEND, end, 0, 0);
+	*off = end;
+	r = n->mount->ops->write(n, t->req->payload, len, off,
+	                         flags | (reserved ? 0 : NODE_APPEND));
+	rpc_journal_done(t->req, r < 0 ? (int)-r : 0,
+	                 r < 0 ? 0 : append_tag(end, *off, r));
+	return r;
+}
+
 /* At the end of the file; guests' appends are one after the other, and a first
  * piece of a longer one reserves the room of all. */
 static ssize_t append(struct task *t, const File__WriteReq *in, unsigned flags,
                       uint64_t *off)
 {
+	const struct again a = again_get(t, AGAIN_APPEND);
 	struct handle *h = t->h[0];
 	struct inode *i = h->inode;
 	const struct node *n = &h->place.node;
@@ -117,18 +202,21 @@ static ssize_t append(struct task *t, const File__WriteReq *in, unsigned flags,
 	ssize_t r;
 
 	pthread_mutex_lock(&i->append);
-	r = 0;
-	if (i->reserved_by && i->reserved_by != h) {
-		r = n->mount->ops->attr(n, 0, &stx);
-		if (r == 0 && stx.stx_size >= i->reserved_end)
-			i->reserved_by = NULL; /* all of it came */
-	}
-	if (r == 0 && i->reserved_by && i->reserved_by != h) {
-		*off = i->reserved_end;
-		r = n->mount->ops->write(n, t->req->payload, len, off, flags);
-	} else if (r == 0) {
-		r = n->mount->ops->write(n, t->req->payload, len, off,
-		                         flags | NODE_APPEND);
+	r = n->mount->ops->attr(n, 0, &stx);
+	if (r == 0 && i->reserved_by != h && stx.stx_size >= i->reserved_end)
+		i->reserved_by = NULL; /* all of it came */
+	const bool other = i->reserved_by && i->reserved_by != h;
+
+	if (r == 0 && a.mark == JOURNAL_DONE) {
+		r = a.e.err ? -(ssize_t)a.e.err : append_of_tag(&a.e, off);
+		if (r > (ssize_t)len || *off > (uint64_t)INT64_MAX - len)
+			r = -EIO; /* not what this service notes */
+	} else {
+		if (r == 0)
+			r = append_rest(t, &a, flags, stx.stx_size, off);
+		if (r == 0)
+			r = append_now(t, flags, other ? i->reserved_end : stx.stx_size,
+			               other, off);
 	}
 	if (r > 0 && in->total > len && in->total <= (uint64_t)INT64_MAX - *off) {
 		i->reserved_by = h;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "services/fsd/lock.h"
+#include "services/fsd/names.h"
 #include "services/fsd/serve.h"
 
 #include <errno.h>
@@ -21,12 +22,32 @@ static int make_req(const struct task *t, struct lock_req *r)
 	return t->h[0]->flags & O_PATH ? -EBADF : 0;
 }
 
+/* Locks that guests held come first: what was only asked for waits until every guest
+ * had its chance.  Two guests that both tell the truth do not meet; who does not is
+ * refused as by any lock in the way. */
+static int reclaim_rules(struct task *t, struct lock_req *r)
+{
+	const bool reclaim = ((const File__LockReq *)t->req->msg)->reclaim != 0;
+
+	if (!names_recovering())
+		return reclaim ? -ENOLCK : 0;
+	if (reclaim)
+		r->wait = false;
+	else if (r->type != F_UNLCK)
+		return serve_park(t);
+	return 0;
+}
+
 int serve_lock(struct task *t)
 {
 	File__LockRep rep = FILE__LOCK_REP__INIT;
 	struct lock_req req;
 	int r = make_req(t, &req);
 
+	if (r == 0)
+		r = reclaim_rules(t, &req);
+	if (r == SERVED)
+		return r;
 	if (r == 0)
 		r = lock_set(t->h[0], &req);
 	if (r < 0)
@@ -47,6 +68,8 @@ int serve_get_lock(struct task *t)
 	struct lock_req req;
 	int r = make_req(t, &req);
 
+	if (r == 0 && names_recovering())
+		return serve_park(t);
 	if (r == 0)
 		r = lock_get(t->h[0], &req, &found);
 	if (r < 0)

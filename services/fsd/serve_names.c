@@ -10,7 +10,7 @@
  * is made with the guest's; if it fails, the orphan is forgotten.
  */
 #define _GNU_SOURCE
-#include "services/fsd/serve.h"
+#include "services/fsd/again.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,18 +22,36 @@ static mode_t make_mode(const struct mount *m, uint32_t mode)
 	return (mode_t)(mode & (m->allow_setid ? 07777u : 01777u));
 }
 
+static int do_mkdir(struct task *t, const struct node *dir, const char *name,
+                    const void *mode)
+{
+	(void)t;
+	return dir->mount->ops->mkdir(dir, name, *(const mode_t *)mode);
+}
+
 int serve_mkdir(struct task *t)
 {
 	const File__MakeReq *in = (const File__MakeReq *)t->req->msg;
 	struct walk w;
-	int r = serve_parent(t, &w, t->h[0], &in->path, 0, -EEXIST);
+	int r;
 
+	if (again_done(t, AGAIN_MAKE, &r))
+		return r;
+	r = serve_parent(t, &w, t->h[0], &in->path, 0, -EEXIST);
 	if (r < 0)
 		return r;
-	r = w.dir.node.mount->ops->mkdir(&w.dir.node, w.name,
-	                                 make_mode(w.dir.node.mount, in->mode));
+	const mode_t mode = make_mode(w.dir.node.mount, in->mode);
+
+	r = again_make(t, &w.dir.node, w.name, do_mkdir, &mode);
 	walk_fini(&w);
 	return r;
+}
+
+static int do_mknod(struct task *t, const struct node *dir, const char *name,
+                    const void *mode)
+{
+	(void)t;
+	return dir->mount->ops->mknod(dir, name, *(const mode_t *)mode);
 }
 
 int serve_mknod(struct task *t)
@@ -49,13 +67,23 @@ int serve_mknod(struct task *t)
 		return -EPERM;
 	if (type != 0 && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK)
 		return -EINVAL;
+	if (again_done(t, AGAIN_MAKE, &r))
+		return r;
 	r = serve_parent(t, &w, t->h[0], &in->path, 0, -EEXIST);
 	if (r < 0)
 		return r;
-	r = w.dir.node.mount->ops->mknod(&w.dir.node, w.name,
-	                                 type | make_mode(w.dir.node.mount, in->mode));
+	const mode_t mode = type | make_mode(w.dir.node.mount, in->mode);
+
+	r = again_make(t, &w.dir.node, w.name, do_mknod, &mode);
 	walk_fini(&w);
 	return r;
+}
+
+static int do_symlink(struct task *t, const struct node *dir, const char *name,
+                      const void *target)
+{
+	(void)t;
+	return dir->mount->ops->symlink(dir, name, target);
 }
 
 int serve_symlink(struct task *t)
@@ -65,15 +93,24 @@ int serve_symlink(struct task *t)
 	struct walk w;
 	int r = serve_path(&in->target, &target);
 
+	if (again_done(t, AGAIN_MAKE, &r))
+		return r;
 	if (r == 0 && target.s[0] == 0)
 		r = -ENOENT;
 	if (r == 0)
 		r = serve_parent(t, &w, t->h[0], &in->path, 0, -EEXIST);
 	if (r < 0)
 		return r;
-	r = w.dir.node.mount->ops->symlink(&w.dir.node, w.name, target.s);
+	r = again_make(t, &w.dir.node, w.name, do_symlink, target.s);
 	walk_fini(&w);
 	return r;
+}
+
+static int do_link(struct task *t, const struct node *dir, const char *name,
+                   const void *from)
+{
+	(void)t;
+	return dir->mount->ops->link(from, dir, name);
 }
 
 int serve_link(struct task *t)
@@ -84,6 +121,8 @@ int serve_link(struct task *t)
 
 	if (in->flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
+	if (again_done(t, AGAIN_MAKE, &r))
+		return r;
 	r = serve_walk(t, &from, t->h[0], &in->old_path,
 	               in->flags & AT_SYMLINK_FOLLOW ? 0 : WALK_NOFOLLOW, 0);
 	if (r < 0)
@@ -99,8 +138,8 @@ int serve_link(struct task *t)
 		else if (S_ISDIR(from.stx.stx_mode))
 			r = -EPERM;
 		else
-			r = to.dir.node.mount->ops->link(&from.it.node, &to.dir.node,
-			                                 to.name);
+			r = again_make(t, &to.dir.node, to.name, do_link,
+			               &from.it.node);
 		walk_fini(&to);
 	}
 	walk_fini(&from);
@@ -111,12 +150,21 @@ int serve_link(struct task *t)
 
 struct dying {
 	pthread_mutex_t *stripe;
-	struct inode *inode; /* NULL: not open, or not its last name */
+	struct inode *inode; /* NULL: not open */
+	uint64_t ino;
+	bool kept; /* it has a hidden name now */
 };
+
+/* A hidden name is none: of a call that an instance died in, it may be there already. */
+static bool is_last(struct mount *m, const struct statx *stx)
+{
+	return stx->stx_nlink == 1 ||
+	       (stx->stx_nlink == 2 && m->ops->orphan_kept(m, stx->stx_ino));
+}
 
 /* @name of @dir, seen as @stx, is open: give it a hidden name if this is its last. */
 static int keep_open_file(const struct node *dir, const char *name,
-                          const struct statx *seen, struct orphan *orphan)
+                          const struct statx *seen)
 {
 	struct mount *m = dir->mount;
 	struct statx stx;
@@ -126,24 +174,26 @@ static int keep_open_file(const struct node *dir, const char *name,
 	if (r < 0)
 		return r;
 	r = m->ops->attr(&n, 0, &stx);
-	if (r == 0 && (stx.stx_ino != seen->stx_ino || stx.stx_nlink != 1))
-		r = -ENOENT;
 	if (r == 0)
 		r = cred_use(NULL);
+	if (r == 0 && (stx.stx_ino != seen->stx_ino || !is_last(m, &stx)))
+		r = -ENOENT;
 	/* A file system without links, or full: open files still live on in the kernel,
 	 * but not over this process's death. */
 	if (r == 0)
-		r = m->ops->orphan_keep(&n, stx.stx_ino, orphan);
+		r = m->ops->orphan_keep(&n, stx.stx_ino);
 	node_put(&n);
 	return r;
 }
 
-/* Prepare that @name of @dir goes.  Always followed by dying_end(). */
+/* Prepare that @name of @dir goes.  Always followed by dying_end().  While an instance
+ * recovers, a file may be open to a guest that did not come back yet: it is kept, and
+ * forgotten when all are there. */
 static void dying_begin(const struct node *dir, const char *name, struct dying *d)
 {
 	struct statx stx;
 
-	*d = (struct dying){NULL, NULL};
+	*d = (struct dying){.stripe = NULL};
 	if (strchr(name, '/') || dir->mount->ops->attr_at(dir, name, &stx) < 0 ||
 	    !S_ISREG(stx.stx_mode))
 		return;
@@ -151,98 +201,131 @@ static void dying_begin(const struct node *dir, const char *name, struct dying *
 	pthread_mutex_lock(d->stripe);
 	inode_dying();
 	d->inode = inode_find(&stx);
-	if (d->inode && keep_open_file(dir, name, &stx, &d->inode->orphan) < 0) {
-		inode_put(d->inode);
-		d->inode = NULL;
-	}
+	d->ino = stx.stx_ino;
+	if (d->inode || names_recovering())
+		d->kept = keep_open_file(dir, name, &stx) == 0;
 }
 
 static void dying_end(struct mount *m, struct dying *d, bool gone)
 {
-	if (d->inode) {
-		if (gone)
-			atomic_store(&d->inode->orphaned, true);
-		else if (cred_use(NULL) == 0)
-			m->ops->orphan_drop(m, &d->inode->orphan);
-		inode_put(d->inode);
+	if (d->kept && !gone) {
+		if (cred_use(NULL) == 0)
+			m->ops->orphan_drop(m, d->ino);
+	} else if (d->kept && d->inode) {
+		d->inode->kept = true;
+		atomic_store(&d->inode->orphaned, true);
 	}
+	inode_put(d->inode);
 	if (d->stripe) {
 		inode_dying();
 		pthread_mutex_unlock(d->stripe);
 	}
 }
 
+/* With the name's lock, and for a file mount.names. */
+static int remove_locked(struct task *t, const struct walk *w, bool directory)
+{
+	const struct node *dir = &w->dir.node;
+	struct mount *m = dir->mount;
+	struct object is;
+	struct dying d;
+	int r;
+
+	r = names_look(dir, w->name, &is);
+	if (r == 0 && again_was_changed(t, AGAIN_REMOVE, dir, w->name, &is))
+		return 0;
+	if (r < 0 || !is.there) /* the kernel says why it cannot be removed */
+		return m->ops->unlink(dir, w->name, directory);
+	rpc_journal_intent(t->req, AGAIN_REMOVE, is.ino, is.born, 0);
+	names_touch(dir, w->name, &is);
+	if (directory) {
+		r = m->ops->unlink(dir, w->name, true);
+	} else {
+		dying_begin(dir, w->name, &d);
+		r = cred_use(t->cred);
+		if (r == 0)
+			r = m->ops->unlink(dir, w->name, false);
+		dying_end(m, &d, r == 0);
+	}
+	rpc_journal_done(t->req, -r, 0);
+	return r;
+}
+
 int serve_unlink(struct task *t)
 {
 	const File__PathReq *in = (const File__PathReq *)t->req->msg;
 	const bool directory = in->flags & AT_REMOVEDIR;
-	struct dying d;
+	struct name_lock l;
 	struct walk w;
-	int r = serve_parent(t, &w, t->h[0], &in->path, 0,
-	                     directory ? -EBUSY : -EISDIR);
+	int r;
 
+	if (again_done(t, AGAIN_REMOVE, &r))
+		return r;
+	r = serve_parent(t, &w, t->h[0], &in->path, 0, directory ? -EBUSY : -EISDIR);
 	if (r < 0)
 		return r;
 	struct mount *m = w.dir.node.mount;
 
-	if (directory) {
-		r = m->ops->unlink(&w.dir.node, w.name, true);
-	} else {
+	if (!directory)
 		pthread_mutex_lock(&m->names);
-		dying_begin(&w.dir.node, w.name, &d);
-		r = cred_use(t->cred);
-		if (r == 0)
-			r = m->ops->unlink(&w.dir.node, w.name, false);
-		dying_end(m, &d, r == 0);
+	names_lock(&l, m, w.name, NULL);
+	r = remove_locked(t, &w, directory);
+	names_unlock(&l);
+	if (!directory)
 		pthread_mutex_unlock(&m->names);
-	}
 	walk_fini(&w);
 	return r;
 }
 
 /* Renaming a file over another name of itself does nothing: it does not die. */
-static bool same_file(const struct node *dir, const char *name, const struct dying *d)
+static bool same_file(const struct object *from, const struct dying *d)
 {
-	struct statx stx;
-	struct node n;
-	bool same = false;
-
-	if (!d->inode || dir->mount->ops->lookup(dir, name, 0, &n) < 0)
-		return false;
-	if (dir->mount->ops->attr(&n, 0, &stx) == 0)
-		same = stx.stx_ino == d->inode->ino;
-	node_put(&n);
-	return same;
+	return (d->inode || d->kept) && from->there && from->ino == d->ino;
 }
 
+/* With both names' locks and mount.names. */
 static int rename_locked(struct task *t, const struct walk *from, const struct walk *to,
                          unsigned flags)
 {
 	struct mount *m = to->dir.node.mount;
-	struct dying d = {NULL, NULL};
+	struct dying d = {.stripe = NULL};
+	struct object is, over;
 	int r;
 
+	r = names_look(&from->dir.node, from->name, &is);
+	if (r == 0 && again_was_changed(t, AGAIN_RENAME, &from->dir.node, from->name, &is))
+		return 0;
+	if (r == 0)
+		r = names_look(&to->dir.node, to->name, &over);
+	if (r < 0 || !is.there) /* the kernel says why it cannot be renamed */
+		return m->ops->rename(&from->dir.node, from->name, &to->dir.node,
+		                      to->name, flags);
+	rpc_journal_intent(t->req, AGAIN_RENAME, is.ino, is.born, 0);
+	names_touch(&from->dir.node, from->name, &is);
+	names_touch(&to->dir.node, to->name, &over);
 	if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
 		dying_begin(&to->dir.node, to->name, &d);
-	const bool self = same_file(&from->dir.node, from->name, &d);
-
 	r = cred_use(t->cred);
 	if (r == 0)
 		r = m->ops->rename(&from->dir.node, from->name, &to->dir.node, to->name,
 		                   flags);
-	dying_end(m, &d, r == 0 && !self);
+	dying_end(m, &d, r == 0 && !same_file(&is, &d));
+	rpc_journal_done(t->req, -r, 0);
 	return r;
 }
 
 int serve_rename(struct task *t)
 {
 	const File__TwoPathReq *in = (const File__TwoPathReq *)t->req->msg;
+	struct name_lock l;
 	struct walk from, to;
 	int r;
 
 	if (in->flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE) ||
 	    in->flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
+	if (again_done(t, AGAIN_RENAME, &r))
+		return r;
 	r = serve_any_parent(t, &from, t->h[0], &in->old_path, 0, -EBUSY);
 	if (r == 0) {
 		r = serve_any_parent(t, &to, t->h[1], &in->new_path, 0, -EBUSY);
@@ -259,7 +342,9 @@ int serve_rename(struct task *t)
 		r = -EROFS;
 	} else {
 		pthread_mutex_lock(&m->names);
+		names_lock(&l, m, from.name, to.name);
 		r = rename_locked(t, &from, &to, in->flags);
+		names_unlock(&l);
 		pthread_mutex_unlock(&m->names);
 	}
 	walk_fini(&to);

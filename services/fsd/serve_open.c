@@ -5,9 +5,13 @@
  * A file is looked at before it is opened: a device is refused, a FIFO or socket
  * is never opened here, and what is opened is what was looked at.  Creation is
  * always exclusive; without O_EXCL, losing the race means looking again.
+ *
+ * A file that this call made for an instance that died is the guest's, whatever mode
+ * it was given: it is opened as it was then, which its owner could have by chmod().
  */
 #define _GNU_SOURCE
-#include "services/fsd/serve.h"
+#include "services/fsd/again.h"
+#include "services/fsd/instance.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,12 +46,6 @@ int serve_set_cred(struct task *t)
 
 	return session_set_cred(t->session, in->cred, in->uid, in->gid, in->groups,
 	                        in->n_groups);
-}
-
-int serve_reopen(struct task *t)
-{
-	(void)t;
-	return -ENOSYS; /* not yet */
 }
 
 int serve_release(struct task *t)
@@ -188,11 +186,57 @@ static int take_reference(struct opening *o)
 	return 0;
 }
 
+/* What w.name is; of a path, whether it is. */
+static int look(const struct opening *o, bool deep, struct object *is)
+{
+	const struct node *dir = &o->w.dir.node;
+	struct node n;
+	int r;
+
+	if (!deep)
+		return names_look(dir, o->w.name, is);
+	*is = (struct object){.there = false};
+	r = dir->mount->ops->lookup(dir, o->w.name, 0, &n);
+	if (r == 0) {
+		is->there = true;
+		node_put(&n);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+/* With the name's lock. */
+static int create_locked(struct opening *o, bool deep, struct node *n)
+{
+	struct node *dir = &o->w.dir.node;
+	struct mount *m = dir->mount;
+	struct object is;
+	int r = look(o, deep, &is);
+
+	if (r == 0 && is.there)
+		r = -EEXIST;
+	if (r < 0)
+		return r;
+	rpc_journal_intent(o->t->req, AGAIN_CREATE, 0, 0, 0);
+	names_touch(dir, o->w.name, &is);
+	r = m->ops->create(dir, o->w.name, (int)(o->flags & (O_ACCMODE | O_NOATIME)),
+	                   m->allow_setid ? o->mode : o->mode & ~(mode_t)06000, n);
+	if (r == 0) {
+		o->created = true;
+		r = m->ops->attr(n, 0, &o->stx);
+		if (r < 0)
+			node_put(n);
+	}
+	is = names_object(&o->stx);
+	rpc_journal_done(o->t->req, -r, r == 0 ? again_tag(o->t, &is) : 0);
+	return r;
+}
+
 /* @deep: w.name is a path. */
 static int create(struct opening *o, bool deep)
 {
-	struct node *dir = &o->w.dir.node, n;
-	struct mount *m = dir->mount;
+	struct mount *m = o->w.dir.node.mount;
+	struct name_lock l;
+	struct node n;
 	int r;
 
 	if (!deep && o->w.name[strcspn(o->w.name, "/")])
@@ -201,30 +245,29 @@ static int create(struct opening *o, bool deep)
 		return -EROFS;
 	if (serve_must_defer(o->t, m))
 		return -EAGAIN;
-	r = m->ops->create(dir, o->w.name, (int)(o->flags & (O_ACCMODE | O_NOATIME)),
-	                   m->allow_setid ? o->mode : o->mode & ~(mode_t)06000, &n);
+	names_lock(&l, m, o->w.name, NULL);
+	r = create_locked(o, deep, &n);
+	names_unlock(&l);
 	if (r < 0)
 		return r;
-	o->created = true;
-	r = m->ops->attr(&n, 0, &o->stx);
-	if (r == 0) {
-		o->h->inode = inode_get(m, &o->stx);
-		if (!o->h->inode)
-			r = -ENOMEM;
-	}
-	if (r < 0)
+	o->h->inode = inode_get(m, &o->stx);
+	if (!o->h->inode) {
 		node_put(&n);
-	else
-		keep(o, n, NULL);
-	return r;
+		return -ENOMEM;
+	}
+	keep(o, n, NULL);
+	return 0;
 }
 
 /* O_CREAT | O_EXCL: the name itself, links not followed. */
 static int create_exclusive(struct opening *o)
 {
 	struct task *t = o->t;
-	int r = serve_walk(t, &o->w, t->h[0], &o->in->path, WALK_DEEP, o->in->resolve);
+	int r = -EXDEV;
 
+	if (!names_recovering()) /* else names are known by their directories */
+		r = serve_walk(t, &o->w, t->h[0], &o->in->path, WALK_DEEP,
+		               o->in->resolve);
 	if (r == 0) {
 		r = create(o, true);
 		walk_fini(&o->w);
@@ -265,23 +308,121 @@ static int open_once(struct opening *o)
 	return r;
 }
 
-static int reply(struct opening *o)
+int serve_open_reply(struct task *t, const struct statx *stx, uint32_t flags,
+                     bool created)
 {
 	File__OpenRep rep = FILE__OPEN_REP__INIT;
-	const struct node *n = &o->h->place.node;
+	const struct handle *h = t->opening;
+	const struct node *n = &h->place.node;
+	uint8_t id[FILE_ID_MAX], token[TOKEN_LEN];
 	File__Attr attr;
-	uint8_t id[FILE_ID_MAX];
 
-	serve_attr(n, o->h, &o->stx, &attr);
+	serve_attr(n, h, stx, &attr);
 	rep.attr = &attr;
-	rep.created = o->created;
+	rep.created = created;
 	rep.file_id.data = id;
-	rep.file_id.len = (size_t)n->mount->ops->file_id(n, &o->stx, id);
+	rep.file_id.len = (size_t)n->mount->ops->file_id(n, stx, id);
+	if (rep.file_id.len) {
+		token_make(serve_instance(), t->session->client_id, flags, id,
+		           rep.file_id.len, token);
+		rep.token = (ProtobufCBinaryData){TOKEN_LEN, token};
+	}
 	rep.mount_flags = (n->mount->read_only ? FILE_MOUNT_READ_ONLY : 0) |
 	                  (n->mount->exclusive ? FILE_MOUNT_EXCLUSIVE : 0);
 	/* Before the answer: the guest may use the handle at once. */
-	serve_opened(o->t);
-	return serve_reply(o->t, &rep.base, NULL, 0);
+	serve_opened(t);
+	return serve_reply(t, &rep.base, NULL, 0);
+}
+
+/* ---- made already, for an instance that died ---- */
+
+/* w.it is the file that this call made. */
+static int open_made(struct opening *o)
+{
+	struct node *it = &o->w.it.node, n;
+	struct mount *m = it->mount;
+	struct inode *i;
+	int r;
+
+	o->deaths = inode_deaths();
+	r = m->ops->attr(it, 0, &o->stx);
+	if (r == 0 && (!S_ISREG(o->stx.stx_mode) || m->read_only ||
+	               o->stx.stx_uid != cred_fsuid(m->keep_root)))
+		r = -EEXIST; /* not made by this one */
+	if (r == 0)
+		r = get_inode(o, &i);
+	if (r < 0)
+		return r;
+	r = cred_use(NULL);
+	if (r == 0)
+		r = m->ops->open(it, (int)(o->flags & (O_ACCMODE | O_NOATIME)), &n);
+	if (r == 0 && cred_use(o->t->cred) < 0) {
+		node_put(&n);
+		r = -EPERM;
+	}
+	if (r < 0) {
+		inode_put(i);
+		return r;
+	}
+	keep(o, n, NULL);
+	o->h->inode = i;
+	o->created = true;
+	return 0;
+}
+
+/* The file that @a speaks of, into w.it.  False: there is none; make it (again). */
+static bool find_made(struct opening *o, const struct again *a)
+{
+	struct node *dir = &o->w.dir.node, *it = &o->w.it.node;
+	struct object is, was;
+	struct statx stx;
+
+	node_put(it);
+	if (names_look(dir, o->w.name, &is) < 0)
+		return false;
+	names_was(dir, o->w.name, &is, &was);
+	if (a->mark == JOURNAL_INTENT && !(was.there && names_same(&is, &was)))
+		return false; /* was not made, or somebody has removed it since */
+	if (a->mark == JOURNAL_INTENT || again_tag(o->t, &is) == a->e.d)
+		return is.there && dir->mount->ops->lookup(dir, o->w.name, 0, it) == 0;
+	/* Its name is gone already: then it was kept, being open. */
+	if (dir->mount->ops->orphan_find(dir->mount, again_tag_ino(a->e.d), it) < 0)
+		return false;
+	if (dir->mount->ops->attr(it, 0, &stx) == 0) {
+		is = names_object(&stx);
+		if (again_tag(o->t, &is) == a->e.d)
+			return true;
+	}
+	node_put(it);
+	return false;
+}
+
+/* 1: it is not known to have made its file. */
+static int open_again(struct opening *o)
+{
+	const struct again a = again_get(o->t, AGAIN_CREATE);
+	struct task *t = o->t;
+	struct name_lock l;
+	int r;
+
+	if (a.mark == JOURNAL_NONE || !(o->flags & O_CREAT))
+		return 1;
+	if (a.mark == JOURNAL_DONE && a.e.err) /* EEXIST: it was about to look again */
+		return a.e.err == EEXIST && !(o->flags & O_EXCL) ? 1 : -(int)a.e.err;
+	if (o->flags & O_EXCL)
+		r = serve_parent(t, &o->w, t->h[0], &o->in->path, o->in->resolve,
+		                 -EEXIST);
+	else
+		r = serve_walk(t, &o->w, t->h[0], &o->in->path,
+		               WALK_CREATE | (o->flags & O_NOFOLLOW ? WALK_NOFOLLOW : 0),
+		               o->in->resolve);
+	if (r < 0)
+		return 1; /* what there is to say, the way from the start says */
+	names_lock(&l, o->w.dir.node.mount, o->w.name, NULL);
+	r = find_made(o, &a) ? open_made(o) : 1;
+	names_unlock(&l);
+	walk_fini(&o->w);
+	return r == -EEXIST || r == -ESTALE ? 1 : r;
 }
 
 static int check_request(struct opening *o)
@@ -312,6 +453,13 @@ int serve_open(struct task *t)
 	                    .h = t->opening};
 	int r = check_request(&o);
 
+	if (r == 0 && rpc_req_replay(t->req)) {
+		o.h->flags = o.flags & (O_ACCMODE | O_PATH);
+		r = open_again(&o);
+		if (r == 0)
+			return serve_open_reply(t, &o.stx, o.flags, true);
+		r = r > 0 ? 0 : r;
+	}
 	for (int i = 0; r == 0 && i < OPEN_TRIES; i++) {
 		o.h->flags = o.flags & (O_ACCMODE | O_PATH);
 		if ((o.flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
@@ -320,7 +468,8 @@ int serve_open(struct task *t)
 			r = open_once(&o);
 		walk_fini(&o.w);
 		if (r != -ESTALE)
-			return r < 0 ? r : reply(&o);
+			return r < 0 ? r
+			             : serve_open_reply(t, &o.stx, o.flags, o.created);
 		r = 0;
 	}
 	return r < 0 ? r : -EAGAIN;

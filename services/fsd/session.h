@@ -51,6 +51,7 @@ struct session {
 	unsigned number;
 	bool dead;
 	struct cred *creds[RPC_CREDS_MAX];
+	uint8_t client_id[RPC_CLIENT_ID_LEN]; /* set after session_new() */
 	uint32_t uid, gid, n_groups; /* initial, as the guest named them */
 	uint32_t groups[RPC_GROUPS_MAX];
 	struct handle *handles[SESSION_BUCKETS];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/fsd_bench.h"
 
+#include "services/fsd/instance.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -26,6 +28,7 @@ struct pending {
 	struct rpc_req req; /* first */
 	ProtobufCMessage *msg;
 	uint8_t *payload;
+	struct journal_entry journal;
 	bool answered;
 	struct reply rep;
 	char room[RPC_PAYLOAD_MAX];
@@ -35,6 +38,8 @@ static pthread_mutex_t g_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t g_cond = PTHREAD_COND_INITIALIZER;
 static bool g_wake;
 static struct mounts g_mounts;
+static struct instance g_inst;
+static const uint8_t g_secret[] = "of all instances";
 static char g_dir[256];
 static struct {
 	const char *path;
@@ -142,6 +147,53 @@ int done_event(struct client *c, uint64_t ticket, int *err)
 	return 0;
 }
 
+/* ---- the journal ---- */
+
+struct bench_fault g_bench_fault;
+
+static struct journal_entry *entry_of(const struct rpc_req *req)
+{
+	struct pending *p = (struct pending *)(uintptr_t)req;
+
+	return g_bench_fault.journal ? g_bench_fault.journal : &p->journal;
+}
+
+static void die(enum bench_die at)
+{
+	if (g_bench_fault.die == at)
+		_exit(BENCH_DIED);
+}
+
+bool rpc_req_replay(const struct rpc_req *req)
+{
+	return (req->hdr.flags & FRAME_F_REPLAY) != 0;
+}
+
+void rpc_journal_intent(const struct rpc_req *req, uint32_t kind, uint64_t a, uint64_t b,
+                        uint64_t c)
+{
+	die(DIE_BEFORE);
+	*entry_of(req) = (struct journal_entry){JOURNAL_INTENT, 0, kind, 0, a, b, c, 0};
+	die(DIE_INTENT);
+}
+
+void rpc_journal_done(const struct rpc_req *req, int err, uint64_t d)
+{
+	struct journal_entry *e = entry_of(req);
+
+	die(DIE_CHANGED);
+	e->err = (uint32_t)err;
+	e->d = d;
+	e->mark = JOURNAL_DONE;
+	die(DIE_DONE);
+}
+
+bool rpc_journal_get(const struct rpc_req *req, struct journal_entry *out)
+{
+	*out = *entry_of(req);
+	return rpc_req_replay(req) && out->mark != JOURNAL_NONE;
+}
+
 /* ---- the service ---- */
 
 static void wake(void)
@@ -177,7 +229,7 @@ static int add(const char *path, const char *kind, int fd, bool ro, bool shared,
 	                                .keep_root = kept};
 	char *why = NULL;
 
-	const int r = mounts_add(&g_mounts, &spec, 1, &why);
+	const int r = mounts_add(&g_mounts, &spec, &g_inst, &why);
 
 	free(g_why);
 	g_why = why;
@@ -229,17 +281,31 @@ void bench_squash(uid_t uid, gid_t gid)
 	cred_policy_set(&p);
 }
 
-const char *bench_start(bool memory, bool shared)
+static void start(uint32_t epoch)
 {
-	const char *tmp = getenv("TMPDIR");
-	int fd;
-
 	if (be_dir_setup() < 0 || pool_start(g_bench_workers) < 0) {
 		perror("bench_start");
 		exit(1);
 	}
 	umask(0);
+	must(instance_init(&g_inst, epoch, g_secret, INSTANCE_SECRET_LEN));
 	mounts_init(&g_mounts);
+}
+
+void bench_start_in(const char *dir, uint32_t epoch, bool shared)
+{
+	start(epoch);
+	must(add("/", "dir", open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), false, shared,
+	         false));
+	serve_init(&g_mounts, &g_inst, 42, wake);
+}
+
+const char *bench_start(bool memory, bool shared)
+{
+	const char *tmp = getenv("TMPDIR");
+	int fd;
+
+	start(1);
 	if (memory) {
 		fd = open_tmpfs();
 		if (fd < 0) {
@@ -260,7 +326,7 @@ const char *bench_start(bool memory, bool shared)
 		         open(g_more[i].dir, O_PATH | O_DIRECTORY | O_CLOEXEC),
 		         g_more[i].ro, false, g_more[i].kept));
 	g_n_more = 0;
-	serve_init(&g_mounts, 42, wake);
+	serve_init(&g_mounts, &g_inst, 42, wake);
 	return memory ? NULL : g_dir;
 }
 
@@ -295,6 +361,7 @@ struct client *client_new(uint32_t uid, uint32_t gid)
 	c->conn = calloc(1, sizeof *c->conn);
 	c->session = session_new(c->conn, 1, uid, gid, NULL, 0, 4096);
 	c->conn->session = c->session;
+	memset(c->session->client_id, (int)g_n_clients + 1, RPC_CLIENT_ID_LEN);
 	serve_sessions(++g_n_clients);
 	return c;
 }
@@ -332,6 +399,8 @@ struct pending *call_start(struct client *c, enum file_method m,
 	                          .hdr = {.kind = m == M_RELEASE || m == M_READAHEAD
 	                                                  ? FRAME_POST
 	                                                  : FRAME_CALL,
+	                                  .flags = g_bench_fault.replay ? FRAME_F_REPLAY
+	                                                                : 0,
 	                                  .method = FRAME_METHOD(RPC_SERVICE_FILE, m),
 	                                  .payload_len = (uint32_t)len},
 	                          .payload = p->payload,

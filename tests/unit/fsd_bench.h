@@ -50,6 +50,7 @@ enum file_method {
 	M_REMOVE_XATTR,
 	M_GETCWD,
 	M_LEAVES,
+	M_REOPEN,
 };
 
 struct reply {
@@ -69,6 +70,8 @@ struct client {
 /* A fresh folder and a service that has it (or a tmpfs, @memory: root only) at "/".
  * Returns the folder's path (of the tmpfs: NULL). */
 const char *bench_start(bool memory, bool shared);
+/* An instance of the same run, on a folder that stays. */
+void bench_start_in(const char *dir, uint32_t epoch, bool shared);
 /* Before bench_start(): @more mounts, added behind "/" in order. */
 void bench_mount(const char *path, const char *dir, bool read_only);
 /* ... on which a guest's root is root. */
@@ -96,6 +99,23 @@ struct pending *call_start(struct client *c, enum file_method m,
                            const ProtobufCMessage *msg, const void *payload,
                            size_t len);
 int call_wait(struct client *c, struct pending *p);
+
+/* The next calls: @replay, they were in flight in the instance before; @die, the
+ * process ends at this point of the journal's writing (with status BENCH_DIED). */
+enum bench_die {
+	DIE_NOT,
+	DIE_BEFORE,  /* nothing is noted */
+	DIE_INTENT,  /* noted, not done */
+	DIE_CHANGED, /* done, not noted */
+	DIE_DONE,
+};
+#define BENCH_DIED 7
+struct bench_fault {
+	struct journal_entry *journal; /* NULL: one for each call */
+	enum bench_die die;
+	bool replay;
+};
+extern struct bench_fault g_bench_fault;
 
 /* Done events: 1 and *err if @ticket is done, else 0. */
 int done_event(struct client *c, uint64_t ticket, int *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Whose permissions a call has, and orphans on the disk.  Needs root. */
+#include "services/fsd/instance.h"
 #include "tests/unit/fsd_bench.h"
 #include "tests/unit/suite.h"
 
@@ -278,10 +279,12 @@ static void orphans_of_the_dead_are_swept(void)
 	                                .kind = "dir",
 	                                .source = "again",
 	                                .fd = open(root, O_PATH | O_DIRECTORY)};
+	struct instance other;
 	char *why = NULL;
 
 	mounts_init(&m);
-	EQ(mounts_add(&m, &spec, 1, &why), 0);
+	EQ(instance_init(&other, 1, NULL, 0), 0);
+	EQ(mounts_add(&m, &spec, &other, &why), 0);
 	mounts_fini(&m);
 	EQ(orphans(), 1); /* ours is alive, the other is gone */
 	EQ(x_release(u, 1), 0);
