@@ -7,6 +7,11 @@
  *    free list is a queue: a number comes back as late as possible, and its
  *    Release was posted on the same ring before any Open that reuses it.
  * 2. An fnode is in the table exactly while some struct file refers to it.
+ * 3. A file is `known` from when the answer to its Open was noted until just before
+ *    its Release is posted.  While recovery tells a later instance of the open files,
+ *    posts wait: a file whose Release comes meanwhile is neither freed nor used again.
+ *    A Release that an earlier instance did not read is sent again before any call:
+ *    it finds nobody, since what it releases was not told to the later one.
  */
 #include "libos/file.h"
 
@@ -94,8 +99,99 @@ struct file *file_new(void)
 
 void file_drop(struct file *f)
 {
+	file_ids_put(f->ids);
 	lock_take(&g_pool_lock);
 	queue_free_locked(f);
+	lock_drop(&g_pool_lock);
+}
+
+/* ---- what recovery needs ---- */
+
+static struct file *file_at_locked(uint32_t at)
+{
+	return at / CHUNK_FILES < g_n_chunks
+	               ? &g_chunks[at / CHUNK_FILES][at % CHUNK_FILES]
+	               : NULL;
+}
+
+static bool is_known(const struct file *f)
+{
+	return atomic_load_explicit(&f->known, memory_order_acquire);
+}
+
+static void memo_fill_locked(struct file_memo *memo, struct file *f)
+{
+	memo->f = f;
+	memo->handle = f->handle;
+	memo->mode = f->mode;
+	memo->flags = f->open_flags;
+	memo->dev = f->dev;
+	memo->ino = f->ino;
+	memo->append_end = atomic_load(&f->append_end);
+	memo->ids = f->ids;
+	file_ids_ref(memo->ids);
+	memo->id_len = f->id_len;
+	memo->token_len = f->token_len;
+	memcpy(memo->id, f->id, sizeof(memo->id));
+	memcpy(memo->token, f->token, sizeof(memo->token));
+	memcpy(memo->path, f->path, sizeof(memo->path));
+}
+
+bool file_next_known(uint32_t *at, struct file_memo *memo)
+{
+	struct file *f;
+
+	lock_take(&g_pool_lock);
+	while ((f = file_at_locked((*at)++)) && !is_known(f))
+		;
+	if (f)
+		memo_fill_locked(memo, f);
+	lock_drop(&g_pool_lock);
+	return f != NULL;
+}
+
+/* ---- the paths they were opened by ---- */
+
+void file_path_get(struct file *f, char *to)
+{
+	lock_take(&g_pool_lock);
+	memcpy(to, f->path, sizeof(f->path));
+	lock_drop(&g_pool_lock);
+}
+
+/* @path, if it is @from or below it, is at @to now.  True: so it was. */
+static bool move_path(char *path, const char *from, const char *to)
+{
+	const size_t n_from = strlen(from), n_to = strlen(to), n = strlen(path);
+
+	if (n < n_from || memcmp(path, from, n_from) != 0 ||
+	    (path[n_from] != '\0' && path[n_from] != '/'))
+		return false;
+	if (n - n_from + n_to >= FILE_PATH_KEPT) {
+		path[0] = '\0';
+		return true;
+	}
+	memmove(path + n_to, path + n_from, n - n_from + 1);
+	memcpy(path, to, n_to);
+	return true;
+}
+
+void file_path_moved(const struct fpath *from, const struct fpath *to, bool exchanged)
+{
+	char a[FILE_PATH_KEPT], b[FILE_PATH_KEPT];
+	struct file *f;
+
+	if (path_text(from, a, sizeof(a)) == 0)
+		return;
+	if (path_text(to, b, sizeof(b)) == 0)
+		b[0] = '\0'; /* too long to be kept */
+	lock_take(&g_pool_lock);
+	for (uint32_t at = 0; (f = file_at_locked(at)) != NULL; at++) {
+		if (f->path[0] == '\0' || !is_known(f))
+			continue;
+		if (!move_path(f->path, a, b) && exchanged && b[0])
+			(void)move_path(f->path, b, a);
+	}
 	lock_drop(&g_pool_lock);
 }
 
@@ -171,6 +267,7 @@ void file_node_put(struct fnode *n)
 	lock_drop(&g_node_lock);
 	if (!last)
 		return;
+	file_lock_forget(n);
 	lock_take(&g_node_lock);
 	n->next = g_free_nodes;
 	g_free_nodes = n;
@@ -182,6 +279,8 @@ void file_release(struct ofd *o)
 	struct file *f = file_of(o);
 	File__HandleReq req = FILE__HANDLE_REQ__INIT;
 
+	file_lock_on_release(f);
+	atomic_store(&f->known, false);
 	if (f->node)
 		file_node_put(f->node);
 	file_dir_close(f);
@@ -200,6 +299,10 @@ int file_sink_uio(void *arg, void *ring, size_t n)
 
 int file_source_uio(void *arg, void *ring, size_t n)
 {
+	if (!ring) {
+		uio_back(arg, n);
+		return 0;
+	}
 	return uio_in(arg, ring, n) == n ? 0 : -EFAULT;
 }
 
@@ -218,6 +321,10 @@ int file_source_buf(void *arg, void *ring, size_t n)
 {
 	struct file_buf *b = arg;
 
+	if (!ring) {
+		b->len -= n <= b->len ? n : b->len;
+		return 0;
+	}
 	if (n > b->cap - b->len)
 		return -EFAULT;
 	memcpy(ring, b->p + b->len, n);
@@ -244,6 +351,7 @@ static const struct rpc_chan_ops g_chan_ops = {
         .on_event = on_event,
         .on_done = file_lock_on_done,
         .on_lost = on_lost,
+        .on_restore = file_restore,
 };
 
 int file_init(void)

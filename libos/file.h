@@ -29,34 +29,48 @@
 #include <stdint.h>
 
 #define FILE_ID_MAX 64
+#define FILE_TOKEN_LEN 16
 #define FILE_PATH_KEPT 256
 
-struct dirbuf; /* file_dir.c */
-struct fmap;   /* fmap.h */
-struct fpath;  /* path.h */
+struct dirbuf;     /* file_dir.c */
+struct file_ids;   /* file_cred.c */
+struct fmap;       /* fmap.h */
+struct fpath;      /* path.h */
+struct lock_range; /* locklist.h */
 
 struct fnode {
 	struct fnode *next; /* hash chain; under the table's lock */
 	uint64_t dev, ino;
 	uint32_t refs;            /* under the table's lock */
 	_Atomic bool posix_locks; /* this process may hold POSIX locks on it */
+	struct lock_range *locks; /* the POSIX locks that fsd granted; file_lock.c's lock */
 	struct fmap *_Atomic map; /* memory of shared mappings, or NULL */
 };
 
 struct file {
 	struct ofd ofd;       /* first */
 	uint32_t handle;      /* constant */
+	_Atomic bool known;   /* to fsd, and so to be told to a later instance: what that
+	                       * takes is constant while it is set */
 	uint32_t mode;        /* st_mode when opened: the type counts */
 	uint32_t mount_flags; /* FILE_MOUNT_* */
 	bool root;            /* the guest's root directory */
 	uint8_t id_len;
-	uint8_t id[FILE_ID_MAX]; /* persistent identity, as fsd gave it */
+	uint8_t token_len;
+	uint8_t id[FILE_ID_MAX];       /* persistent identity, as fsd gave it */
+	uint8_t token[FILE_TOKEN_LEN]; /* and its proof that this guest opened it */
+	uint32_t open_flags;           /* as they were sent */
+	struct file_ids *ids;          /* who opened it */
 	uint64_t dev, ino;
+	_Atomic uint64_t append_end; /* an append in pieces reserved up to here; 0: none */
+	struct lock_range *locks;    /* OFD locks; file_lock.c's lock */
+	uint8_t flock;               /* 0, or F_RDLCK or F_WRLCK plus one; file_lock.c's lock */
 	struct dirbuf
 	        *dir; /* directories: records read ahead; under the position's lock */
 	struct fnode *node;        /* regular files and directories; NULL: O_PATH */
 	struct file *next;         /* free list */
-	char path[FILE_PATH_KEPT]; /* normal form of what it was opened by; "": long */
+	char path[FILE_PATH_KEPT]; /* normal form of what it was opened by, but for renames
+	                            * of this guest since; "": long; under the pool's lock */
 };
 
 static inline struct file *file_of(struct ofd *o)
@@ -90,7 +104,8 @@ static inline ProtobufCBinaryData file_bytes(const void *p, size_t n)
 	return (ProtobufCBinaryData){.len = n, .data = (uint8_t *)(uintptr_t)p};
 }
 
-/* Payload movers for struct rpc_call; @arg is a struct uio. */
+/* Payload movers for struct rpc_call; @arg is a struct uio.  A source with no @ring
+ * goes back by @n bytes: the call is sent again. */
 int file_sink_uio(void *arg, void *ring, size_t n);
 int file_source_uio(void *arg, void *ring, size_t n);
 /* A private buffer as source or sink. */
@@ -112,6 +127,10 @@ static inline void file_take(struct rpc_call *call, struct file_buf *b)
 /* The index of the calling thread's credentials at fsd, defining it there first
  * if need be.  0: *@cred is set. */
 int file_cred(uint32_t *cred) __attribute__((warn_unused_result));
+/* What they are, for as long as a file stays open with them: a reference, or NULL. */
+struct file_ids *file_ids_get(void) __attribute__((warn_unused_result));
+void file_ids_ref(struct file_ids *ids);
+void file_ids_put(struct file_ids *ids); /* NULL: nothing */
 
 /* Begin a call about @p: its request, with credentials and @at_flags as fsd takes
  * them, and @call itself. */
@@ -125,6 +144,14 @@ int file_path_req(File__PathReq *req, struct rpc_call *call, const struct fpath 
 struct file *file_new(void);
 /* Give back one that fsd never opened. */
 void file_drop(struct file *f);
+/* The next file from *@at on that fsd knows, and what a later instance must be told
+ * of it; *@at is moved behind it.  False: no more. */
+struct file_memo;
+bool file_next_known(uint32_t *at, struct file_memo *memo);
+/* The kept path, or "". */
+void file_path_get(struct file *f, char *to);
+/* A name was given to what had another: paths that lead through it follow. */
+void file_path_moved(const struct fpath *from, const struct fpath *to, bool exchanged);
 
 /* The file @dev, @ino if it is open here (or @make): a reference, or NULL. */
 struct fnode *file_node_get(uint64_t dev, uint64_t ino, bool make);
@@ -170,8 +197,46 @@ void file_lock_on_done(uint64_t ticket, int err);
 void file_lock_on_lost(void);
 /* A descriptor of @f is being closed: this process's POSIX locks of it go. */
 void file_lock_on_close(struct file *f);
+/* The last reference to @f goes. */
+void file_lock_on_release(struct file *f);
+/* The last file on @n went. */
+void file_lock_forget(struct fnode *n);
 
 uint32_t file_umask(void);
+
+/* ---- a later instance of fsd (file_restore.c) ---- */
+
+/* A call whose answer changes what a later instance must be told: file_watch() before
+ * it is made, file_settled() when that is noted.  Recovery waits for those between. */
+struct file_watch {
+	bool counted;
+};
+void file_watch(struct rpc_call *call, struct file_watch *w);
+void file_settled(struct file_watch *w);
+
+struct file_memo {
+	struct file *f;
+	uint32_t handle, mode, flags;
+	uint64_t dev, ino, append_end;
+	struct file_ids *ids; /* a reference */
+	uint8_t id_len, token_len;
+	uint8_t id[FILE_ID_MAX], token[FILE_TOKEN_LEN];
+	char path[FILE_PATH_KEPT];
+};
+
+/* ops->on_restore of the channel. */
+int file_restore(const struct rpc_restore *how);
+
+/* Tell a later instance every credential in use; then, for a file that @ids opened,
+ * an index that stands for them, to be given back; then forget it all. */
+int file_cred_restore(void);
+int file_cred_borrow(const struct file_ids *ids, uint32_t *cred);
+int file_cred_return(uint32_t cred, const struct file_ids *ids);
+void file_cred_restored(void);
+
+/* Ask for the locks that @f had; then let those who waited for one ask again. */
+int file_lock_restore(struct file *f);
+void file_lock_restored(void);
 
 /* ---- directories (file_dir.c) ---- */
 

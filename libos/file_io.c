@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -24,7 +25,6 @@
 #define K_SYNC 04000000u
 #define K_DSYNC 010000u
 #define OFFSET_MAX INT64_MAX
-#define MARK_PIECES 8u
 
 /* ---- writing ---- */
 
@@ -40,10 +40,14 @@ static long write_piece(struct write_out *w, rpc_move_fn *source, void *arg, siz
                         uint64_t off, uint64_t append_total)
 {
 	File__WriteReq req = FILE__WRITE_REQ__INIT;
+	const bool reserves = append_total > n;
 	const File__WriteRep *rep;
+	struct file_watch watch;
 	struct rpc_call call;
 
 	rpc_call_init(&call);
+	if (reserves)
+		file_watch(&call, &watch);
 	req.handle = w->f->handle;
 	req.offset = off;
 	req.append = append_total != 0;
@@ -53,35 +57,17 @@ static long write_piece(struct write_out *w, rpc_move_fn *source, void *arg, siz
 	call.source_arg = arg;
 	call.source_len = (uint32_t)n;
 	FILE_CALL(write, WriteRep, &req, &call);
+	rep = (const File__WriteRep *)call.reply;
+	if (append_total && call.err == 0)
+		w->off = rep->offset;
+	if (reserves) {
+		if (call.err == 0)
+			atomic_store(&w->f->append_end, w->off + append_total);
+		file_settled(&watch);
+	}
 	if (call.err)
 		return call.err;
-	rep = (const File__WriteRep *)call.reply;
-	if (rep->count > n)
-		return -EIO;
-	if (append_total)
-		w->off = rep->offset;
-	return (long)rep->count;
-}
-
-/* Where a uio stood: to go back when a piece met a bad address half-way. */
-struct uio_mark {
-	struct uio u;
-	struct iovec v[MARK_PIECES];
-};
-
-static bool mark_set(struct uio_mark *m, const struct uio *u)
-{
-	if (u->n > MARK_PIECES)
-		return false;
-	m->u = *u;
-	memcpy(m->v, u->iov, u->n * sizeof(m->v[0]));
-	return true;
-}
-
-static void mark_return(const struct uio_mark *m, struct uio *u)
-{
-	*u = m->u;
-	memcpy(u->iov, m->v, u->n * sizeof(m->v[0]));
+	return rep->count > n ? -EIO : (long)rep->count;
 }
 
 /* As write_piece() from program memory; of a piece with a bad address in it, what
@@ -90,14 +76,12 @@ static long write_user_piece(struct write_out *w, struct uio *u, size_t n, uint6
                              uint64_t append_total)
 {
 	const size_t before = u->done;
-	struct uio_mark mark;
-	bool marked = mark_set(&mark, u);
 	long r = write_piece(w, file_source_uio, u, n, off, append_total);
 	size_t good = u->done - before;
 
-	if (r != -EFAULT || good == 0 || good >= n || !marked)
+	if (r != -EFAULT || good == 0 || good >= n)
 		return r;
-	mark_return(&mark, u);
+	uio_back(u, good);
 	return write_piece(w, file_source_uio, u, good, off, append_total ? good : 0);
 }
 
@@ -177,6 +161,8 @@ static long write_at(struct file *f, struct uio *u, struct write_out *w)
 	if (r < 0)
 		return r;
 	r = write_all(w, u);
+	if (w->append)
+		atomic_store(&f->append_end, 0); /* what a piece did not fill is given up */
 	if (r > 0)
 		filemap_after_write(f, w->off, (uint64_t)r);
 	return r;

@@ -245,13 +245,18 @@ static long fsd_link(const struct fpath *from, const struct fpath *to, uint32_t 
 static long fsd_rename(const struct fpath *from, const struct fpath *to, uint32_t flags)
 {
 	File__TwoPathReq req = FILE__TWO_PATH_REQ__INIT;
+	struct file_watch watch;
 	struct rpc_call call;
 	long r = begin_two(&req, from, to, flags);
 
 	if (r < 0)
 		return r;
 	rpc_call_init(&call);
+	file_watch(&call, &watch);
 	FILE_CALL(rename, Empty, &req, &call);
+	if (call.err == 0)
+		file_path_moved(from, to, (flags & ABI_RENAME_EXCHANGE) != 0);
+	file_settled(&watch);
 	return call.err;
 }
 

@@ -62,10 +62,13 @@ static void take_answer(struct file *f, const File__OpenRep *rep, uint32_t flags
 	f->dev = a->dev;
 	f->ino = a->ino;
 	f->mount_flags = rep->mount_flags;
-	if (rep->file_id.len <= FILE_ID_MAX) {
+	if (rep->file_id.len <= FILE_ID_MAX && rep->token.len <= FILE_TOKEN_LEN) {
 		f->id_len = (uint8_t)rep->file_id.len;
 		if (f->id_len)
 			memcpy(f->id, rep->file_id.data, f->id_len);
+		f->token_len = (uint8_t)rep->token.len;
+		if (f->token_len)
+			memcpy(f->token, rep->token.data, f->token_len);
 	}
 	f->root = S_ISDIR(f->mode) && f->dev == g_root_dev && f->ino == g_root_ino;
 	if (flags & K_PATH)
@@ -83,27 +86,37 @@ static long send_open(struct file *f, const struct fpath *p, uint32_t flags,
 {
 	File__OpenReq req = FILE__OPEN_REQ__INIT;
 	const File__OpenRep *rep;
+	struct file_watch watch;
 	struct rpc_call call;
 	int r = file_cred(&req.cred);
 
 	if (r < 0)
 		return r;
+	f->ids = file_ids_get();
+	if (!f->ids)
+		return -ENFILE;
 	rpc_call_init(&call);
+	file_watch(&call, &watch);
 	req.at = p->base;
 	req.path = file_bytes(p->text, p->len);
 	req.flags = flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_NOCTTY | K_DIRECT);
+	f->open_flags = req.flags;
 	req.handle = f->handle;
 	req.resolve = resolve;
 	if (flags & (O_CREAT | (K_TMPFILE & ~(uint32_t)O_DIRECTORY)))
 		req.mode = mode & 07777 & ~file_umask();
 	FILE_CALL(open, OpenRep, &req, &call);
-	if (call.err)
-		return call.err;
+	r = call.err;
 	rep = (const File__OpenRep *)call.reply;
-	if (!rep->attr)
-		return -EIO;
-	take_answer(f, rep, flags);
-	return 0;
+	if (r == 0 && !rep->attr)
+		r = -EIO;
+	if (r == 0) {
+		take_answer(f, rep, flags);
+		(void)path_text(p, f->path, sizeof(f->path)); /* "" if it does not fit */
+		atomic_store_explicit(&f->known, true, memory_order_release);
+	}
+	file_settled(&watch);
+	return r;
 }
 
 long file_open_at(const struct fpath *p, uint32_t flags, uint32_t mode,
@@ -136,7 +149,6 @@ long file_open_at(const struct fpath *p, uint32_t flags, uint32_t mode,
 	}
 	if (flags & O_TRUNC)
 		filemap_resized(f->dev, f->ino, 0);
-	(void)path_text(p, f->path, sizeof(f->path)); /* "" if it does not fit */
 	*out = &f->ofd;
 	return 0;
 }

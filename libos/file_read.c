@@ -1,50 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * file_read.c - reading files of fsd, and whose rights count there.
+ * file_read.c - reading files of fsd.
  *
  * A large read has several frames in flight.  They come back in any order into
  * their own places of program memory; what counts is the part without a gap.
  */
 #include "libos/file.h"
 #include "libos/filemap.h"
-#include "libos/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 
 #define FILE_METHOD_READ 3u
 #define READ_DEPTH 4u
 #define READ_DEEP_MIN ((size_t)2 * RPC_PAYLOAD_MAX)
 #define OFFSET_MAX INT64_MAX
-
-/* ---- credentials ---- */
-
-int file_cred(uint32_t *cred)
-{
-	static _Atomic uint32_t told[RPC_CREDS_MAX]; /* version + 1; 0: nothing */
-	const struct cred *c = cred_current();
-	File__SetCredReq req = FILE__SET_CRED_REQ__INIT;
-	struct rpc_call call;
-
-	*cred = c->index;
-	if (atomic_load_explicit(&told[c->index], memory_order_acquire) ==
-	    c->version + 1)
-		return 0;
-	rpc_call_init(&call);
-	req.cred = c->index;
-	req.uid = c->fsuid;
-	req.gid = c->fsgid;
-	req.n_groups = c->n_groups;
-	req.groups = (uint32_t *)(uintptr_t)c->groups;
-	/* Slot 0 is what the session began with. */
-	if (c->index != 0 || atomic_load(&told[0]) != 0 || c->version > 1)
-		FILE_CALL(set_cred, Empty, &req, &call);
-	if (call.err)
-		return call.err;
-	atomic_store_explicit(&told[c->index], c->version + 1, memory_order_release);
-	return 0;
-}
 
 /* ---- one frame ---- */
 
@@ -127,14 +97,14 @@ static int run_finish(struct read_run *run)
 
 /* Read the front piece of @u, several frames in flight.  As read_piece(); it may
  * stop early when others took slots and room: *@full says that there is more. */
-static long read_deep(struct file *f, struct uio *u, size_t want, uint64_t off,
-                      bool *full)
+static long read_deep(struct file *f, struct uio *u, void *base, size_t want,
+                      uint64_t off, bool *full)
 {
 	struct read_run run; /* large: its flights are set when they start */
 	int err = 0, r;
 
 	run.f = f;
-	run.base = u->iov->iov_base;
+	run.base = base;
 	run.len = want;
 	run.off = off;
 	run.sent = run.done = 0;
@@ -150,9 +120,7 @@ static long read_deep(struct file *f, struct uio *u, size_t want, uint64_t off,
 		if (err == 0)
 			err = r;
 	}
-	u->iov->iov_base = run.base + run.done;
-	u->iov->iov_len -= run.done;
-	u->done += run.done;
+	uio_skip(u, run.done);
 	*full = !run.over;
 	if (run.done > 0 || err < 0)
 		return run.done > 0 ? (long)run.done : err;
@@ -164,15 +132,14 @@ static long read_deep(struct file *f, struct uio *u, size_t want, uint64_t off,
 static long read_step(struct file *f, struct uio *u, uint64_t off, bool *full)
 {
 	size_t want = uio_left(u), front;
+	void *at = NULL;
 	long r = -EAGAIN;
 
-	while (u->n > 1 && u->iov->iov_len == 0) {
-		u->iov++;
-		u->n--;
-	}
-	front = u->iov->iov_len < want ? u->iov->iov_len : want;
+	front = uio_front(u, &at);
+	if (front > want)
+		front = want;
 	if (front >= READ_DEEP_MIN)
-		r = read_deep(f, u, front, off, full);
+		r = read_deep(f, u, at, front, off, full);
 	if (r == -EAGAIN) {
 		want = want < RPC_PAYLOAD_MAX ? want : RPC_PAYLOAD_MAX;
 		r = read_piece(f, u, want, off);

@@ -108,6 +108,18 @@ static int find_slot_locked(const struct cred *want)
 	return room;
 }
 
+bool cred_slot(uint32_t index, struct cred *out)
+{
+	bool used;
+
+	lock_take(&g_cred_lock);
+	used = g_refs[index] != 0;
+	if (used)
+		*out = g_creds[index];
+	lock_drop(&g_cred_lock);
+	return used;
+}
+
 /* Make @want the calling thread's ids. */
 static long commit(const struct cred *want)
 {

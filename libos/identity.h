@@ -34,6 +34,8 @@ struct cred {
 };
 
 const struct cred *cred_current(void);
+/* A copy of slot @index; false: no thread has it. */
+bool cred_slot(uint32_t index, struct cred *out);
 /* Effective user 0: may do what the superuser may in the guest. */
 bool cred_privileged(void);
 /* fsgid or a supplementary group. */

@@ -290,6 +290,10 @@ static long dgram_recvmsg(struct sock *s, struct sock_msg *m)
 
 static int from_uio(void *arg, void *ring, size_t n)
 {
+	if (!ring) { /* sent again */
+		uio_back(arg, n);
+		return 0;
+	}
 	return uio_in(arg, ring, n) == n ? 0 : -EFAULT;
 }
 

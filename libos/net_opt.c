@@ -64,6 +64,10 @@ static int from_bytes(void *arg, void *ring, size_t n)
 {
 	struct bytes *b = arg;
 
+	if (!ring) { /* sent again */
+		b->used -= (uint32_t)n;
+		return 0;
+	}
 	memcpy(ring, b->p + b->used, n);
 	b->used += (uint32_t)n;
 	return 0;

@@ -385,17 +385,17 @@ long path_get_fd(struct fpath *p, int fd)
 
 size_t path_text(const struct fpath *p, char *to, size_t size)
 {
-	char norm[ABI_PATH_MAX];
+	char norm[ABI_PATH_MAX], dir[FILE_PATH_KEPT] = "/";
 	long n = 0;
 
-	if (p->base == 0) {
-		n = path_normalize(norm, "/", p->text);
+	if (p->base != 0)
+		file_path_get(file_of(p->ofd), dir);
+	if (dir[0]) {
+		n = path_normalize(norm, dir, p->text);
 	} else if (p->at_cwd) {
 		lock_take(&g_cwd.lock);
 		n = path_normalize(norm, g_cwd.text, p->text);
 		lock_drop(&g_cwd.lock);
-	} else if (file_of(p->ofd)->path[0]) {
-		n = path_normalize(norm, file_of(p->ofd)->path, p->text);
 	}
 	if (n <= 0 || (size_t)n >= size)
 		return 0;
@@ -647,6 +647,7 @@ long file_cwd_path(char *to, size_t size)
 
 long file_ofd_path(struct ofd *o, char *to, size_t size)
 {
+	char path[FILE_PATH_KEPT];
 	struct file *f;
 	size_t n;
 
@@ -655,10 +656,11 @@ long file_ofd_path(struct ofd *o, char *to, size_t size)
 	f = file_of(o);
 	if (S_ISDIR(f->mode))
 		return handle_path(f->handle, to, size);
-	n = strlen(f->path);
+	file_path_get(f, path);
+	n = strlen(path);
 	if (n == 0 || n >= size)
 		return -ENAMETOOLONG;
-	memcpy(to, f->path, n + 1);
+	memcpy(to, path, n + 1);
 	return (long)n;
 }
 

@@ -60,6 +60,7 @@ void uio_init(struct uio *u, void *buf, size_t len)
 	u->one.iov_len = len;
 	u->iov = &u->one;
 	u->n = 1;
+	u->skip = 0;
 	u->len = len;
 	u->done = 0;
 	u->append = false;
@@ -83,6 +84,7 @@ int uio_import(struct uio *u, const struct iovec *user_iov, long n, struct iovec
 	}
 	u->iov = store;
 	u->n = (unsigned)n;
+	u->skip = 0;
 	u->len = total;
 	u->done = 0;
 	u->append = false;
@@ -96,14 +98,48 @@ size_t uio_left(const struct uio *u)
 
 enum uio_way { UIO_OUT, UIO_IN, UIO_ZERO };
 
-/* The front piece, or NULL at the end. */
-static struct iovec *uio_front(struct uio *u)
+size_t uio_front(struct uio *u, void **at)
 {
-	while (u->n && !u->iov->iov_len) {
+	while (u->n && u->iov->iov_len == u->skip) {
 		u->iov++;
 		u->n--;
+		u->skip = 0;
 	}
-	return u->n ? u->iov : NULL;
+	if (!u->n)
+		return 0;
+	*at = (char *)u->iov->iov_base + u->skip;
+	return u->iov->iov_len - u->skip;
+}
+
+void uio_skip(struct uio *u, size_t n)
+{
+	void *at;
+
+	while (n > 0) {
+		size_t part = uio_front(u, &at);
+
+		if (part == 0)
+			return;
+		if (part > n)
+			part = n;
+		u->skip += part;
+		u->done += part;
+		n -= part;
+	}
+}
+
+void uio_back(struct uio *u, size_t n)
+{
+	if (n > u->done)
+		n = u->done;
+	u->done -= n;
+	while (n > u->skip) {
+		n -= u->skip;
+		u->iov--;
+		u->n++;
+		u->skip = u->iov->iov_len;
+	}
+	u->skip -= n;
 }
 
 static size_t uio_move(struct uio *u, char *buf, size_t n, enum uio_way way)
@@ -111,25 +147,25 @@ static size_t uio_move(struct uio *u, char *buf, size_t n, enum uio_way way)
 	size_t moved = 0;
 
 	while (moved < n) {
-		struct iovec *v = uio_front(u);
-		size_t part, failed;
+		void *at;
+		size_t part = uio_front(u, &at), failed;
 
-		if (!v)
+		if (part == 0)
 			break;
-		part = v->iov_len < n - moved ? v->iov_len : n - moved;
+		if (part > n - moved)
+			part = n - moved;
 		if (way == UIO_ZERO && part > PAGE)
 			part = PAGE;
-		if (!user_range(v->iov_base, part))
+		if (!user_range(at, part))
 			break;
 		if (way == UIO_IN)
-			failed = plat_copy(buf + moved, v->iov_base, part);
+			failed = plat_copy(buf + moved, at, part);
 		else
-			failed = plat_copy(v->iov_base,
+			failed = plat_copy(at,
 			                   way == UIO_OUT ? (const void *)(buf + moved) : g_zeros,
 			                   part);
 		part -= failed;
-		v->iov_base = (char *)v->iov_base + part;
-		v->iov_len -= part;
+		u->skip += part;
 		moved += part;
 		if (failed)
 			break;

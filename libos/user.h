@@ -31,10 +31,12 @@ int user_copy_out(void *user_to, const void *from, size_t n)
 long user_copy_str(char *to, const char *user_from, size_t cap)
 	__attribute__((warn_unused_result));
 
-/* A scattered program buffer. */
+/* A scattered program buffer.  The vector itself is never changed, so that what was
+ * moved can be moved again. */
 struct uio {
-	struct iovec *iov; /* kernel-side copy of the vector */
+	struct iovec *iov; /* kernel-side copy of the vector, from the front piece on */
 	unsigned n;
+	size_t skip;       /* bytes of the front piece that were moved */
 	size_t len;        /* bytes in all */
 	size_t done;       /* bytes moved so far, from the front */
 	struct iovec one;  /* storage for a single piece */
@@ -53,5 +55,10 @@ size_t uio_left(const struct uio *u);
 size_t uio_out(struct uio *u, const void *buf, size_t n); /* to the program */
 size_t uio_in(struct uio *u, void *buf, size_t n);        /* from the program */
 size_t uio_out_zero(struct uio *u, size_t n);
+/* The front piece's part that is left: bytes at *@at, 0 at the end. */
+size_t uio_front(struct uio *u, void **at);
+/* As if @n bytes had been moved, or the last @n of those that were had not been. */
+void uio_skip(struct uio *u, size_t n);
+void uio_back(struct uio *u, size_t n);
 
 #endif /* LIBOS_USER_H */

@@ -44,6 +44,10 @@ struct rpc_call {
 	void *sink_arg;
 	uint32_t sink_cap;     /* room promised for the reply's payload */
 	bool urgent;           /* may use the reserved slots: unlock, close, cancel */
+	/* NULL, or told of the service's answer (err, queued and payload_len are set) on
+	 * the leading thread, as events, in the order in which the service answered. */
+	void (*answered)(struct rpc_call *call);
+	void *answered_arg;
 	/* results */
 	int err;               /* 0 or negative errno: service's, -EFAULT, -EIO (channel) */
 	const ProtobufCMessage *reply; /* decoded, in the call's arena; NULL on error */

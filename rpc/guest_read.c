@@ -97,7 +97,8 @@ static void call_answer(struct rpc_chan *ch, struct rpc_call *call)
 	void *waiter = call->waiter;
 
 	call_counted(ch, call);
-
+	if (call->answered)
+		call->answered(call);
 	atomic_store_explicit(&call->done, 1, memory_order_release);
 	/* the call's memory may be gone now */
 	rpc_wake(waiter);

@@ -126,6 +126,47 @@ static void scattered_buffers_move_and_stop_at_a_bad_piece(void)
 	CU_ASSERT_EQUAL(uio_import(&u, v, 2, store, 4), -EINVAL);
 }
 
+static void what_was_moved_can_be_moved_again(void)
+{
+	static const char text[] = "the quick brown fox";
+	char from[20], to[20];
+	struct iovec v[6] = {{from, 4}, {from, 0}, {from + 4, 1}, {from + 5, 0}, {from + 5, 14}, {BAD, 0}};
+	struct iovec store[6];
+	unsigned seed = 3;
+	struct uio u;
+
+	memcpy(from, text, sizeof(from));
+	for (int i = 0; i < 2000; i++) {
+		size_t at = 0;
+
+		CU_ASSERT_EQUAL_FATAL(uio_import(&u, v, 6, store, 6), 0);
+		memset(to, 0, sizeof(to));
+		while (at < 19) {
+			const size_t n = (size_t)rand_r(&seed) % (20 - at);
+			const size_t back = (size_t)rand_r(&seed) % (at + n + 1);
+			void *front;
+
+			CU_ASSERT_EQUAL_FATAL(uio_in(&u, to + at, n), n);
+			at += n;
+			if (rand_r(&seed) % 3 == 0) {
+				uio_back(&u, back);
+				at -= back;
+			} else if (rand_r(&seed) % 3 == 0 && at < 19) {
+				CU_ASSERT_FATAL(uio_front(&u, &front) > 0);
+				to[at++] = *(char *)front;
+				uio_skip(&u, 1);
+			}
+			CU_ASSERT_EQUAL_FATAL(u.done, at);
+			CU_ASSERT_EQUAL_FATAL(uio_left(&u), 19 - at);
+		}
+		CU_ASSERT_EQUAL_FATAL(memcmp(to, text, 19), 0);
+	}
+	uio_back(&u, 1000);
+	CU_ASSERT_EQUAL(u.done, 0);
+	CU_ASSERT_EQUAL(uio_in(&u, to, 19), 19);
+	CU_ASSERT_EQUAL(memcmp(to, text, 19), 0);
+}
+
 /* ---- the map of mappings, against a model of one byte a page ---- */
 
 #define PAGES 64
@@ -304,6 +345,7 @@ int main(void)
 		TEST(bad_pointers_give_efault_at_every_length),
 		TEST(strings_are_taken_up_to_the_page_before_a_hole),
 		TEST(scattered_buffers_move_and_stop_at_a_bad_piece),
+		TEST(what_was_moved_can_be_moved_again),
 		TEST(the_map_agrees_with_a_model),
 		TEST(timers_fire_in_order_and_cancelled_ones_do_not),
 		TEST(the_lock_excludes),
