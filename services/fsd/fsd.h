@@ -25,6 +25,7 @@ struct fsd {
 	bool sandbox;
 	bool configured;
 	bool stop;
+	bool alone; /* the supervisor is gone: no other instance will come */
 	struct instance inst;
 	struct mounts mounts;
 	struct rpc_server_ops ops;
@@ -73,6 +74,8 @@ bool guests_spin(struct fsd *f);
 void guests_beat(struct fsd *f);
 /* Free those that are gone and have nothing running. */
 void guests_reap(struct fsd *f);
+/* No guest is served any more, and each is told. */
+void guests_close_all(struct fsd *f);
 bool guests_busy(const struct fsd *f);
 void guests_count(const struct fsd *f, uint32_t *sessions, uint32_t *calls, uint32_t *files);
 /* Look whether all are back, or the time for it is over. */

@@ -348,6 +348,13 @@ void guests_reap(struct fsd *f)
 	}
 }
 
+void guests_close_all(struct fsd *f)
+{
+	for (struct guest *g = f->guests; g; g = g->next)
+		if (!g->closed)
+			close_session(g);
+}
+
 void guest_event(struct fsd *f, const void *which)
 {
 	for (struct guest *g = f->guests; g; g = g->next)

@@ -273,7 +273,8 @@ static int read_control(struct fsd *f)
 	if (r == -EAGAIN)
 		return 0;
 	if (r < 0) {
-		if (r == -EPIPE)
+		f->alone = r == -EPIPE;
+		if (f->alone)
 			log_write(2, "the supervisor is gone");
 		else
 			log_write(0, "supervisor: %s", strerror(-r));
@@ -348,9 +349,11 @@ static int loop(struct fsd *f)
 }
 
 /* What was taken is answered; what is in the rings, and what guests have open, is the
- * next instance's. */
+ * next instance's, if there may be one. */
 static void finish(struct fsd *f)
 {
+	if (f->alone)
+		guests_close_all(f);
 	/* Locks that are asked for too early are not answered here at all. */
 	for (int i = 0; i < (f->recovering ? 50 : 500) && guests_busy(f); i++) {
 		serve_resume();
@@ -359,6 +362,7 @@ static void finish(struct fsd *f)
 	}
 	if (guests_busy(f)) /* a disk that does not answer: leave it to the kernel */
 		_exit(1);
+	guests_reap(f);
 	pool_stop();
 	if (f->guests) {
 		mounts_leave(&f->mounts);
