@@ -24,6 +24,9 @@ if(TARGET strait)
 	strait_script_test(e2e.run_process
 		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_run_process.sh" LABELS e2e TIMEOUT 180)
 
+	strait_script_test(e2e.services_again
+		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_services_again.sh" LABELS e2e TIMEOUT 180)
+
 	if(STRAIT_GUEST AND TARGET strait-cc AND TARGET fsd AND TARGET netd)
 		strait_script_test(e2e.run_guest
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_run_guest.sh" LABELS e2e TIMEOUT 240)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# A service that hangs or is killed under a guest: the guest says so, can be ended,
-# and nothing stays behind.
+# A service that hangs or is killed under a guest that cannot get another (--recover 0):
+# the guest says so, can be ended, and nothing stays behind.
 . "$STRAIT_SRC/tests/e2e/run/lib.sh"
 
 cat >"$W/loop.c" <<'END'
@@ -65,7 +65,7 @@ now() { date +%s%N; }
 # begin HOW: a guest at work; its services' processes in $fsd, $netd.
 begin()
 {
-	"$STRAIT" run --mem /m "$W/loop" "$1" >"$W/out" 2>"$W/err" </dev/null &
+	"$STRAIT" run --recover 0 --mem /m "$W/loop" "$1" >"$W/out" 2>"$W/err" </dev/null &
 	run=$!
 	wait_line "$W/out" ready
 	fsd=$(pgrep -x fsd)

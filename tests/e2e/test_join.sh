@@ -384,7 +384,7 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.settimeout(5)
 s.connect(b"\0strait/0/inst")
 try:
-    s.send(struct.pack("8sIII64s", b"join", 1, 0, 0, b"evil"))
+    s.send(struct.pack("8sIII64s", b"join", 2, 0, 0, b"evil"))
     assert s.recv(4096) == b""
 except (BrokenPipeError, ConnectionResetError):
     pass
@@ -414,9 +414,9 @@ def ask(data, hang_up=False):
     for _, _, d in anc:
         fds.frombytes(d)
     return s, (data, list(fds))
-good = struct.pack("8sIII64s", b"join", 1, 0, 0, b"py")
-for bad in (good[:-1], good + b"x", b"join", struct.pack("8sIII64s", b"join", 2, 0, 0, b"py"),
-            struct.pack("8sIII64s", b"join", 1, 0, 0, b"p" * 64)):
+good = struct.pack("8sIII64s", b"join", 2, 0, 0, b"py")
+for bad in (good[:-1], good + b"x", b"join", struct.pack("8sIII64s", b"join", 1, 0, 0, b"py"),
+            struct.pack("8sIII64s", b"join", 2, 0, 0, b"p" * 64)):
     _, (data, fds) = ask(bad)
     assert struct.unpack_from("II", data)[1] == 0 and not fds, data
     assert b"another version" in data, data

@@ -87,7 +87,7 @@ STRAIT_NETD=$T/stand_in_service_VERSION expect other_protocol_version_of_netd 12
 	"speaks protocol version 42" $run "$G"
 STRAIT_FSD=$T/stand_in_service_GARBAGE expect garbage 125 "does not speak" $run "$G"
 STRAIT_FSD=$T/stand_in_service_DIES expect service_dies 125 "ended while the guest ran" \
-	$run "$G" deaf
+	$run --recover 0 "$G" deaf
 STRAIT_FSD=$T/stand_in_service_SILENT expect silent_service 125 "does not say that it is ready" \
 	$run "$G"
 STRAIT_FSD=$T/stand_in_service_CLINGS expect clinging_service 3 "did not let go" \

@@ -98,7 +98,7 @@ killed()
 	wait "$pid"
 	nothing_left soon
 	passed
-	start "$who: fsd is killed" --name victim "$G" wait
+	start "$who: fsd is killed" --name victim --recover 0 "$G" wait
 	# The stand-ins all have one name; the services were started first.
 	for p in $(pgrep -x fsd; pgrep -f '^fsd '); do kill -KILL "$p"; break; done
 	ended 125

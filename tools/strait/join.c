@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -42,6 +41,17 @@ static void close_fds(struct join *j)
 			close(j->fds[i]);
 			j->fds[i] = -1;
 		}
+}
+
+static void close_events(struct join *j)
+{
+	for (int i = 0; i < N_SERVICES; i++) {
+		int *fd = ring_of(j, i);
+
+		if (fd[1] >= 0)
+			close(fd[1]);
+		fd[1] = -1;
+	}
 }
 
 static void over(struct join *j)
@@ -91,50 +101,42 @@ static void leave(struct run *r, struct join *j)
 	for (int i = 0; i < N_SERVICES; i++) {
 		struct service *s = &r->service[i];
 
-		if (!s->used || !added || s->sock < 0 || service_guest_gone(s, j->domid))
+		if (!s->used || !added || s->cur.sock < 0 || service_guest_gone(s, j->domid))
 			j->released[i] = true;
 	}
 	over_when_released(r, j);
 }
 
-static int make_channels(struct run *r, struct join *j)
+static int make_doorbell(struct join *j)
 {
 	if (getrandom(j->client_id, sizeof(j->client_id), 0) != sizeof(j->client_id))
 		return -EIO;
 	j->fds[JOIN_DOORBELL] = hosted_doorbell_create();
-	if (j->fds[JOIN_DOORBELL] < 0)
-		return j->fds[JOIN_DOORBELL];
-	for (int i = 0; i < N_SERVICES; i++) {
-		int *fd = ring_of(j, i);
+	return j->fds[JOIN_DOORBELL] < 0 ? j->fds[JOIN_DOORBELL] : 0;
+}
 
-		if (!r->service[i].used)
-			continue;
-		fd[0] = hosted_ring_create(RPC_RING_ORDER);
-		if (fd[0] < 0)
-			return fd[0];
-		fd[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (fd[1] < 0)
-			return -errno;
-	}
-	return 0;
+/* A channel to @s for it, a fresh one; and tell the service. */
+static int connect_to(struct run *r, struct join *j, struct service *s)
+{
+	int *fd = ring_of(j, (int)(s - r->service));
+	int err = channel_make(&fd[0], &fd[1]);
+	const struct guest_desc d = {
+		.domid = j->domid, .uid = j->ask.uid, .gid = j->ask.gid,
+		.name = j->ask.name, .client_id = j->client_id,
+		.ring_fd = fd[0], .event_fd = fd[1], .doorbell_fd = j->fds[JOIN_DOORBELL],
+	};
+
+	return err ? err : service_guest_add(s, &d);
 }
 
 static void add(struct run *r, struct join *j)
 {
-	int err = make_channels(r, j);
+	int err = make_doorbell(j);
 
 	j->state = JOIN_ADDING;
-	for (int i = 0; i < N_SERVICES && !err; i++) {
-		const struct guest_desc d = {
-			.domid = j->domid, .uid = j->ask.uid, .gid = j->ask.gid,
-			.name = j->ask.name, .client_id = j->client_id,
-			.ring_fd = ring_of(j, i)[0], .event_fd = ring_of(j, i)[1],
-			.doorbell_fd = j->fds[JOIN_DOORBELL],
-		};
-
+	for (int i = 0; i < N_SERVICES && !err; i++)
 		if (r->service[i].used)
-			err = service_guest_add(&r->service[i], &d);
-	}
+			err = connect_to(r, j, &r->service[i]);
 	if (err) {
 		char why[128];
 
@@ -168,6 +170,15 @@ void joins_take(struct run *r, int sock, const char *ask, size_t len)
 		close(sock);
 		return;
 	}
+	for (int i = 0; i < N_SERVICES; i++)
+		if (r->service[i].life == LIFE_GONE) {
+			char why[64];
+
+			snprintf(why, sizeof(why), "its %s did not come back", r->service[i].name);
+			refuse(sock, why);
+			close(sock);
+			return;
+		}
 	if (r->phase > RUN_RUNNING || (r->result >= 0 && r->hold < 0) || j == r->joins + JOINS_MAX) {
 		refuse(sock, j == r->joins + JOINS_MAX
 		                     ? "it has as many guests as it can have (64)"
@@ -179,12 +190,13 @@ void joins_take(struct run *r, int sock, const char *ask, size_t len)
 		            .ask = a };
 	memset(j->fds, -1, sizeof(j->fds));
 	run_watch(r, sock, SRC_JOIN + (uint32_t)(j - r->joins));
-	if (r->phase == RUN_RUNNING)
-		add(r, j);
+	joins_resume(r);
 }
 
 void joins_resume(struct run *r)
 {
+	if (r->phase != RUN_RUNNING || !services_all(r, service_is_up))
+		return;
 	for (size_t i = 0; i < JOINS_MAX; i++)
 		if (r->joins[i].state == JOIN_WAITING)
 			add(r, &r->joins[i]);
@@ -212,24 +224,42 @@ static void answer(struct run *r, struct join *j)
 		.domid = j->domid,
 		.net = r->o.net,
 		.stamps = r->stamps,
+		.recover_s = r->o.recover_s,
 	};
 	int n = r->service[SERVICE_NETD].used ? 5 : 3;
 
 	for (int i = 0; i < N_SERVICES; i++)
-		a.epoch[i] = r->service[i].epoch;
+		a.epoch[i] = r->service[i].cur.epoch;
 	memcpy(a.client_id, j->client_id, sizeof(a.client_id));
 	j->state = JOIN_RUNNING;
 	int failed = keeper_send(j->sock, &a, sizeof(a), j->fds, n);
 
-	close_fds(j);
+	/* Rings are marked when their service ends, the doorbell goes to its next. */
+	if (r->o.recover_s)
+		close_events(j);
+	else
+		close_fds(j);
 	if (failed)
 		leave(r, j);
+}
+
+/* The new ring, from here on the guest's and the service's. */
+static void renew(struct run *r, struct join *j, const struct service *s)
+{
+	const int i = (int)(s - r->service);
+
+	j->owed[i] = false;
+	/* Its strait has ended, or reads nothing: its guest waits in vain, alone. */
+	(void)renew_send(r, j->sock, s, ring_of(j, i));
+	close_events(j);
 }
 
 void joins_ready(struct run *r, const struct service *s, uint32_t domid)
 {
 	struct join *j = find(r, domid);
 
+	if (j && j->state == JOIN_RUNNING && j->owed[s - r->service])
+		renew(r, j, s);
 	if (!j || j->state != JOIN_ADDING)
 		return;
 	j->ready[s - r->service] = true;
@@ -243,6 +273,10 @@ void joins_failed(struct run *r, const struct service *s, uint32_t domid)
 	struct join *j = find(r, domid);
 	char why[128];
 
+	if (j && j->state == JOIN_RUNNING && j->owed[s - r->service]) {
+		j->owed[s - r->service] = false;
+		(void)renew_send(r, j->sock, s, NULL);
+	}
 	if (!j || j->state != JOIN_ADDING)
 		return;
 	snprintf(why, sizeof(why), "its %s does not take another guest", s->name);
@@ -274,5 +308,82 @@ void joins_end(struct run *r)
 			leave(r, j);
 		if (j->state != JOIN_FREE)
 			over(j); /* hang up now: nobody waits for what becomes of it */
+	}
+}
+
+/* --- a service that ends, and the next one ----------------------------------- */
+
+uint32_t joins_running(const struct run *r)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < JOINS_MAX; i++)
+		n += r->joins[i].state == JOIN_RUNNING;
+	return n;
+}
+
+void joins_cut(struct run *r, const struct service *s)
+{
+	for (size_t i = 0; i < JOINS_MAX; i++) {
+		struct join *j = &r->joins[i];
+		const int *ring = ring_of(j, (int)(s - r->service));
+
+		/* The guest has it mapped; without, it is gone anyway. */
+		if (j->state == JOIN_RUNNING && ring[0] >= 0)
+			(void)hosted_ring_mark_dead(ring[0], j->fds[JOIN_DOORBELL]);
+	}
+}
+
+void joins_died(struct run *r, const struct service *s)
+{
+	for (size_t i = 0; i < JOINS_MAX; i++) {
+		struct join *j = &r->joins[i];
+
+		if (j->state == JOIN_FREE)
+			continue;
+		j->ready[s - r->service] = j->owed[s - r->service] = false;
+		j->released[s - r->service] = j->state == JOIN_LEAVING;
+		over_when_released(r, j);
+	}
+}
+
+int joins_readd(struct run *r, struct service *s)
+{
+	for (size_t i = 0; i < JOINS_MAX; i++) {
+		struct join *j = &r->joins[i];
+		int err = 0;
+
+		if (j->state == JOIN_ADDING || j->state == JOIN_RUNNING)
+			err = connect_to(r, j, s);
+		if (err)
+			return err;
+		j->owed[s - r->service] = j->state == JOIN_RUNNING;
+	}
+	return 0;
+}
+
+bool joins_owed(const struct run *r, const struct service *s)
+{
+	for (size_t i = 0; i < JOINS_MAX; i++)
+		if (r->joins[i].state == JOIN_RUNNING && r->joins[i].owed[s - r->service])
+			return true;
+	return false;
+}
+
+void joins_give_up(struct run *r, const struct service *s)
+{
+	char why[64];
+
+	snprintf(why, sizeof(why), "its %s did not come back", s->name);
+	for (size_t i = 0; i < JOINS_MAX; i++) {
+		struct join *j = &r->joins[i];
+
+		if (j->state == JOIN_RUNNING)
+			(void)renew_send(r, j->sock, s, NULL);
+		j->owed[s - r->service] = false;
+		if (j->state == JOIN_WAITING || j->state == JOIN_ADDING) {
+			refuse(j->sock, why);
+			leave(r, j);
+		}
 	}
 }

@@ -8,6 +8,8 @@
  *        |                                      |<------------ GuestReady -|
  *        |<- struct join_answer, descriptors ---|                          |
  *        | starts PROG as its own child         |                          |
+ *        |<- struct boot_renew, ring, event ----|  (fsd or netd was started again:
+ *        |  to PROG                             |   PROG's strait passes it on)
  *        |-- end of file: PROG has ended ------>|-- GuestGone ------------>|
  *        |                                      |<-------------- Released -|
  *        |<- end of file -----------------------|                          |
@@ -28,7 +30,7 @@
 
 #define JOINS_MAX 63u /* besides the instance's own guest */
 #define JOIN_WORD "join"
-#define JOIN_VERSION 1u
+#define JOIN_VERSION 2u
 #define JOIN_SERVICES 2
 
 struct join_ask {
@@ -45,6 +47,7 @@ struct join_answer {
 	uint32_t domid;  /* 0: refused, text says why */
 	uint32_t net;    /* enum net_mode */
 	uint32_t stamps; /* frames carry times */
+	uint32_t recover_s; /* --recover of the instance */
 	uint32_t epoch[JOIN_SERVICES];
 	uint8_t client_id[16];
 	char text[256];
@@ -65,7 +68,8 @@ struct join {
 	struct join_ask ask;
 	uint8_t client_id[16];
 	bool ready[JOIN_SERVICES], released[JOIN_SERVICES];
-	int fds[1 + 2 * JOIN_SERVICES]; /* as in the answer; -1 once handed over */
+	bool owed[JOIN_SERVICES];       /* it waits for its new ring */
+	int fds[1 + 2 * JOIN_SERVICES]; /* as in the answer; -1 once nobody here needs it */
 };
 
 struct run;
@@ -79,6 +83,13 @@ void joins_ready(struct run *r, const struct service *s, uint32_t domid);
 void joins_failed(struct run *r, const struct service *s, uint32_t domid);
 void joins_released(struct run *r, const struct service *s, uint32_t domid);
 void joins_end(struct run *r); /* the instance ends */
+/* Of a service that ends and is started again (run_life.c). */
+uint32_t joins_running(const struct run *r);
+void joins_cut(struct run *r, const struct service *s);
+void joins_died(struct run *r, const struct service *s);
+int joins_readd(struct run *r, struct service *s) __attribute__((warn_unused_result));
+bool joins_owed(const struct run *r, const struct service *s);
+void joins_give_up(struct run *r, const struct service *s); /* there will be no other */
 
 /* The joining side: joined.c. */
 void joined_connect(struct run *r); /* says and exits 125 */

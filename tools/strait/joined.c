@@ -5,6 +5,7 @@
  * The other instance makes the channels and tells the services; all else of the
  * guest is ours, as without --join: its process, its confinement, its signals.
  */
+#include "platform/linux/boot.h"
 #include "tools/strait/run.h"
 
 #include <errno.h>
@@ -21,7 +22,9 @@ void joined_connect(struct run *r)
 	int fd = names_connect(name);
 
 	for (int i = 0; i < N_SERVICES; i++)
-		r->service[i] = (struct service){ .sock = -1, .ring_fd = -1, .event_fd = -1 };
+		r->service[i] = (struct service){
+			.cur.sock = -1, .next.sock = -1, .ring_fd = -1, .event_fd = -1,
+		};
 	r->service[SERVICE_FSD].used = true; /* and netd, if the answer says so */
 	r->doorbell_fd = -1;
 	if (fd == -ECONNREFUSED && names_of_others(name))
@@ -49,9 +52,15 @@ void joined_ask(struct run *r)
 		run_fail(r, "--join %s: it does not listen: %s", r->o.join, strerror(errno));
 }
 
+/* The first packet is a struct join_answer, all others are these. */
+union packet {
+	struct join_answer answer;
+	struct boot_renew renew;
+};
+
 /* What came, with its descriptors in fds[FDS_MAX].  Bytes, 0 at end of file, or
  * negative errno. */
-static ssize_t take_answer(struct run *r, struct join_answer *a, int *fds, int *n_fds)
+static ssize_t take_packet(struct run *r, union packet *a, int *fds, int *n_fds)
 {
 	union {
 		struct cmsghdr align;
@@ -77,6 +86,7 @@ static void start(struct run *r, const struct join_answer *a, const int *fds)
 {
 	r->o.net = (enum net_mode)a->net;
 	r->stamps = a->stamps;
+	r->o.recover_s = a->recover_s;
 	r->doorbell_fd = fds[0];
 	memcpy(r->client_id, a->client_id, sizeof(r->client_id));
 	for (int i = 0; i < N_SERVICES; i++) {
@@ -87,8 +97,8 @@ static void start(struct run *r, const struct join_answer *a, const int *fds)
 			continue;
 		s->ring_fd = fds[1 + 2 * i];
 		s->event_fd = fds[2 + 2 * i];
-		s->epoch = a->epoch[i];
-		s->ready = true;
+		s->cur.epoch = a->epoch[i];
+		s->cur.ready = true;
 	}
 	int err = guest_map_doorbell(r);
 
@@ -110,16 +120,61 @@ static void cut_off(struct run *r)
 		struct service *s = &r->service[i];
 
 		s->released = true;
-		if (s->ring_fd >= 0 && r->guest)
+		if (!s->used || !r->guest)
+			continue;
+		if (r->guest_sock >= 0) /* else it would wait for the next instance */
+			(void)renew_send(r, r->guest_sock, s, NULL);
+		if (s->ring_fd >= 0)
 			(void)hosted_ring_mark_dead(s->ring_fd, r->doorbell_fd);
 	}
 }
 
+/* A service was started again, or never will be: the guest's affair.  Takes fds. */
+static void pass_on(struct run *r, const struct boot_renew *m, const int *fds, int n_fds)
+{
+	const bool here = m->verdict == BOOT_RENEW_HERE;
+
+	if (m->magic == BOOT_RENEW_MAGIC && m->version == BOOT_VERSION && m->id < N_SERVICES &&
+	    n_fds == (here ? 2 : 0) && r->service[m->id].used) {
+		struct service *s = &r->service[m->id];
+
+		s->cur.epoch = m->epoch;
+		if (r->guest && r->guest_sock >= 0)
+			(void)renew_send(r, r->guest_sock, s, here ? fds : NULL);
+		if (here) {
+			close(s->ring_fd);
+			close(s->event_fd);
+			s->ring_fd = fds[0];
+			s->event_fd = fds[1];
+			return;
+		}
+	}
+	for (int i = 0; i < n_fds; i++)
+		close(fds[i]);
+}
+
+static void take_answer(struct run *r, union packet *p, ssize_t n, int *fds, int n_fds)
+{
+	struct join_answer *a = &p->answer;
+	bool ours = n == (ssize_t)sizeof(*a) && a->version == JOIN_VERSION;
+
+	a->text[sizeof(a->text) - 1] = 0;
+	if (ours && a->domid && n_fds == (a->net == NET_NONE ? 3 : 5) && r->result < 0) {
+		start(r, a, fds);
+		return;
+	}
+	for (int i = 0; i < n_fds; i++)
+		close(fds[i]);
+	if (r->result < 0)
+		run_fail(r, "--join %s: %s", r->o.join,
+		         ours && !a->domid ? a->text : "it was started by another version of strait");
+}
+
 void joined_readable(struct run *r)
 {
-	struct join_answer a = { 0 };
+	union packet p = { 0 };
 	int fds[FDS_MAX], n_fds;
-	ssize_t n = take_answer(r, &a, fds, &n_fds);
+	ssize_t n = take_packet(r, &p, fds, &n_fds);
 
 	if (n == -EAGAIN)
 		return;
@@ -127,21 +182,14 @@ void joined_readable(struct run *r)
 		close(r->joined_sock); /* and with it, out of the epoll set */
 		r->joined_sock = -1;
 		cut_off(r);
-		return;
+	} else if (r->phase == RUN_STARTING && !r->doorbell) {
+		take_answer(r, &p, n, fds, n_fds);
+	} else if (n == (ssize_t)sizeof(p.renew)) {
+		pass_on(r, &p.renew, fds, n_fds);
+	} else {
+		for (int i = 0; i < n_fds; i++)
+			close(fds[i]);
 	}
-	bool ours = n == (ssize_t)sizeof(a) && a.version == JOIN_VERSION;
-
-	a.text[sizeof(a.text) - 1] = 0;
-	if (ours && a.domid && n_fds == (a.net == NET_NONE ? 3 : 5) &&
-	    r->phase == RUN_STARTING && r->result < 0 && !r->doorbell) {
-		start(r, &a, fds);
-		return;
-	}
-	for (int i = 0; i < n_fds; i++)
-		close(fds[i]);
-	if (r->phase == RUN_STARTING && r->result < 0)
-		run_fail(r, "--join %s: %s", r->o.join,
-		         ours && !a.domid ? a.text : "it was started by another version of strait");
 }
 
 void joined_leave(struct run *r)

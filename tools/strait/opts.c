@@ -354,11 +354,13 @@ static uint32_t seconds(const char *opt, const char *v)
 static void set_recover(struct run_opts *o, const char *v)
 {
 	o->recover_s = seconds("--recover", v);
+	o->recover_given = true;
 }
 
 static void set_hang(struct run_opts *o, const char *v)
 {
 	o->hang_s = seconds("--hang", v);
+	o->hang_given = true;
 }
 
 static void set_log(struct run_opts *o, const char *v)
@@ -604,11 +606,15 @@ static void check_join(const struct run_opts *o)
 	                  : o->no_squash ? "--no-squash"
 	                  : o->net_given ? "--net"
 	                  : o->n_ports   ? "-p"
+	                  : o->recover_given ? "--recover"
+	                  : o->hang_given ? "--hang"
 	                  : o->trace     ? "--trace"
 	                  : o->trace_payload ? "--trace-payload" : NULL;
 	const char *value = o->n_mounts ? (m->source ? m->source : m->guest)
 	                    : o->net_given || o->no_squash ? ""
-	                    : o->n_ports ? o->ports[0].text : o->trace ? o->trace : "";
+	                    : o->n_ports ? o->ports[0].text
+	                    : o->recover_given || o->hang_given ? ""
+	                    : o->trace ? o->trace : "";
 
 	if (opt)
 		die(EXIT_STRAIT,

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -33,7 +34,7 @@
 #define START_MS 10000  /* services must be ready */
 #define RELEASE_MS 8000 /* queued data must be out: netd lingers */
 #define STOP_MS 3000    /* everything must have ended */
-#define STOP_KILL_MS 10000
+#define SLEPT_MS 500    /* so much too late: it was us who slept */
 
 uint64_t run_now(void)
 {
@@ -78,7 +79,7 @@ void run_fail(struct run *r, const char *fmt, ...)
 
 static bool is_ready(const struct service *s)
 {
-	return s->ready;
+	return s->cur.ready;
 }
 
 static bool is_released(const struct service *s)
@@ -88,7 +89,10 @@ static bool is_released(const struct service *s)
 
 static bool all_ended(const struct run *r)
 {
-	return !r->service[0].pid && !r->service[1].pid && !r->keeper && !r->guest;
+	for (int i = 0; i < N_SERVICES; i++)
+		if (r->service[i].cur.pid || r->service[i].next.pid)
+			return false;
+	return !r->keeper && !r->guest;
 }
 
 static void begin_release(struct run *r)
@@ -121,9 +125,12 @@ static void begin_stop(struct run *r)
 
 static void kill_all(struct run *r)
 {
-	for (int i = 0; i < N_SERVICES; i++)
-		if (r->service[i].pid)
-			(void)kill(r->service[i].pid, SIGKILL);
+	for (int i = 0; i < N_SERVICES; i++) {
+		if (r->service[i].cur.pid)
+			(void)kill(r->service[i].cur.pid, SIGKILL);
+		if (r->service[i].next.pid)
+			(void)kill(r->service[i].next.pid, SIGKILL);
+	}
 	if (r->keeper)
 		(void)kill(r->keeper, SIGKILL);
 	guest_kill(r);
@@ -142,9 +149,9 @@ static bool advance(struct run *r)
 			run_fail(r, "--join %s: it does not answer; is it stopped?", r->o.join);
 		} else if (r->result < 0 && late(r)) {
 			for (int i = 0; i < N_SERVICES; i++)
-				if (r->service[i].used && !r->service[i].ready)
+				if (r->service[i].used && !r->service[i].cur.ready)
 					run_fail(r, "%s (%s) does not say that it is ready; check %s",
-					         r->service[i].name, r->service[i].path,
+					         r->service[i].name, r->service[i].cur.path,
 					         r->service[i].env);
 		}
 		if (r->result >= 0 && !r->guest)
@@ -170,6 +177,15 @@ static bool advance(struct run *r)
 
 /* --- events ---------------------------------------------------------------- */
 
+/* What it said before it went is still to be read. */
+static void hear_out(struct run *r, struct service *s, struct instance *i)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	while ((p.fd = i->sock) >= 0 && poll(&p, 1, 0) > 0)
+		service_readable(r, s, i);
+}
+
 static void child_ended(struct run *r, pid_t pid, int status)
 {
 	if (pid == r->guest) {
@@ -187,15 +203,8 @@ static void child_ended(struct run *r, pid_t pid, int status)
 		return;
 	}
 	for (int i = 0; i < N_SERVICES; i++)
-		if (pid == r->service[i].pid) {
-			/* What it said before it went is still to be read. */
-			while (r->service[i].sock >= 0 && r->service[i].pid) {
-				int before = r->service[i].sock;
-
-				service_readable(r, &r->service[i]);
-				if (r->service[i].sock == before)
-					break;
-			}
+		if (pid == r->service[i].cur.pid) {
+			hear_out(r, &r->service[i], &r->service[i].cur);
 			service_died(r, &r->service[i], status);
 		}
 }
@@ -266,12 +275,23 @@ static void on_keeper(struct run *r)
 		return;
 	if (m.word == KEEPER_TAP && fd >= 0 && !r->tap_ready) {
 		r->tap_ready = true;
-		service_configure(r, &r->service[SERVICE_NETD], fd, &m);
+		r->tap_fd = fd; /* kept: a later netd needs it, too */
+		r->tap = m;
+		service_configure(r, &r->service[SERVICE_NETD]);
+		return;
 	} else if (m.word == KEEPER_NO_OUT && r->result < 0) {
 		say("warning: no way out for %s: %s", r->o.name, m.text);
 	}
 	if (fd >= 0)
 		close(fd);
+}
+
+static void on_service(struct run *r, struct service *s, bool next)
+{
+	struct instance *i = next ? &s->next : &s->cur;
+
+	if (i->sock >= 0)
+		service_readable(r, s, i);
 }
 
 /* Whoever started us has no more guests for our services. */
@@ -285,67 +305,26 @@ static void on_hold(struct run *r)
 	r->hold = -1;
 }
 
-static void answer_ps(const struct run *r, char *out, size_t size)
+static int timeout_ms(struct run *r)
 {
-	static const char *const nets[] = { "lwip", "host", "none" };
-	char ports[512] = "";
-	size_t n = 0;
-
-	for (unsigned i = 0; i < r->o.n_ports && n < sizeof(ports); i++)
-		n += (size_t)snprintf(ports + n, sizeof(ports) - n, "%s%s", i ? "," : "",
-		                      r->o.ports[i].text);
-	uint64_t up = (run_now() - r->started) / 1000;
-
-	snprintf(out, size, "%-24s %8d %3llu:%02llu:%02llu %-5s %-16s %-24s %s", r->o.name,
-	         (int)getpid(), (unsigned long long)up / 3600,
-	         (unsigned long long)up / 60 % 60, (unsigned long long)up % 60,
-	         nets[r->o.net], r->o.join ? r->o.join : "-", n ? ports : "-", r->o.argv[0]);
-}
-
-/* One question, one answer; the asker has sent it with connect, or loses. */
-static void on_name(struct run *r)
-{
-	struct timeval wait = { .tv_usec = 200000 };
-	char ask[256], reply[1024] = "what?";
-	int c = accept4(r->name_sock, NULL, NULL, SOCK_CLOEXEC);
-
-	if (c < 0)
-		return;
-	(void)setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	ssize_t n = names_peer_allowed(c) ? recv(c, ask, sizeof(ask) - 1, 0) : 0;
-
-	if (n > 0) {
-		ask[n] = 0;
-		if (!strcmp(ask, JOIN_WORD)) {
-			joins_take(r, c, ask, (size_t)n);
-			return;
-		}
-		if (!strcmp(ask, "ps")) {
-			answer_ps(r, reply, sizeof(reply));
-		} else if (!strncmp(ask, "strace ", 7)) {
-			r->o.strace = !strcmp(ask + 7, "on");
-			if (r->doorbell)
-				atomic_store(&r->doorbell->strace, r->o.strace);
-			snprintf(reply, sizeof(reply), "ok");
-		} else if (!strcmp(ask, "stop")) {
-			struct signalfd_siginfo si = { .ssi_signo = SIGTERM, .ssi_code = SI_USER };
-
-			guest_signal(r, &si);
-			r->kill_at = run_now() + STOP_KILL_MS;
-			snprintf(reply, sizeof(reply), "ok");
-		}
-		(void)!send(c, reply, strlen(reply), MSG_NOSIGNAL);
-	}
-	close(c);
-}
-
-static int timeout_ms(const struct run *r)
-{
-	uint64_t now = run_now(), at = r->deadline;
+	uint64_t now = run_now(), at = r->deadline, due = services_due(r);
 
 	if (r->kill_at && (!at || r->kill_at < at))
 		at = r->kill_at;
+	if (due && (!at || due < at))
+		at = due;
+	r->wake_at = at > now ? at : now;
 	return !at ? -1 : at <= now ? 0 : (int)(at - now);
+}
+
+/* Stopped (Ctrl-Z, a suspended machine), we hear no service; that is not its fault. */
+static void look_at_clock(struct run *r)
+{
+	const uint64_t now = run_now();
+
+	if (now > r->wake_at + SLEPT_MS)
+		services_slept(r);
+	r->wake_at = now;
 }
 
 static void loop(struct run *r)
@@ -355,6 +334,7 @@ static void loop(struct run *r)
 	while (!advance(r)) {
 		int n = epoll_wait(r->epoll, e, 8, timeout_ms(r));
 
+		look_at_clock(r);
 		if (r->kill_at && run_now() >= r->kill_at) {
 			r->kill_at = 0;
 			guest_kill(r);
@@ -365,13 +345,13 @@ static void loop(struct run *r)
 				on_signals(r);
 				break;
 			case SRC_FSD:
-			case SRC_NETD: {
-				struct service *s = &r->service[e[i].data.u32 == SRC_NETD];
-
-				if (s->sock >= 0)
-					service_readable(r, s);
+			case SRC_NETD:
+				on_service(r, &r->service[e[i].data.u32 - SRC_FSD], false);
 				break;
-			}
+			case SRC_FSD_NEXT:
+			case SRC_NETD_NEXT:
+				on_service(r, &r->service[e[i].data.u32 - SRC_FSD_NEXT], true);
+				break;
 			case SRC_GUEST:
 				if (r->guest_sock >= 0)
 					on_guest(r);
@@ -381,7 +361,7 @@ static void loop(struct run *r)
 					on_keeper(r);
 				break;
 			case SRC_NAME:
-				on_name(r);
+				names_asked(r);
 				break;
 			case SRC_HOLD:
 				if (r->hold >= 0)
@@ -396,6 +376,8 @@ static void loop(struct run *r)
 				break;
 			}
 		}
+		look_at_clock(r);
+		services_tick(r);
 	}
 }
 
@@ -511,6 +493,7 @@ static void prepare(struct run *r)
 {
 	r->result = -1;
 	r->guest_sock = r->gate = r->keeper_sock = r->trace_fd = r->joined_sock = -1;
+	r->tap_fd = -1;
 	r->last_domid = GUEST_DOMID;
 	r->started = run_now();
 	r->prog_fd = prog_open(r->o.program ? r->o.program : r->o.argv[0],
@@ -577,12 +560,10 @@ int run_guest(const struct run_opts *o, int named, int hold)
 	if (r.result < 0)
 		guest_start(&r);
 	if (r.result < 0) {
-		service_configure(&r, &r.service[SERVICE_FSD], -1, NULL);
+		service_configure(&r, &r.service[SERVICE_FSD]);
 		if (r.o.net == NET_HOST)
-			service_configure(&r, &r.service[SERVICE_NETD], -1, NULL);
+			service_configure(&r, &r.service[SERVICE_NETD]);
 	}
-	for (unsigned i = 0; i < r.o.n_mounts; i++)
-		close(r.o.mounts[i].fd);
 	loop(&r);
 	return r.result;
 }

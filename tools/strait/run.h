@@ -7,6 +7,16 @@
  *          +---------------------------------------------------------+
  *      RELEASING --all released or too late--> STOPPING --all reaped--> done
  *
+ * A service, while we are RUNNING (run_life.c; with --recover 0 its end is ours):
+ *
+ *      UP --ended, or silent too long and killed--> DOWN --back-off is over--> AGAIN
+ *      AGAIN --ready, every guest has its new ring--> UP
+ *      AGAIN --ended, or not ready in time--> DOWN   (the fifth time in a row: GONE)
+ *      any --away longer than --recover--> GONE: guests are told, calls answer EIO
+ *
+ * A planned restart or swap (run_swap.c) starts the next instance beside the one
+ * that is UP and touches that one only when the next is ready.
+ *
  * With --join nothing but the guest is ours: STARTING ends when the other instance
  * has handed out the channels, RELEASING when it hangs up.
  *
@@ -32,20 +42,45 @@
 
 enum run_phase { RUN_STARTING, RUN_RUNNING, RUN_RELEASING, RUN_STOPPING };
 
+/* A process of a service. */
+struct instance {
+	char *path;
+	pid_t pid;           /* 0: not started, or reaped */
+	int sock;            /* control; -1 */
+	bool ready;          /* said so, with a version we speak */
+	uint32_t epoch;
+	uint64_t started;    /* monotonic ms */
+};
+
+enum life { LIFE_STARTING, LIFE_UP, LIFE_DOWN, LIFE_AGAIN, LIFE_GONE };
+
 struct service {
 	const char *name;    /* "fsd" */
 	const char *env;     /* variable that names another binary */
 	const char *xs_name; /* last part of its XenStore path */
-	char *path;
-	pid_t pid;           /* 0: not started, or reaped */
-	int sock;            /* control; -1 */
 	bool used;
-	bool ready;          /* said so, with a version we speak */
+	struct instance cur;
+	struct instance next; /* of a planned swap, until it takes over */
+	uint32_t last_epoch; /* no two instances have the same */
+	/* the instance's own guest */
 	bool added;          /* was told of the guest */
 	bool leaving;        /* was told that it is gone */
 	bool released;       /* let go of it */
+	bool owed;           /* it waits for its new ring */
 	int ring_fd, event_fd;
-	uint32_t epoch;      /* counts its lives */
+	/* its life */
+	enum life life;
+	uint64_t due;        /* DOWN: start another; AGAIN: must be ready; monotonic ms */
+	uint64_t lost_at;    /* what it must be back from; 0: it is there */
+	uint64_t row_at;     /* when the first of a row of short lives ended */
+	unsigned failures;   /* in a row, before it was ready */
+	unsigned short_lives; /* in a row */
+	unsigned restarts;
+	bool hung;           /* was killed for its silence */
+	uint64_t ping_due, ping_sent; /* ms; sent: 0 when answered */
+	/* its last StatusReply */
+	bool status_owed;
+	uint32_t sessions, in_flight, objects;
 };
 
 struct run {
@@ -62,6 +97,10 @@ struct run {
 	bool stamps;         /* a trace is made: frames carry times */
 	uint32_t caller_uid; /* outside of our user namespace */
 	struct service service[N_SERVICES];
+	uint64_t wake_at;    /* when the loop wants to go on, ms */
+	/* what all instances of a service have in common */
+	uint8_t instance[16];
+	uint64_t write_verifier;
 	/* the guest */
 	pid_t guest;
 	int guest_sock, gate;
@@ -79,6 +118,8 @@ struct run {
 	pid_t keeper;
 	int keeper_sock;
 	bool tap_ready;
+	int tap_fd;          /* for netd's next instance; -1 */
+	struct keeper_msg tap;
 };
 
 uint64_t run_now(void); /* monotonic ms */
@@ -86,7 +127,7 @@ uint64_t run_now(void); /* monotonic ms */
 void run_fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void run_watch(struct run *r, int fd, uint32_t what); /* readable: see run.c */
 
-enum run_source { SRC_SIGNAL, SRC_FSD, SRC_NETD, SRC_GUEST, SRC_KEEPER, SRC_NAME,
+enum run_source { SRC_SIGNAL, SRC_FSD, SRC_NETD, SRC_FSD_NEXT, SRC_NETD_NEXT, SRC_GUEST, SRC_KEEPER, SRC_NAME,
                   SRC_JOINED, SRC_HOLD, SRC_JOIN /* + index */ };
 
 /* run_services.c */
@@ -99,21 +140,58 @@ struct guest_desc {
 };
 void services_find(struct run *r);
 void services_start(struct run *r);
-/* Tell @s all it needs; netd of a TAP: once that is there (fd, sizes in @tap). */
-void service_configure(struct run *r, struct service *s, int tap_fd,
-                       const struct keeper_msg *tap);
-void service_readable(struct run *r, struct service *s);
-void service_died(struct run *r, struct service *s, int status);
+/* Tell the first instance of @s all it needs; netd of a TAP: once that is there. */
+void service_configure(struct run *r, struct service *s);
+void service_readable(struct run *r, struct service *s, struct instance *i);
 int service_guest_add(struct service *s, const struct guest_desc *g)
 	__attribute__((warn_unused_result));
 int service_guest_gone(struct service *s, uint32_t domid)
 	__attribute__((warn_unused_result));
+void service_ask_status(struct service *s);
 void services_release(struct run *r);
 void services_shutdown(struct run *r);
 bool services_all(const struct run *r, bool (*is)(const struct service *));
 
+/* run_instance.c: one process of a service. */
+char *instance_find(const struct service *s);
+/* Start @i->path with the service's next epoch; 0 or negative errno. */
+int instance_start(struct run *r, struct service *s, struct instance *i)
+	__attribute__((warn_unused_result));
+int instance_configure(struct run *r, struct service *s, const struct instance *i,
+                       bool takeover) __attribute__((warn_unused_result));
+int instance_ping(struct instance *i) __attribute__((warn_unused_result));
+void instance_shutdown(struct instance *i); /* what was not ready is killed */
+void instance_hang_up(struct instance *i);
+
+/* run_life.c */
+void service_died(struct run *r, struct service *s, int status);
+void service_ready(struct run *r, struct service *s, struct instance *i, uint32_t version);
+void service_failed(struct run *r, struct service *s, struct instance *i);
+void service_talks_nonsense(struct run *r, struct service *s, struct instance *i);
+void service_answers(struct run *r, struct service *s); /* a Pong */
+/* @s is ready for guest @domid, or does not take it. */
+void service_has_guest(struct run *r, struct service *s, uint32_t domid);
+void service_refuses_guest(struct run *r, struct service *s, uint32_t domid);
+/* Every guest gets a new ring to @s, whose instance is ready. */
+void service_readd(struct run *r, struct service *s);
+void service_cut(struct run *r, struct service *s); /* all rings to it are dead */
+void services_tick(struct run *r);
+void services_slept(struct run *r); /* we did: nobody could answer */
+uint64_t services_due(const struct run *r); /* when to tick next, ms; 0: never */
+/* Guests that a new instance of @s gets back. */
+uint32_t service_expects(const struct run *r, const struct service *s);
+bool service_is_up(const struct service *s);
+/* Give a guest its new ring and event, or (fds NULL) the news that none will come. */
+int renew_send(struct run *r, int sock, const struct service *s, const int *fds)
+	__attribute__((warn_unused_result));
+
+/* run_name.c */
+void names_asked(struct run *r); /* somebody connects to our name */
+
 /* run_guest.c */
 void guest_prepare(struct run *r); /* shared memory */
+/* A fresh channel in the place of the one there (or of -1); 0 or negative errno. */
+int channel_make(int *ring_fd, int *event_fd) __attribute__((warn_unused_result));
 int guest_map_doorbell(struct run *r); /* r->doorbell_fd; 0 or negative errno */
 void guest_start(struct run *r);   /* up to its gate */
 void guest_go(struct run *r);

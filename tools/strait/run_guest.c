@@ -25,15 +25,27 @@
 enum { FD_BOOT = CHILD_FIRST_FD, FD_DOORBELL, FD_CONTROL, FD_FILE_RING, FD_FILE_EVENT,
        FD_NET_RING, FD_NET_EVENT };
 
-static void channel_prepare(struct run *r, struct service *s)
+int channel_make(int *ring_fd, int *event_fd)
 {
-	if (!s->used)
-		return;
-	s->ring_fd = hosted_ring_create(RPC_RING_ORDER);
-	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->ring_fd < 0 || s->event_fd < 0)
-		run_fail(r, "cannot make the channel to %s: %s", s->name,
-		         strerror(s->ring_fd < 0 ? -s->ring_fd : errno));
+	int ring = hosted_ring_create(RPC_RING_ORDER);
+	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (ring < 0 || event < 0) {
+		int err = ring < 0 ? ring : -errno;
+
+		if (ring >= 0)
+			close(ring);
+		if (event >= 0)
+			close(event);
+		return err;
+	}
+	if (*ring_fd >= 0)
+		close(*ring_fd);
+	if (*event_fd >= 0)
+		close(*event_fd);
+	*ring_fd = ring;
+	*event_fd = event;
+	return 0;
 }
 
 int guest_map_doorbell(struct run *r)
@@ -60,8 +72,13 @@ void guest_prepare(struct run *r)
 
 	if (err)
 		die(EXIT_STRAIT, "cannot map the doorbell: %s", strerror(-err));
-	for (int i = 0; i < N_SERVICES; i++)
-		channel_prepare(r, &r->service[i]);
+	for (int i = 0; i < N_SERVICES; i++) {
+		struct service *s = &r->service[i];
+
+		err = s->used ? channel_make(&s->ring_fd, &s->event_fd) : 0;
+		if (err)
+			run_fail(r, "cannot make the channel to %s: %s", s->name, strerror(-err));
+	}
 }
 
 static void fill_channel(struct boot_channel *c, const struct service *s, int ring, int event)
@@ -70,7 +87,7 @@ static void fill_channel(struct boot_channel *c, const struct service *s, int ri
 		.ring_fd = s->used ? ring : -1,
 		.event_fd = s->used ? event : -1,
 		.order = s->used ? RPC_RING_ORDER : 0,
-		.epoch = s->used ? s->epoch : 0,
+		.epoch = s->used ? s->cur.epoch : 0,
 	};
 }
 

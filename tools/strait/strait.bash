@@ -5,7 +5,7 @@ _strait()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} i
 	local options="--volume --mem --workdir --env --env-file --user --no-squash --net
 		--publish --memory --cpus --trace --trace-payload --log --strace --name
-		--join --hostname --config --help"
+		--join --hostname --recover --hang --config --help"
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
 		COMPREPLY=($(compgen -W "run ps stop strace trace deploy down logs console wait --version --help" -- "$cur"))
@@ -18,8 +18,8 @@ _strait()
 		--log) COMPREPLY=($(compgen -W "unsupported channel warn info debug" -- "$cur")); return ;;
 		-v|--volume|-w|--workdir) COMPREPLY=($(compgen -d -S : -- "$cur")); compopt -o nospace; return ;;
 		--env-file|--trace|--config) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-		--join) COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 && $5 == "-" { print $1 }')" -- "$cur")); return ;;
-		--mem|-e|--env|-u|--user|-p|--publish|--memory|--cpus|--name|--hostname) return ;;
+		--join) COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 && /^[^ ]/ && $5 == "-" { print $1 }')" -- "$cur")); return ;;
+		--mem|-e|--env|-u|--user|-p|--publish|--memory|--cpus|--name|--hostname|--recover|--hang) return ;;
 		esac
 		for ((i = 2; i < COMP_CWORD; i++)); do
 			case ${COMP_WORDS[i]} in
@@ -45,7 +45,7 @@ _strait()
 		;;
 	stop|strace)
 		if [ "$COMP_CWORD" -eq 2 ]; then
-			COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur"))
+			COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 && /^[^ ]/ { print $1 }')" -- "$cur"))
 		elif [ "${COMP_WORDS[1]}" = strace ] && [ "$COMP_CWORD" -eq 3 ]; then
 			COMPREPLY=($(compgen -W "on off" -- "$cur"))
 		fi

@@ -74,6 +74,7 @@ struct run_opts {
 	bool strace;
 	bool no_squash;
 	uint32_t recover_s; /* a service that died is waited for so long; 0: not at all */
+	bool recover_given, hang_given;
 	uint32_t hang_s;    /* a service silent so long is killed; 0: never */
 	bool rootless;      /* in a user namespace of our own */
 	bool squash;        /* on files, the guest's root is this user: */

@@ -21,6 +21,7 @@ static void send_case(int sock, Control__Control__BodyCase body, uint32_t value)
 	Control__Ready ready = CONTROL__READY__INIT;
 	Control__GuestReady up = CONTROL__GUEST_READY__INIT;
 	Control__Released gone = CONTROL__RELEASED__INIT;
+	Control__Pong pong = CONTROL__PONG__INIT;
 
 	c.body_case = body;
 	if (body == CONTROL__CONTROL__BODY_READY) {
@@ -29,6 +30,9 @@ static void send_case(int sock, Control__Control__BodyCase body, uint32_t value)
 	} else if (body == CONTROL__CONTROL__BODY_GUEST_READY) {
 		up.domid = value;
 		c.guest_ready = &up;
+	} else if (body == CONTROL__CONTROL__BODY_PONG) {
+		pong.nonce = value;
+		c.pong = &pong;
 	} else {
 		gone.domid = value;
 		c.released = &gone;
@@ -68,6 +72,9 @@ static void on_message(int sock, const Control__Control *c)
 #ifndef STAND_IN_CLINGS
 		send_case(sock, CONTROL__CONTROL__BODY_RELEASED, c->guest_gone->domid);
 #endif
+		break;
+	case CONTROL__CONTROL__BODY_PING:
+		send_case(sock, CONTROL__CONTROL__BODY_PONG, (uint32_t)c->ping->nonce);
 		break;
 	case CONTROL__CONTROL__BODY_SHUTDOWN:
 #ifndef STAND_IN_CLINGS

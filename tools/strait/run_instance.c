@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run_instance.c - one process of fsd or netd: its binary, its start, what it is told.
+ *
+ * Nothing here waits for an answer.  A service may have several instances one after
+ * the other, and for the time of a swap two at once; all are told the same but for
+ * their epoch, so what they need (mounts, the TAP, the trace) stays open here.
+ */
+#include "rpc/limits.h"
+#include "tools/strait/child.h"
+#include "tools/strait/run.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define CAP(c) (1ull << (c))
+#define NOBODY 65534u
+#define ENV_MAX 16
+
+/* fsd takes each request's ids; as itself it makes what guests are refused. */
+#define FSD_CAPS                                                                          \
+	(CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_DAC_READ_SEARCH) |              \
+	 CAP(CAP_FOWNER) | CAP(CAP_FSETID) | CAP(CAP_SETGID) | CAP(CAP_SETUID))
+
+/* Beside this program, else in libexec of the place it is installed at. */
+char *instance_find(const struct service *s)
+{
+	char self[4096];
+	const char *given = getenv(s->env);
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *path, *slash;
+
+	if (given && *given)
+		return xprintf("%s", given);
+	if (n < 0)
+		die(EXIT_STRAIT, "cannot tell where strait lies: /proc/self/exe: %s",
+		    strerror(errno));
+	self[n] = 0;
+	slash = strrchr(self, '/');
+	*slash = 0;
+	path = xprintf("%s/%s", self, s->name);
+	if (!access(path, F_OK))
+		return path;
+	free(path);
+	return xprintf("%s/../libexec/strait/%s", self, s->name);
+}
+
+/* A service sees nothing of this shell but what debugging it needs.  Made once. */
+static char **service_env(void)
+{
+	static const char *const pass[] = {
+		"ASAN_OPTIONS", "LSAN_OPTIONS",    "UBSAN_OPTIONS", "TSAN_OPTIONS",
+		"GCOV_PREFIX",  "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "TZ",
+	};
+	static char *env[ENV_MAX];
+	static bool made;
+	int n = 0;
+
+	_Static_assert(sizeof(pass) / sizeof(pass[0]) < ENV_MAX, "room, and a NULL");
+	for (size_t i = 0; i < sizeof(pass) / sizeof(pass[0]) && !made; i++) {
+		const char *v = getenv(pass[i]);
+
+		if (v)
+			env[n++] = xprintf("%s=%s", pass[i], v);
+	}
+	made = true;
+	return env;
+}
+
+static pid_t start_process(struct run *r, const struct service *s, int bin, int control)
+{
+	static char flag[] = "--control-fd";
+	char name[16], num[16], *argv[] = { name, flag, num, NULL };
+	bool netd = s == &r->service[SERVICE_NETD];
+	bool host_stack = netd && r->o.net == NET_HOST;
+
+	snprintf(name, sizeof(name), "%s", s->name);
+	snprintf(num, sizeof(num), "%d", CHILD_FIRST_FD);
+	struct child_spec spec = {
+		.what = s->name,
+		.namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+		              (host_stack ? 0 : CLONE_NEWNET),
+		.root = prog_is_dynamic(bin) ? ROOT_LIBS : ROOT_EMPTY,
+		.proc = true,
+		/* Not a session of its own: the kernel would schedule it apart from the
+		 * guest (autogroups), and each switch between them cost more. */
+		.group = GROUP_OWN,
+		.null_stdio = true,
+		.caps = host_stack ? CAP(CAP_NET_BIND_SERVICE) : netd ? 0 : FSD_CAPS,
+		.plain = getenv("STRAIT_PLAIN_SERVICES") != NULL,
+		.fds = { control },
+		.n_fds = 1,
+		.gate = -1,
+		.exec_fd = bin,
+		.argv = argv,
+		.envp = service_env(),
+	};
+	/* As root, netd has no business with root's files. */
+	if (netd && !r->o.rootless && !host_stack) {
+		spec.set_ids = true;
+		spec.uid = spec.gid = NOBODY;
+	}
+	return child_start(&spec);
+}
+
+int instance_start(struct run *r, struct service *s, struct instance *i)
+{
+	/* A service that hangs must not make us wait for room in its socket. */
+	const struct timeval limit = { .tv_sec = 1 };
+	int pair[2];
+	int bin = open(i->path, O_RDONLY | O_CLOEXEC);
+
+	if (bin < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		int e = errno;
+
+		if (bin >= 0)
+			close(bin);
+		return -e;
+	}
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	i->pid = start_process(r, s, bin, pair[1]);
+	close(pair[1]);
+	close(bin);
+	if (i->pid < 0) {
+		int e = -i->pid;
+
+		i->pid = 0;
+		close(pair[0]);
+		return -e;
+	}
+	i->sock = pair[0];
+	i->ready = false;
+	i->epoch = ++s->last_epoch;
+	i->started = run_now();
+	run_watch(r, i->sock, (s == r->service ? SRC_FSD : SRC_NETD) + (i == &s->next ? 2u : 0u));
+	return 0;
+}
+
+void instance_hang_up(struct instance *i)
+{
+	if (i->sock >= 0)
+		close(i->sock); /* and with it, out of the epoll set */
+	i->sock = -1;
+}
+
+static ProtobufCBinaryData bytes(const char *s)
+{
+	union {
+		const char *in;
+		uint8_t *out; /* protobuf-c only reads what it packs */
+	} u = { .in = s };
+
+	return (ProtobufCBinaryData){ .len = strlen(s), .data = u.out };
+}
+
+/* Fill the mounts; their descriptors follow in fds.  Returns their number. */
+static int fill_file(struct run *r, Control__FileConfig *f, Control__Mount *m,
+                     Control__Mount **list, int *fds)
+{
+	static ProtobufCBinaryData own[2]; /* what libos serves itself */
+	int n = 0;
+
+	for (unsigned i = 0; i < r->o.n_mounts; i++) {
+		const struct mount_opt *from = &r->o.mounts[i];
+
+		control__mount__init(&m[i]);
+		m[i].guest_path = bytes(from->guest);
+		m[i].kind = bytes(from->source ? "dir" : "mem");
+		m[i].source = bytes(from->source ? from->source : from->guest);
+		m[i].read_only = from->read_only;
+		m[i].exclusive = !from->source || from->exclusive;
+		m[i].allow_setid = from->setid;
+		m[i].keep_root = m[i].exclusive; /* nobody else's files */
+		m[i].fd = (uint32_t)n;
+		fds[n++] = from->fd;
+		list[i] = &m[i];
+	}
+	own[0] = bytes("dev");
+	own[1] = bytes("proc");
+	f->own = own;
+	f->n_own = 2;
+	f->mounts = list;
+	f->n_mounts = r->o.n_mounts;
+	/* Rootless, the only id we have is the caller's, and it shows as 0. */
+	f->can_setcred = !r->o.rootless;
+	f->squash = r->o.squash;
+	f->squash_uid = r->o.squash_uid;
+	f->squash_gid = r->o.squash_gid;
+	return n;
+}
+
+/* An address as it crosses: 4 or 16 bytes in network order. */
+static ProtobufCBinaryData address(const char *text)
+{
+	static uint8_t store[4][16];
+	static unsigned next;
+	uint8_t *at = store[next++ % 4];
+
+	if (inet_pton(AF_INET, text, at) == 1)
+		return (ProtobufCBinaryData){ .len = 4, .data = at };
+	if (inet_pton(AF_INET6, text, at) == 1)
+		return (ProtobufCBinaryData){ .len = 16, .data = at };
+	die(EXIT_STRAIT, "not an address: %s", text);
+}
+
+static void fill_net(struct run *r, Control__NetConfig *c)
+{
+	static uint8_t mac[6] = { 0x02, 0x53, 0x74, 0x72, 0x61, 0x02 };
+
+	if (r->o.net == NET_HOST) {
+		c->stack = bytes("host");
+		return;
+	}
+	c->stack = bytes("lwip");
+	c->link = bytes("tap");
+	c->vnet_hdr = r->tap.vnet_hdr;
+	c->offload = r->tap.offload;
+	c->mtu = r->tap.mtu;
+	c->mac = (ProtobufCBinaryData){ .len = sizeof(mac), .data = mac };
+	c->ip4 = address(r->net.guest4);
+	c->prefix4 = NET_PREFIX4;
+	c->gateway4 = address(r->net.gateway4);
+	c->ip6 = address(r->net.guest6);
+	c->prefix6 = NET_PREFIX6;
+	c->gateway6 = address(r->net.gateway6);
+}
+
+int instance_configure(struct run *r, struct service *s, const struct instance *i,
+                       bool takeover)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Configure conf = CONTROL__CONFIGURE__INIT;
+	Control__FileConfig file = CONTROL__FILE_CONFIG__INIT;
+	Control__NetConfig net = CONTROL__NET_CONFIG__INIT;
+	Control__Mount mounts[MOUNTS_MAX];
+	Control__Mount *list[MOUNTS_MAX];
+	int fds[CONTROL_FDS_MAX], n = 0;
+
+	conf.epoch = i->epoch;
+	conf.log_level = r->o.log_level;
+	if (r->o.recover_s) {
+		conf.instance = (ProtobufCBinaryData){ sizeof(r->instance), r->instance };
+		conf.write_verifier = r->write_verifier;
+		conf.expected_guests = service_expects(r, s);
+		conf.takeover = takeover;
+	}
+	if (s == &r->service[SERVICE_FSD]) {
+		n = fill_file(r, &file, mounts, list, fds);
+		conf.file = &file;
+	} else {
+		fill_net(r, &net);
+		if (r->o.net == NET_LWIP) {
+			net.link_fd = (uint32_t)n;
+			fds[n++] = r->tap_fd;
+		}
+		conf.net = &net;
+	}
+	if (r->trace_fd >= 0) {
+		conf.trace = 1;
+		conf.trace_payload = r->o.trace_payload;
+		conf.trace_fd = (uint32_t)n;
+		fds[n++] = r->trace_fd;
+	}
+	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
+	c.configure = &conf;
+	return control_send(i->sock, &c, fds, n);
+}
+
+int instance_ping(struct instance *i)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Ping ping = CONTROL__PING__INIT;
+
+	c.body_case = CONTROL__CONTROL__BODY_PING;
+	c.ping = &ping;
+	return control_send(i->sock, &c, NULL, 0);
+}
+
+void instance_shutdown(struct instance *i)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Shutdown down = CONTROL__SHUTDOWN__INIT;
+
+	if (!i->pid)
+		return;
+	c.body_case = CONTROL__CONTROL__BODY_SHUTDOWN;
+	c.shutdown = &down;
+	if (!i->ready || i->sock < 0 || control_send(i->sock, &c, NULL, 0))
+		(void)kill(i->pid, SIGKILL);
+}
