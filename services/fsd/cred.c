@@ -34,10 +34,9 @@ gid_t cred_map_gid(uint32_t gid, bool keep_root)
 	return gid == 0 && squashed(keep_root) ? g_policy.squash_gid : gid;
 }
 
-uid_t cred_fsuid(bool keep_root)
+uid_t cred_owner(const struct cred *c, bool keep_root)
 {
-	return g_policy.can_set && t_cred ? cred_map_uid(t_cred->uid, keep_root)
-	                                  : geteuid();
+	return g_policy.can_set ? cred_map_uid(c->uid, keep_root) : geteuid();
 }
 
 struct cred *cred_new(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned n)

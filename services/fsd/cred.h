@@ -45,8 +45,8 @@ void cred_policy_set(const struct cred_policy *p);
 /* The id of the service domain that stands for the guest's. */
 uid_t cred_map_uid(uint32_t uid, bool keep_root);
 gid_t cred_map_gid(uint32_t gid, bool keep_root);
-/* The owner of what the thread makes on such a mount. */
-uid_t cred_fsuid(bool keep_root);
+/* The owner of what @c makes on such a mount. */
+uid_t cred_owner(const struct cred *c, bool keep_root);
 
 /* A new credential with one reference; @n <= RPC_GROUPS_MAX.  NULL: no memory. */
 struct cred *cred_new(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned n);

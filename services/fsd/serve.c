@@ -136,7 +136,7 @@ static void opened(struct task *t, enum handle_state state)
 	h->state = state;
 	waiters = h->waiters != NULL;
 	pthread_mutex_unlock(&h->lock);
-	if (!waiters && (state == HANDLE_READY || t->on_loop)) {
+	if (!waiters && (state != HANDLE_FAILED || t->on_loop)) {
 		if (state == HANDLE_FAILED)
 			handle_drop(t->session, h);
 		handle_put(h);
@@ -152,7 +152,8 @@ static void opened(struct task *t, enum handle_state state)
 static void task_finish(struct task *t, int r)
 {
 	if (t->opening)
-		opened(t, HANDLE_FAILED);
+		opened(t, t->method->run == serve_reopen ? HANDLE_STALE
+		                                         : HANDLE_FAILED);
 	task_drop_refs(t);
 	if (r == -EMFILE)
 		r = -ENFILE; /* our table is full, not the guest's */
@@ -254,7 +255,9 @@ static int take_handle(struct task *t, int n, uint32_t id, bool resumed)
 		return err < 0 ? err : SERVED;
 	}
 	t->h[n] = h;
-	return h->state == HANDLE_READY ? 0 : -EBADF;
+	if (h->state == HANDLE_STALE && t->method->run != serve_release)
+		return -ESTALE;
+	return h->state != HANDLE_FAILED ? 0 : -EBADF;
 }
 
 static int take_names(struct task *t, bool resumed)

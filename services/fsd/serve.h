@@ -32,6 +32,9 @@ enum serve_class {
 	SERVE_LOOP, /* on the loop's thread only */
 };
 
+/* What one append may reserve, and so keep others' from: a write(2)'s most. */
+#define SERVE_APPEND_MAX 0x7ffff000u
+
 /* 0: answer "done"; > 0: the handler answered; < 0: answer this error. */
 #define SERVED 1
 /* On the loop only: run me again on a worker. */
@@ -89,6 +92,10 @@ const struct instance *serve_instance(void);
 /* Run @t again, from the start, when this instance has recovered: return what it
  * returns. */
 int serve_park(struct task *t);
+/* The inode of a file that the instance before had open, known by @stx (which is read
+ * again), with its hidden name if that is its last.  As the service itself, with
+ * mount.names: no name goes meanwhile. */
+int serve_adopt_locked(const struct node *n, struct statx *stx, struct inode **out);
 /* Answer an Open or a Reopen by @flags: t->opening is ready. */
 int serve_open_reply(struct task *t, const struct statx *stx, uint32_t flags,
                      bool created);

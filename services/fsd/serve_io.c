@@ -218,7 +218,8 @@ static ssize_t append(struct task *t, const File__WriteReq *in, unsigned flags,
 			r = append_now(t, flags, other ? i->reserved_end : stx.stx_size,
 			               other, off);
 	}
-	if (r > 0 && in->total > len && in->total <= (uint64_t)INT64_MAX - *off) {
+	if (r > 0 && in->total > len && in->total <= SERVE_APPEND_MAX &&
+	    in->total <= (uint64_t)INT64_MAX - *off) {
 		i->reserved_by = h;
 		i->reserved_end = *off + in->total;
 	} else if (r > 0 && i->reserved_by == h) {

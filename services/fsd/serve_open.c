@@ -342,24 +342,18 @@ static int open_made(struct opening *o)
 	struct node *it = &o->w.it.node, n;
 	struct mount *m = it->mount;
 	struct inode *i;
-	int r;
+	int r = m->ops->attr(it, 0, &o->stx);
 
-	o->deaths = inode_deaths();
-	r = m->ops->attr(it, 0, &o->stx);
 	if (r == 0 && (!S_ISREG(o->stx.stx_mode) || m->read_only ||
-	               o->stx.stx_uid != cred_fsuid(m->keep_root)))
+	               o->stx.stx_uid != cred_owner(o->t->cred, m->keep_root)))
 		r = -EEXIST; /* not made by this one */
 	if (r == 0)
-		r = get_inode(o, &i);
+		r = cred_use(NULL);
+	if (r == 0)
+		r = serve_adopt_locked(it, &o->stx, &i);
 	if (r < 0)
 		return r;
-	r = cred_use(NULL);
-	if (r == 0)
-		r = m->ops->open(it, (int)(o->flags & (O_ACCMODE | O_NOATIME)), &n);
-	if (r == 0 && cred_use(o->t->cred) < 0) {
-		node_put(&n);
-		r = -EPERM;
-	}
+	r = m->ops->open(it, (int)(o->flags & (O_ACCMODE | O_NOATIME)), &n);
 	if (r < 0) {
 		inode_put(i);
 		return r;
@@ -386,7 +380,8 @@ static bool find_made(struct opening *o, const struct again *a)
 	if (a->mark == JOURNAL_INTENT || again_tag(o->t, &is) == a->e.d)
 		return is.there && dir->mount->ops->lookup(dir, o->w.name, 0, it) == 0;
 	/* Its name is gone already: then it was kept, being open. */
-	if (dir->mount->ops->orphan_find(dir->mount, again_tag_ino(a->e.d), it) < 0)
+	if (cred_use(NULL) < 0 ||
+	    dir->mount->ops->orphan_find(dir->mount, again_tag_ino(a->e.d), it) < 0)
 		return false;
 	if (dir->mount->ops->attr(it, 0, &stx) == 0) {
 		is = names_object(&stx);
@@ -418,11 +413,17 @@ static int open_again(struct opening *o)
 		               o->in->resolve);
 	if (r < 0)
 		return 1; /* what there is to say, the way from the start says */
-	names_lock(&l, o->w.dir.node.mount, o->w.name, NULL);
+	struct mount *m = o->w.dir.node.mount;
+
+	pthread_mutex_lock(&m->names);
+	names_lock(&l, m, o->w.name, NULL);
 	r = find_made(o, &a) ? open_made(o) : 1;
 	names_unlock(&l);
+	pthread_mutex_unlock(&m->names);
 	walk_fini(&o->w);
-	return r == -EEXIST || r == -ESTALE ? 1 : r;
+	if (r == -EEXIST)
+		r = 1;
+	return r > 0 && cred_use(t->cred) < 0 ? -EPERM : r;
 }
 
 static int check_request(struct opening *o)

@@ -97,23 +97,21 @@ static void adopt_orphan(struct mount *m, struct inode *i, const struct statx *s
 	atomic_store(&i->orphaned, true);
 }
 
-static int take_inode(struct reopening *o, struct inode **out)
+int serve_adopt_locked(const struct node *n, struct statx *stx, struct inode **out)
 {
-	struct mount *m = o->it.node.mount;
-	pthread_mutex_t *stripe = inode_stripe(&o->stx);
+	struct mount *m = n->mount;
+	pthread_mutex_t *stripe = inode_stripe(stx);
 	struct inode *i;
 	int r;
 
-	pthread_mutex_lock(&m->names); /* no name goes meanwhile */
 	pthread_mutex_lock(stripe);
-	i = inode_get(m, &o->stx);
-	r = i ? m->ops->attr(&o->it.node, 0, &o->stx) : -ENOMEM;
-	if (r == 0 && S_ISREG(o->stx.stx_mode)) {
-		adopt_orphan(m, i, &o->stx);
-		r = m->ops->attr(&o->it.node, 0, &o->stx);
+	i = inode_get(m, stx);
+	r = i ? m->ops->attr(n, 0, stx) : -ENOMEM;
+	if (r == 0 && S_ISREG(stx->stx_mode)) {
+		adopt_orphan(m, i, stx);
+		r = m->ops->attr(n, 0, stx);
 	}
 	pthread_mutex_unlock(stripe);
-	pthread_mutex_unlock(&m->names);
 	if (r < 0)
 		inode_put(i);
 	else
@@ -140,13 +138,23 @@ static int open_it(struct reopening *o)
 	} else {
 		if (it->mount->read_only && (access & O_ACCMODE) != O_RDONLY)
 			return -EROFS;
-		r = take_inode(o, &i);
+		pthread_mutex_lock(&it->mount->names);
+		r = serve_adopt_locked(it, &o->stx, &i);
+		pthread_mutex_unlock(&it->mount->names);
 		if (r == 0)
 			r = it->mount->ops->open(it, (int)access, &n);
 	}
 	if (r < 0) {
 		inode_put(i);
 		return r;
+	}
+	if (i && (access & O_ACCMODE) != O_RDONLY &&
+	    o->in->append_end > o->stx.stx_size &&
+	    o->in->append_end - o->stx.stx_size <= SERVE_APPEND_MAX) {
+		pthread_mutex_lock(&i->append);
+		i->reserved_by = h;
+		i->reserved_end = o->in->append_end;
+		pthread_mutex_unlock(&i->append);
 	}
 	h->inode = i;
 	h->place = (struct place){n, o->it.at};

@@ -22,7 +22,8 @@ struct task;
 
 #define SESSION_BUCKETS 4096u
 
-enum handle_state { HANDLE_PENDING, HANDLE_READY, HANDLE_FAILED };
+/* STALE: it was open in an instance before, and could not be opened again. */
+enum handle_state { HANDLE_PENDING, HANDLE_READY, HANDLE_FAILED, HANDLE_STALE };
 
 struct handle {
 	struct handle *next;

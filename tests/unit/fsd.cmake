@@ -16,6 +16,7 @@ endif()
 fsd_dispatch_test(test_fsd_lock)
 fsd_dispatch_test(test_fsd_cred)
 fsd_dispatch_test(test_fsd_ids)
+fsd_dispatch_test(test_fsd_recover)
 
 # The process, over real rings.
 strait_unit_test(test_fsd_process
