@@ -29,7 +29,7 @@ struct inode {
 	unsigned refs; /* under the table's lock */
 	pthread_mutex_t append;
 	uint64_t reserved_end; /* an append in pieces owns the file up to here */
-	const void *reserved_by;
+	_Atomic(const void *) reserved_by; /* the handle; written under append */
 	bool kept;             /* it has a hidden name, which goes with this object */
 	_Atomic bool orphaned; /* its last name is gone for guests */
 	struct lock_rec *locks;

@@ -229,6 +229,19 @@ static ssize_t append(struct task *t, const File__WriteReq *in, unsigned flags,
 	return r;
 }
 
+/* The last piece of an append came: the file's end is again where it ends. */
+static void append_ends(struct handle *h, uint64_t end)
+{
+	struct inode *i = h->inode;
+
+	if (atomic_load_explicit(&i->reserved_by, memory_order_relaxed) != h)
+		return;
+	pthread_mutex_lock(&i->append);
+	if (i->reserved_by == h && end >= i->reserved_end)
+		i->reserved_by = NULL;
+	pthread_mutex_unlock(&i->append);
+}
+
 int serve_write(struct task *t)
 {
 	const File__WriteReq *in = (const File__WriteReq *)t->req->msg;
@@ -252,6 +265,8 @@ int serve_write(struct task *t)
 			r = h->place.node.mount->ops->write(
 			        &h->place.node, t->req->payload, len, &off, flags);
 		while (r == -EINTR);
+		if (r > 0)
+			append_ends(h, off + (uint64_t)r);
 	}
 	if (r < 0) {
 		if (r == -EIO)

@@ -31,9 +31,7 @@ static int check_name(const File__XattrReq *in, char *name)
 		return -EINVAL;
 	memcpy(name, in->name.data, len);
 	name[len] = 0;
-	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
-		return -EOPNOTSUPP;
-	return name[strlen(PREFIX)] ? 0 : -EINVAL;
+	return 0;
 }
 
 static int begin(struct task *t, struct xattr *x, bool named, bool changes)
@@ -57,6 +55,11 @@ static int begin(struct task *t, struct xattr *x, bool named, bool changes)
 	if (r == 0 && changes && x->w.it.node.mount->read_only) {
 		walk_fini(&x->w);
 		r = -EROFS;
+	}
+	/* as Linux does, only once the file is found */
+	if (r == 0 && named && strncmp(x->name + 1, PREFIX, strlen(PREFIX)) != 0) {
+		walk_fini(&x->w);
+		r = -EOPNOTSUPP;
 	}
 	return r;
 }

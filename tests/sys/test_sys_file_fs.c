@@ -91,7 +91,7 @@ static void advice(void)
 static void copy_ranges(void)
 {
 	loff_t in = 2, out = 1;
-	int a, b, ro;
+	int a, b, ro, dir = open(".", O_RDONLY | O_DIRECTORY);
 
 	put_file("a", "0123456789");
 	put_file("b", "abc");
@@ -116,12 +116,16 @@ static void copy_ranges(void)
 	EXPECT_ERR(copy_file_range(a, &in, ro, NULL, 4, 0), EBADF);
 	EXPECT_ERR(copy_file_range(a, &in, b, NULL, 4, 1), EINVAL);
 	EXPECT_ERR(copy_file_range(-1, NULL, b, NULL, 4, 0), EBADF);
+	in = out = 24; /* of itself, but behind its end: nothing of it */
+	EXPECT_EQ(copy_file_range(a, &in, a, &out, 4, 0), 0);
+	EXPECT_ERR(copy_file_range(ro, NULL, dir, NULL, 4, 0), EISDIR);
 	EXPECT_ERR(copy_file_range(a, BAD_PTR, b, NULL, 4, 0), EFAULT);
 	EXPECT(fcntl(b, F_SETFL, O_APPEND) == 0);
 	EXPECT_ERR(copy_file_range(a, NULL, b, NULL, 4, 0), EBADF);
 	close(a);
 	close(b);
 	close(ro);
+	close(dir);
 }
 
 static void copies_a_lot(void)

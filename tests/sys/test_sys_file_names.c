@@ -40,6 +40,7 @@ static void hard_links(void)
 	EXPECT_ERR(link("missing", "c"), ENOENT);
 	EXPECT(mkdir("d", 0755) == 0);
 	EXPECT_ERR(link("d", "d2"), EPERM);
+	EXPECT_ERR(link("d", "b"), EEXIST);
 	EXPECT(unlink("a") == 0);
 	EXPECT(file_is("b", "one"));
 	EXPECT_EQ(links_of("b"), 1);

@@ -188,12 +188,32 @@ static void large_offsets(void)
 	unlink("far");
 }
 
+static void an_append_begins_at_the_new_end(void)
+{
+	static char big[200000];
+	struct stat st;
+	int a, b;
+
+	put_file("cut", "");
+	a = open("cut", O_WRONLY | O_APPEND);
+	b = open("cut", O_WRONLY | O_APPEND);
+	EXPECT_EQ(write(a, big, sizeof(big)), sizeof(big));
+	EXPECT(truncate("cut", 0) == 0);
+	EXPECT_EQ(write(b, "end", 3), 3);
+	EXPECT(fstat(a, &st) == 0);
+	EXPECT_EQ(st.st_size, 3);
+	close(a);
+	close(b);
+	unlink("cut");
+}
+
 int main(void)
 {
 	CASE(offset_moves);
 	CASE(positioned_io_leaves_the_offset);
 	CASE(dup_shares_the_offset);
 	CASE(append_goes_to_the_end);
+	CASE(an_append_begins_at_the_new_end);
 	CASE(vectors);
 	CASE(large_transfers);
 	CASE(bad_pointers);

@@ -20,6 +20,8 @@ static void refusals(void)
 	EXPECT_ERR(setxattr("f", "user.a", "v", 70000, 0), E2BIG);
 	EXPECT_ERR(setxattr("f", "", "v", 1, 0), ERANGE);
 	EXPECT_ERR(setxattr("f", "noprefix", "v", 1, 0), EOPNOTSUPP);
+	EXPECT_ERR(setxattr("missing", "noprefix", "v", 1, 0), ENOENT);
+	EXPECT_ERR(removexattr("missing", "user."), ENOENT);
 	EXPECT_ERR(syscall(SYS_getxattr, "f", BAD_PTR, buf, 16), EFAULT);
 	EXPECT_ERR(fgetxattr(-1, "user.a", buf, sizeof(buf)), EBADF);
 	g_have = setxattr("f", "user.probe", "v", 1, 0) == 0;
