@@ -8,6 +8,7 @@
  */
 #include "rpc/server.h"
 
+#include "rpc/fault.h"
 #include "rpc/server_priv.h"
 #include "session.pb-c.h"
 
@@ -369,6 +370,7 @@ static const char *take_frame(struct rpc_conn *c, const struct frame *f)
 	atomic_fetch_add(&c->busy, 1);
 	if (f->kind == FRAME_CALL)
 		atomic_store_explicit(&c->slots[f->slot].busy, true, memory_order_release);
+	rpc_fault(FAULT_BEFORE, c->ops);
 	dispatch(c, b);
 	return NULL;
 }

@@ -7,6 +7,7 @@
  * written while the mark says that they do not count, and done leaves those of the
  * intent alone.
  */
+#include "rpc/fault.h"
 #include "rpc/server_priv.h"
 
 #include <stdatomic.h>
@@ -57,6 +58,7 @@ void rpc_journal_intent(const struct rpc_req *req, uint32_t kind, uint64_t a, ui
 	e->c = c;
 	e->d = 0;
 	mark(e, JOURNAL_INTENT);
+	rpc_fault(FAULT_INTENT, req->conn->ops);
 }
 
 void rpc_journal_done(const struct rpc_req *req, int err, uint64_t d)
@@ -65,6 +67,7 @@ void rpc_journal_done(const struct rpc_req *req, int err, uint64_t d)
 
 	if (!e || e->seq != req->hdr.seq)
 		return;
+	rpc_fault(FAULT_DONE, req->conn->ops);
 	e->err = (uint32_t)err;
 	e->d = d;
 	mark(e, JOURNAL_DONE);

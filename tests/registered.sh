@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Every tests/unit/test_*.c, tests/fuzz/fuzz_*.c and tests/e2e/*.sh must be named in
+# Every tests/unit/test_*.c, tests/fuzz/fuzz_*.c, tests/e2e/*.sh and tests/faults/*.sh must be named in
 # a .cmake or CMakeLists.txt beside it, or it would never run; so must every boot of tests/xen.
 cd "$(dirname "$0")" || exit 1
 rc=0
-for f in unit/test_*.c fuzz/fuzz_*.c e2e/*.sh; do
+for f in unit/test_*.c fuzz/fuzz_*.c e2e/*.sh faults/*.sh; do
 	[ -e "$f" ] || continue
 	name=${f##*/}
 	case $name in lib*.sh) continue ;; esac
