@@ -35,6 +35,10 @@ static struct {
 	void (*fn)(void *arg);
 	void *arg;
 } g_notify[PLAT_CHANNELS_MAX];
+static struct {
+	int (*reopen)(unsigned id, uint64_t deadline, uint32_t *epoch);
+	int (*renew)(unsigned id);
+} g_renewal;
 
 /* ---- the platform's missing parts ---- */
 
@@ -45,16 +49,19 @@ void plat_log(const char *line, size_t len)
 
 int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch)
 {
-	(void)id;
-	(void)deadline;
-	(void)epoch;
-	return -32 /* EPIPE */; /* tests have one instance */
+	return g_renewal.reopen ? g_renewal.reopen(id, deadline, epoch) : -32 /* EPIPE */;
 }
 
 int plat_channel_renew(unsigned id)
 {
-	(void)id;
-	return -32;
+	return g_renewal.renew ? g_renewal.renew(id) : -32;
+}
+
+void testlib_on_renew(int (*reopen)(unsigned id, uint64_t deadline, uint32_t *epoch),
+                      int (*renew)(unsigned id))
+{
+	g_renewal.reopen = reopen;
+	g_renewal.renew = renew;
 }
 
 void plat_channel_notify(unsigned id)

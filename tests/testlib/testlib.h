@@ -25,6 +25,11 @@ void testlib_start(const struct plat_config *config);
 /* What plat_channel_notify(@id) does from now on. */
 void testlib_on_notify(unsigned id, void (*fn)(void *arg), void *arg);
 
+/* What plat_channel_reopen() and plat_channel_renew() do from now on; without it no
+ * service comes back. */
+void testlib_on_renew(int (*reopen)(unsigned id, uint64_t deadline, uint32_t *epoch),
+                      int (*renew)(unsigned id));
+
 /* Start a pthread that is a thread of the guest; pthread_join() it.  0 or an error
  * number. */
 int testlib_thread(pthread_t *t, void *(*fn)(void *), void *arg);

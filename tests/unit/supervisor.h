@@ -32,11 +32,14 @@ static inline ProtobufCBinaryData bytes(const void *p, size_t n)
 }
 
 /* Start the service @exe, configure it by @conf with @n_fds descriptors, and wait until
- * it is ready. */
+ * it is ready.  For supervisor_restart() all of it must stay. */
 bool supervisor_start(const char *exe, const char *name, Control__Configure *conf,
                       const int *fds, int n_fds);
 /* Announce a guest, fill @channel (of @config) and start libos with @config. */
 bool supervisor_guest(struct plat_config *config, struct plat_channel *channel);
+/* Kill the service and start another instance, with the same configuration and
+ * descriptors, for the same guest.  Only if conf.instance was set. */
+bool supervisor_restart(void);
 /* Go away, and the service with us: its exit status, or -1. */
 int supervisor_stop(void);
 

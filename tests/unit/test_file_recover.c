@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file client over kills of a real fsd: what is open goes on, what is locked stays
+ * locked, and no call is lost or done twice.
+ */
+#include "libos/file.h"
+#include "tests/testlib/testlib.h"
+#include "tests/unit/supervisor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define K_O_PATH 010000000
+#define K_OFD_GETLK 36
+#define K_OFD_SETLK 37
+#define K_OFD_SETLKW 38
+
+static const char *g_fsd;
+static char g_dir[] = "/tmp/file-recover-XXXXXX";
+
+static bool start_all(void)
+{
+	static struct plat_config config = {
+	        .cwd = "/", .client_id = "file-recover-tes", .recover_ns = 30000000000u};
+	static Control__Configure conf = CONTROL__CONFIGURE__INIT;
+	static Control__FileConfig file = CONTROL__FILE_CONFIG__INIT;
+	static Control__Mount m = CONTROL__MOUNT__INIT, *list[1] = {&m};
+	bool ok;
+	int fd;
+
+	if (!mkdtemp(g_dir) || chmod(g_dir, 0755) != 0)
+		return false;
+	config.uid = geteuid();
+	config.gid = getegid();
+	fd = open(g_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	m.guest_path = bytes("/", 1);
+	m.kind = bytes("dir", 3);
+	m.source = bytes(g_dir, strlen(g_dir));
+	file.mounts = list;
+	file.n_mounts = 1;
+	file.can_setcred = geteuid() == 0;
+	conf.file = &file;
+	conf.instance = bytes("0123456789abcdef", 16);
+	conf.write_verifier = 77;
+	ok = supervisor_start(g_fsd, "fsd", &conf, &fd, 1);
+	close(fd);
+	return ok && supervisor_guest(&config, &config.file) && file_present();
+}
+
+#define KILL() CU_ASSERT_FATAL(supervisor_restart())
+
+static long open_file(const char *path, int flags)
+{
+	const long fd = SYS(SYS_open, path, flags, 0644);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	return fd;
+}
+
+/* ---- what is open ---- */
+
+static void a_position_goes_on(void)
+{
+	const long fd = open_file("/pos", O_CREAT | O_RDWR);
+	char buf[16] = {0};
+
+	EQ(SYS(SYS_write, fd, "0123456789", 10), 10);
+	EQ(SYS(SYS_lseek, fd, 3, SEEK_SET), 3);
+	KILL();
+	EQ(SYS(SYS_read, fd, buf, 3), 3);
+	EQ(memcmp(buf, "345", 3), 0);
+	EQ(SYS(SYS_write, fd, "ab", 2), 2);
+	KILL();
+	KILL();
+	EQ(SYS(SYS_lseek, fd, 0, SEEK_CUR), 8);
+	EQ(SYS(SYS_pread64, fd, buf, 10, 0), 10);
+	EQ(memcmp(buf, "012345ab89", 10), 0);
+	EQ(SYS(SYS_close, fd), 0);
+	EQ(SYS(SYS_unlink, "/pos"), 0);
+}
+
+static void an_append_goes_to_the_end(void)
+{
+	const long a = open_file("/log", O_CREAT | O_WRONLY | O_APPEND);
+	const long r = open_file("/log", O_RDONLY);
+	char buf[16];
+
+	EQ(SYS(SYS_write, a, "one", 3), 3);
+	KILL();
+	EQ(SYS(SYS_write, a, "two", 3), 3);
+	EQ(SYS(SYS_write, r, "no", 2), -EBADF);
+	EQ(SYS(SYS_read, a, buf, 1), -EBADF);
+	EQ(SYS(SYS_read, r, buf, sizeof(buf)), 6);
+	EQ(memcmp(buf, "onetwo", 6), 0);
+	SYS(SYS_close, a);
+	SYS(SYS_close, r);
+	EQ(SYS(SYS_unlink, "/log"), 0);
+}
+
+static void a_mode_taken_away_does_not_count(void)
+{
+	const long fd = open_file("/mode", O_CREAT | O_RDWR);
+
+	EQ(SYS(SYS_chmod, "/mode", 0), 0);
+	KILL();
+	EQ(SYS(SYS_write, fd, "x", 1), 1);
+	SYS(SYS_close, fd);
+	EQ(SYS(SYS_unlink, "/mode"), 0);
+}
+
+static void a_file_without_a_name_stays(void)
+{
+	const long fd = open_file("/gone", O_CREAT | O_RDWR);
+	struct stat st;
+	char c = 0;
+
+	EQ(SYS(SYS_write, fd, "x", 1), 1);
+	EQ(SYS(SYS_unlink, "/gone"), 0);
+	KILL();
+	EQ(SYS(SYS_pread64, fd, &c, 1, 0), 1);
+	EQ(c, 'x');
+	EQ(SYS(SYS_fstat, fd, &st), 0);
+	EQ(st.st_nlink, 0);
+	KILL();
+	EQ(SYS(SYS_write, fd, "y", 1), 1);
+	EQ(SYS(SYS_fstat, fd, &st), 0);
+	EQ(st.st_size, 2);
+	EQ(SYS(SYS_close, fd), 0);
+	EQ(SYS(SYS_open, "/gone", O_RDONLY), -ENOENT);
+}
+
+static void a_renamed_file_is_found(void)
+{
+	long a, b, dir;
+	char c = 0;
+
+	EQ(SYS(SYS_mkdir, "/d1", 0755), 0);
+	a = open_file("/d1/a", O_CREAT | O_RDWR);
+	b = open_file("/b", O_CREAT | O_RDWR);
+	dir = open_file("/d1", O_RDONLY | O_DIRECTORY);
+	EQ(SYS(SYS_write, a, "a", 1), 1);
+	EQ(SYS(SYS_write, b, "b", 1), 1);
+	EQ(SYS(SYS_rename, "/d1", "/d2"), 0);
+	EQ(SYS(SYS_renameat2, AT_FDCWD, "/d2/a", AT_FDCWD, "/b", 2 /* EXCHANGE */), 0);
+	KILL();
+	EQ(SYS(SYS_pread64, a, &c, 1, 0), 1);
+	EQ(c, 'a');
+	EQ(SYS(SYS_pread64, b, &c, 1, 0), 1);
+	EQ(c, 'b');
+	SYS(SYS_close, a);
+	a = SYS(SYS_openat, dir, "a", O_RDONLY);
+	CU_ASSERT(a >= 0);
+	EQ(SYS(SYS_read, a, &c, 1), 1);
+	EQ(c, 'b');
+	SYS(SYS_close, a);
+	SYS(SYS_close, b);
+	SYS(SYS_close, dir);
+	EQ(SYS(SYS_unlink, "/d2/a"), 0);
+	EQ(SYS(SYS_rmdir, "/d2"), 0);
+	EQ(SYS(SYS_unlink, "/b"), 0);
+}
+
+static void the_current_directory_stays(void)
+{
+	char buf[64];
+	long fd, ref;
+
+	EQ(SYS(SYS_mkdir, "/cwd", 0755), 0);
+	EQ(SYS(SYS_chdir, "/cwd"), 0);
+	fd = open_file("in", O_CREAT | O_RDWR);
+	ref = open_file("in", K_O_PATH);
+	EQ(SYS(SYS_rename, "/cwd", "/moved"), 0);
+	KILL();
+	EQ(SYS(SYS_getcwd, buf, sizeof(buf)), sizeof("/moved"));
+	CU_ASSERT_STRING_EQUAL(buf, "/moved");
+	EQ(SYS(SYS_access, "in", F_OK), 0);
+	EQ(SYS(SYS_read, ref, buf, 1), -EBADF);
+	EQ(SYS(SYS_faccessat2, ref, "", F_OK, AT_EMPTY_PATH), 0);
+	SYS(SYS_close, fd);
+	SYS(SYS_close, ref);
+	EQ(SYS(SYS_unlink, "in"), 0);
+	EQ(SYS(SYS_chdir, "/"), 0);
+	EQ(SYS(SYS_rmdir, "/moved"), 0);
+}
+
+#define ENTRIES 3000
+
+static void a_directory_is_read_on(void)
+{
+	static _Alignas(8) char buf[2048];
+	static uint8_t seen[ENTRIES];
+	char name[32];
+	unsigned n = 0, calls = 0;
+	long dir, r;
+
+	EQ(SYS(SYS_mkdir, "/many", 0755), 0);
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		snprintf(name, sizeof(name), "/many/entry-%06u", i);
+		EQ(SYS(SYS_mknod, name, S_IFREG | 0600, 0), 0);
+	}
+	memset(seen, 0, sizeof(seen));
+	dir = open_file("/many", O_RDONLY | O_DIRECTORY);
+	while ((r = SYS(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < r; n++) {
+			struct dirent64 *d = (struct dirent64 *)(void *)(buf + at);
+			unsigned i;
+
+			at += d->d_reclen;
+			if (sscanf(d->d_name, "entry-%06u", &i) != 1)
+				continue;
+			CU_ASSERT(!seen[i]++);
+			snprintf(name, sizeof(name), "/many/entry-%06u", i);
+			if (i % 2)
+				EQ(SYS(SYS_unlink, name), 0);
+		}
+		if (++calls % 16 == 0)
+			KILL();
+	}
+	EQ(r, 0);
+	EQ(n, ENTRIES + 2);
+	CU_ASSERT(calls > 32);
+	SYS(SYS_close, dir);
+	for (unsigned i = 0; i < ENTRIES; i += 2) {
+		snprintf(name, sizeof(name), "/many/entry-%06u", i);
+		EQ(SYS(SYS_unlink, name), 0);
+	}
+	EQ(SYS(SYS_rmdir, "/many"), 0);
+}
+
+static void a_shared_mapping_is_written_back(void)
+{
+	const long fd = open_file("/map", O_CREAT | O_RDWR);
+	char buf[4], *p;
+
+	EQ(SYS(SYS_ftruncate, fd, 8192), 0);
+	p = (char *)SYS(SYS_mmap, 0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CU_ASSERT_FATAL((long)p > 0);
+	SYS(SYS_close, fd);
+	memcpy(p + 5000, "abc", 3);
+	KILL();
+	memcpy(p, "xyz", 3);
+	EQ(SYS(SYS_msync, p, 8192, MS_SYNC), 0);
+	const long other = open_file("/map", O_RDONLY);
+	EQ(SYS(SYS_pread64, other, buf, 3, 5000), 3);
+	EQ(memcmp(buf, "abc", 3), 0);
+	EQ(SYS(SYS_pread64, other, buf, 3, 0), 3);
+	EQ(memcmp(buf, "xyz", 3), 0);
+	SYS(SYS_close, other);
+	EQ(SYS(SYS_munmap, p, 8192), 0);
+	EQ(SYS(SYS_unlink, "/map"), 0);
+}
+
+/* Replaced on the host's side: it cannot be found again, and says so. */
+static void a_file_that_is_no_more_is_stale(void)
+{
+	const long fd = open_file("/lost", O_CREAT | O_RDWR);
+	const long other = open_file("/kept", O_CREAT | O_RDWR);
+	char path[128], c;
+
+	snprintf(path, sizeof(path), "%s/lost", g_dir);
+	EQ(unlink(path), 0); /* fsd did not see it go */
+	KILL();
+	EQ(SYS(SYS_read, fd, &c, 1), -ESTALE);
+	EQ(SYS(SYS_write, fd, "x", 1), -ESTALE);
+	KILL();
+	EQ(SYS(SYS_fsync, fd), -ESTALE);
+	EQ(SYS(SYS_write, other, "x", 1), 1);
+	EQ(SYS(SYS_close, fd), 0);
+	EQ(SYS(SYS_close, other), 0);
+	/* Its number is used again. */
+	for (int i = 0; i < 600; i++) {
+		const long f = open_file("/kept", O_RDONLY);
+
+		EQ(SYS(SYS_close, f), 0);
+	}
+	EQ(SYS(SYS_unlink, "/kept"), 0);
+}
+
+/* ---- who opened it ---- */
+
+static void a_file_stays_opened_by_who_opened_it(void)
+{
+	long fd;
+	char c;
+
+	if (geteuid() != 0)
+		return;
+	EQ(SYS(SYS_mkdir, "/own", 0777), 0);
+	EQ(SYS(SYS_chmod, "/own", 0777), 0);
+	EQ(SYS(SYS_setfsgid, 4321), 0);
+	EQ(SYS(SYS_setfsuid, 1234), 0);
+	fd = open_file("/own/f", O_CREAT | O_RDWR);
+	EQ(SYS(SYS_setfsuid, 0), 1234);
+	EQ(SYS(SYS_setfsgid, 0), 4321);
+	/* Other ids where the opener's were. */
+	for (int i = 1; i < 20; i++) {
+		SYS(SYS_setfsuid, 5000 + i);
+		EQ(SYS(SYS_access, "/own", F_OK), 0);
+		SYS(SYS_setfsuid, 0);
+	}
+	KILL();
+	EQ(SYS(SYS_write, fd, "x", 1), 1);
+	EQ(SYS(SYS_pread64, fd, &c, 1, 0), 1);
+	SYS(SYS_setfsuid, 1234);
+	long mine = open_file("/own/g", O_CREAT | O_RDWR);
+	struct stat st;
+	EQ(SYS(SYS_fstat, mine, &st), 0);
+	EQ(st.st_uid, 1234);
+	KILL();
+	EQ(SYS(SYS_mkdir, "/own/d", 0755), 0);
+	EQ(SYS(SYS_stat, "/own/d", &st), 0);
+	EQ(st.st_uid, 1234);
+	SYS(SYS_setfsuid, 0);
+	SYS(SYS_close, fd);
+	SYS(SYS_close, mine);
+	EQ(SYS(SYS_unlink, "/own/f"), 0);
+	EQ(SYS(SYS_unlink, "/own/g"), 0);
+	EQ(SYS(SYS_rmdir, "/own/d"), 0);
+	EQ(SYS(SYS_rmdir, "/own"), 0);
+}
+
+/* ---- locks ---- */
+
+static long set_lock(long fd, int cmd, short type, off_t start, off_t len)
+{
+	struct flock fl = {.l_type = type, .l_start = start, .l_len = len};
+
+	return SYS(SYS_fcntl, fd, cmd, &fl);
+}
+
+/* What an OFD lock of @fd for writing at @at would meet: its type and range. */
+static void meets(long fd, off_t at, short type, off_t start, off_t len)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_start = at, .l_len = 1};
+
+	EQ(SYS(SYS_fcntl, fd, K_OFD_GETLK, &fl), 0);
+	EQ(fl.l_type, type);
+	if (type == F_UNLCK)
+		return;
+	EQ(fl.l_start, start);
+	EQ(fl.l_len, len);
+}
+
+static void locks_are_held_on(void)
+{
+	const long posix = open_file("/lk", O_CREAT | O_RDWR);
+	const long ofd = open_file("/lk", O_RDWR), probe = open_file("/lk", O_RDWR);
+
+	EQ(set_lock(posix, F_SETLK, F_WRLCK, 0, 100), 0);
+	EQ(set_lock(posix, F_SETLK, F_RDLCK, 40, 10), 0);
+	EQ(set_lock(posix, F_SETLK, F_UNLCK, 90, 10), 0);
+	EQ(set_lock(ofd, K_OFD_SETLK, F_WRLCK, 200, 0), 0);
+	EQ(SYS(SYS_flock, ofd, LOCK_SH), 0);
+	for (int i = 0; i < 3; i++) {
+		meets(probe, 0, F_WRLCK, 0, 40);
+		meets(probe, 45, F_RDLCK, 40, 10);
+		meets(probe, 60, F_WRLCK, 50, 40);
+		meets(probe, 90, F_UNLCK, 0, 0);
+		meets(probe, 1 << 20, F_WRLCK, 200, 0);
+		EQ(SYS(SYS_flock, probe, LOCK_EX | LOCK_NB), -EAGAIN);
+		EQ(SYS(SYS_flock, probe, LOCK_SH | LOCK_NB), 0);
+		EQ(SYS(SYS_flock, probe, LOCK_UN), 0);
+		KILL();
+	}
+	/* Let go of: they do not come back. */
+	EQ(set_lock(ofd, K_OFD_SETLK, F_UNLCK, 0, 0), 0);
+	EQ(SYS(SYS_flock, ofd, LOCK_UN), 0);
+	SYS(SYS_close, posix);
+	KILL();
+	meets(probe, 0, F_UNLCK, 0, 0);
+	meets(probe, 300, F_UNLCK, 0, 0);
+	EQ(SYS(SYS_flock, probe, LOCK_EX | LOCK_NB), 0);
+	SYS(SYS_close, ofd);
+	SYS(SYS_close, probe);
+	EQ(SYS(SYS_unlink, "/lk"), 0);
+}
+
+/* A conversion that fails has lost the old lock, as on Linux. */
+static void a_flock_that_was_lost_does_not_come_back(void)
+{
+	const long a = open_file("/fl", O_CREAT | O_RDWR), b = open_file("/fl", O_RDWR);
+
+	EQ(SYS(SYS_flock, a, LOCK_SH), 0);
+	EQ(SYS(SYS_flock, b, LOCK_SH), 0);
+	EQ(SYS(SYS_flock, a, LOCK_EX | LOCK_NB), -EAGAIN);
+	KILL();
+	EQ(SYS(SYS_flock, b, LOCK_EX | LOCK_NB), 0);
+	SYS(SYS_close, a);
+	SYS(SYS_close, b);
+	EQ(SYS(SYS_unlink, "/fl"), 0);
+}
+
+struct wait_for {
+	long fd;
+	bool flock;
+	_Atomic int state; /* 1: about to wait, 2: got it */
+	long r;
+};
+
+static void *wait_for_lock(void *arg)
+{
+	struct wait_for *w = arg;
+
+	w->state = 1;
+	w->r = w->flock ? SYS(SYS_flock, w->fd, LOCK_EX)
+	                : set_lock(w->fd, K_OFD_SETLKW, F_WRLCK, 5, 10);
+	w->state = 2;
+	return NULL;
+}
+
+static void who_waits_for_a_lock_gets_it_later(void)
+{
+	const long held = open_file("/wl", O_CREAT | O_RDWR);
+	struct wait_for w[2] = {{.fd = open_file("/wl", O_RDWR)},
+	                        {.fd = open_file("/wl", O_RDWR), .flock = true}};
+	pthread_t t[2];
+
+	EQ(set_lock(held, K_OFD_SETLK, F_WRLCK, 0, 10), 0);
+	EQ(SYS(SYS_flock, held, LOCK_EX), 0);
+	for (int i = 0; i < 2; i++) {
+		EQ(testlib_thread(&t[i], wait_for_lock, &w[i]), 0);
+		while (w[i].state != 1)
+			usleep(1000);
+	}
+	usleep(50000);
+	for (int i = 0; i < 3; i++) {
+		KILL();
+		EQ(SYS(SYS_lseek, held, 0, SEEK_END), 0); /* it is back */
+		EQ(w[0].state, 1);
+		EQ(w[1].state, 1);
+	}
+	EQ(set_lock(held, K_OFD_SETLK, F_UNLCK, 0, 0), 0);
+	pthread_join(t[0], NULL);
+	EQ(w[0].r, 0);
+	meets(held, 5, F_WRLCK, 5, 10);
+	EQ(SYS(SYS_flock, held, LOCK_UN), 0);
+	pthread_join(t[1], NULL);
+	EQ(w[1].r, 0);
+	KILL();
+	meets(held, 5, F_WRLCK, 5, 10);
+	EQ(SYS(SYS_flock, held, LOCK_EX | LOCK_NB), -EAGAIN);
+	SYS(SYS_close, w[0].fd);
+	SYS(SYS_close, w[1].fd);
+	SYS(SYS_close, held);
+	EQ(SYS(SYS_unlink, "/wl"), 0);
+}
+
+/* ---- beside many threads ---- */
+
+#define THREADS 8
+#define KILLS 20
+
+static _Atomic bool g_stop;
+static _Atomic unsigned g_bad, g_done;
+static long g_log;
+
+#define OK(is, want)                                                                   \
+	do {                                                                           \
+		const long is_ = (long)(is), want_ = (long)(want);                     \
+		if (is_ != want_ && g_bad++ < 20)                                      \
+			fprintf(stderr, "thread %u: %s is %ld, not %ld\n", n, #is,     \
+			        is_, want_);                                           \
+	} while (0)
+
+/* Each name is made and unmade once: a call done twice, or not at all, shows. */
+static void names(unsigned n, unsigned round)
+{
+	char a[32], b[32];
+
+	snprintf(a, sizeof(a), "/t%u/a%u", n, round % 7);
+	snprintf(b, sizeof(b), "/t%u/b%u", n, round % 7);
+	OK(SYS(SYS_mkdir, a, 0755), 0);
+	OK(SYS(SYS_mkdir, a, 0755), -EEXIST);
+	OK(SYS(SYS_rename, a, b), 0);
+	OK(SYS(SYS_rmdir, a), -ENOENT);
+	OK(SYS(SYS_rmdir, b), 0);
+}
+
+static void files(unsigned n, unsigned round)
+{
+	char a[32], b[32], buf[64], want[64];
+	long fd, len;
+
+	snprintf(a, sizeof(a), "/t%u/f%u", n, round % 5);
+	snprintf(b, sizeof(b), "/t%u/g%u", n, round % 5);
+	len = snprintf(want, sizeof(want), "%u %u", n, round);
+	fd = SYS(SYS_open, a, O_CREAT | O_EXCL | O_RDWR, 0600);
+	OK(fd >= 0, 1);
+	OK(SYS(SYS_write, fd, want, len), len);
+	OK(SYS(SYS_link, a, b), 0);
+	OK(SYS(SYS_unlink, a), 0);
+	OK(SYS(SYS_open, b, O_CREAT | O_EXCL | O_RDWR, 0600), -EEXIST);
+	OK(SYS(SYS_unlink, b), 0);
+	OK(SYS(SYS_pread64, fd, buf, sizeof(buf), 0), len);
+	OK(memcmp(buf, want, (size_t)len), 0);
+	OK(SYS(SYS_close, fd), 0);
+	OK(SYS(SYS_unlink, a), -ENOENT);
+}
+
+/* Everybody appends its number to one file: each is there once, whole. */
+#define RECORD 16
+
+static void append_one(unsigned n, unsigned round)
+{
+	char rec[RECORD + 1];
+
+	snprintf(rec, sizeof(rec), "%4u %10u\n", n, round);
+	OK(SYS(SYS_write, g_log, rec, RECORD), RECORD);
+}
+
+static void lock_one(unsigned n, unsigned round)
+{
+	static _Atomic int inside;
+	long fd = SYS(SYS_open, "/lockfile", O_RDWR);
+
+	(void)round;
+	OK(fd >= 0, 1);
+	OK(set_lock(fd, K_OFD_SETLKW, F_WRLCK, 0, 1), 0);
+	OK(atomic_fetch_add(&inside, 1), 0);
+	SYS(SYS_fsync, fd);
+	OK(atomic_fetch_sub(&inside, 1), 1);
+	OK(SYS(SYS_close, fd), 0);
+}
+
+static void *storm(void *arg)
+{
+	static void (*const what[])(unsigned, unsigned) = {names, files};
+	const unsigned n = (unsigned)(uintptr_t)arg;
+	char dir[32];
+	unsigned round = 0;
+
+	snprintf(dir, sizeof(dir), "/t%u", n);
+	OK(SYS(SYS_mkdir, dir, 0755), 0);
+	for (; !g_stop; round++) {
+		append_one(n, round);
+		what[(n + round) % 2](n, round);
+		if (round % 8 == n)
+			lock_one(n, round);
+		g_done++;
+	}
+	OK(SYS(SYS_rmdir, dir), 0);
+	return (void *)(uintptr_t)round;
+}
+
+static void look_at_log(const unsigned rounds[THREADS])
+{
+	const long fd = open_file("/all", O_RDONLY);
+	unsigned next[THREADS] = {0};
+	char rec[RECORD + 1] = {0};
+	struct stat st;
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < THREADS; i++)
+		total += rounds[i];
+	EQ(SYS(SYS_fstat, fd, &st), 0);
+	EQ(st.st_size, total * RECORD);
+	while (SYS(SYS_read, fd, rec, RECORD) == RECORD) {
+		unsigned n, round;
+
+		if (sscanf(rec, "%4u %10u\n", &n, &round) != 2 || n >= THREADS ||
+		    round != next[n]) {
+			CU_FAIL("a record is not as it was written");
+			fprintf(stderr, "record: %s", rec);
+			break;
+		}
+		next[n]++;
+	}
+	SYS(SYS_close, fd);
+}
+
+static void threads_see_no_more_than_a_pause(void)
+{
+	unsigned rounds[THREADS];
+	pthread_t t[THREADS];
+
+	g_log = open_file("/all", O_CREAT | O_WRONLY | O_APPEND);
+	SYS(SYS_close, open_file("/lockfile", O_CREAT | O_RDWR));
+	for (uintptr_t i = 0; i < THREADS; i++)
+		EQ(testlib_thread(&t[i], storm, (void *)i), 0);
+	for (int i = 0; i < KILLS; i++) {
+		const unsigned before = g_done;
+
+		usleep(10000 + (unsigned)i * 1700);
+		KILL();
+		while (g_done < before + THREADS && g_bad == 0)
+			usleep(1000);
+	}
+	g_stop = true;
+	for (unsigned i = 0; i < THREADS; i++) {
+		void *r;
+
+		pthread_join(t[i], &r);
+		rounds[i] = (unsigned)(uintptr_t)r;
+	}
+	EQ(g_bad, 0);
+	look_at_log(rounds);
+	SYS(SYS_close, g_log);
+	EQ(SYS(SYS_unlink, "/all"), 0);
+	EQ(SYS(SYS_unlink, "/lockfile"), 0);
+}
+
+/* ---- the end ---- */
+
+static void nothing_is_left(void)
+{
+	DIR *d = opendir(g_dir);
+	struct dirent *e;
+
+	CU_ASSERT_FATAL(d != NULL);
+	KILL();
+	EQ(SYS(SYS_sync), 0);
+	EQ(supervisor_stop(), 0);
+	while ((e = readdir(d))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		fprintf(stderr, "left: %s\n", e->d_name);
+		CU_FAIL("something is left");
+	}
+	closedir(d);
+}
+
+int main(int argc, char **argv)
+{
+	static CU_TestInfo tests[] = {
+	        TEST(a_position_goes_on),
+	        TEST(an_append_goes_to_the_end),
+	        TEST(a_mode_taken_away_does_not_count),
+	        TEST(a_file_without_a_name_stays),
+	        TEST(a_renamed_file_is_found),
+	        TEST(the_current_directory_stays),
+	        TEST(a_directory_is_read_on),
+	        TEST(a_shared_mapping_is_written_back),
+	        TEST(a_file_that_is_no_more_is_stale),
+	        TEST(a_file_stays_opened_by_who_opened_it),
+	        TEST(locks_are_held_on),
+	        TEST(a_flock_that_was_lost_does_not_come_back),
+	        TEST(who_waits_for_a_lock_gets_it_later),
+	        TEST(threads_see_no_more_than_a_pause),
+	        TEST(nothing_is_left),
+	        CU_TEST_INFO_NULL,
+	};
+	int failed;
+
+	if (argc < 2)
+		return 2;
+	g_fsd = argv[1];
+	if (!start_all()) {
+		fprintf(stderr, "cannot start fsd\n");
+		return 1;
+	}
+	failed = suite_run("file client over kills", NULL, NULL, tests);
+	if (fork() == 0)
+		execlp("rm", "rm", "-rf", g_dir, (char *)NULL);
+	wait(NULL);
+	return failed;
+}
