@@ -315,6 +315,15 @@ void demux_chain_all(void)
 	}
 }
 
+struct demux_ent *demux_restore(struct tcp_pcb *pcb)
+{
+	struct demux_ent *e = entry_new(pcb);
+
+	if (e)
+		demux_touch(pcb);
+	return e;
+}
+
 void demux_init(const struct demux_ops *ops)
 {
 	struct tcp_pcb *p;

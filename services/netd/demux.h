@@ -56,9 +56,12 @@ struct demux_ent *demux_entry(struct tcp_pcb *pcb);
 void demux_half_add(struct demux_ent *e, struct demux_ent **head);
 void demux_half_del(struct demux_ent *e);
 
-/* Put every connection back on lwIP's list (address change, hand-over); undone by
- * demux_adopt(). */
+/* Put every connection back on lwIP's list (address change); undone by demux_adopt(). */
 void demux_chain_all(void);
+
+/* A connection that came from another netd, on none of lwIP's lists: it gets its
+ * entry.  NULL without memory. */
+struct demux_ent *demux_restore(struct tcp_pcb *pcb);
 
 /* True if a connection or a TIME_WAIT record has this 4-tuple. */
 bool demux_used(const ip_addr_t *lip, uint16_t lport, const ip_addr_t *rip, uint16_t rport);

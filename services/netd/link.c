@@ -53,6 +53,18 @@ int link_open(int fd, unsigned vnet_hdr, unsigned offload, const uint8_t mac[6],
 	return 0;
 }
 
+static bool g_taken_over;
+
+void link_taken_over(void)
+{
+	g_taken_over = true;
+}
+
+bool link_is_taken_over(void)
+{
+	return g_taken_over;
+}
+
 int link_fd(void)
 {
 	return g_fd;

@@ -48,6 +48,11 @@ err_t link_send(struct netif *netif, struct pbuf *p);
 /* What was held back to be joined leaves: before the loop sleeps. */
 void link_flush(void);
 
+/* Before the rest: another netd reads the device still, so nothing may be taken
+ * from it. */
+void link_taken_over(void);
+bool link_is_taken_over(void);
+
 /* ---- link_packet.c ---- */
 /* Make ready an AF_PACKET socket that is bound to an interface. */
 int link_packet_prepare(int fd);

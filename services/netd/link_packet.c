@@ -46,7 +46,8 @@ int link_packet_prepare(int fd)
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0)
 		return -errno;
 	/* what has passed no filter yet */
-	while (recv(fd, &early, 1, MSG_DONTWAIT | MSG_TRUNC) >= 0 || errno == EINVAL)
+	while (!link_is_taken_over() &&
+	       (recv(fd, &early, 1, MSG_DONTWAIT | MSG_TRUNC) >= 0 || errno == EINVAL))
 		;
 	return 0;
 }

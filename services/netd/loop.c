@@ -11,7 +11,7 @@
  * platform said that it is gone.  What it had published before is served; its
  * sockets are then closed as Linux closes those of a process that ends.
  */
-#include "services/netd/loop.h"
+#include "services/netd/loop_priv.h"
 
 #include "rpc/control.h"
 #include "rpc/slice.h"
@@ -32,21 +32,13 @@
 #define BEAT_MS 500           /* guests must see a heartbeat once a second */
 #define EVENTS 64
 
-static struct {
-	int control, epoll;
-	struct tick tick; /* the next timer or heartbeat */
-	const struct stack *stack;
-	struct rpc_server_ops ops;
-	struct guest *guests;
-	bool configured, sandboxed, stop, link_more;
-	int status;
-} g_loop;
+struct loop g_loop;
 
 static const char g_left[] = "the guest left";
 
 /* ---- supervisor ---- */
 
-static void say(Control__Control *c)
+void loop_say(Control__Control *c)
 {
 	if (control_send(g_loop.control, c, NULL, 0) < 0)
 		g_loop.stop = true;
@@ -60,7 +52,7 @@ static void say_ready(void)
 	r.version = RPC_VERSION_MAX;
 	c.body_case = CONTROL__CONTROL__BODY_READY;
 	c.ready = &r;
-	say(&c);
+	loop_say(&c);
 }
 
 /* @end: the channel, when the guest is ready; NULL: all it had is released. */
@@ -79,10 +71,10 @@ static void say_guest(uint32_t domid, const struct vchan_end *end)
 		c.guest_ready = &up;
 	else
 		c.released = &gone;
-	say(&c);
+	loop_say(&c);
 }
 
-static int take_fd(int *fds, int n_fds, uint32_t i)
+int loop_take_fd(int *fds, int n_fds, uint32_t i)
 {
 	int fd = -1;
 
@@ -105,6 +97,12 @@ static void on_broken(struct rpc_conn *conn, const char *why)
 		guest_break(g, why);
 }
 
+static bool is_moved(struct rpc_conn *conn, void *ctx)
+{
+	(void)conn;
+	return ((const struct guest *)ctx)->moved;
+}
+
 static struct guest *guest_find(uint32_t domid)
 {
 	struct guest *g = g_loop.guests;
@@ -116,8 +114,8 @@ static struct guest *guest_find(uint32_t domid)
 
 static struct vchan_end *channel_open(const Control__GuestAdd *m, int *fds, int n_fds)
 {
-	const int fd[3] = {take_fd(fds, n_fds, m->ring_fd), take_fd(fds, n_fds, m->event_fd),
-	                   take_fd(fds, n_fds, m->doorbell_fd)};
+	const int fd[3] = {loop_take_fd(fds, n_fds, m->ring_fd), loop_take_fd(fds, n_fds, m->event_fd),
+	                   loop_take_fd(fds, n_fds, m->doorbell_fd)};
 	char path[256];
 	int r;
 
@@ -140,11 +138,15 @@ static struct guest *guest_open(const Control__GuestAdd *m, struct vchan_end *en
 
 	(void)snprintf(name, sizeof(name), "%.*s", (int)(m->name.len < 63 ? m->name.len : 63),
 	               (const char *)m->name.data);
-	g = guest_new(NULL, m->domid, name);
+	g = move_guest(m->client_id.data);
+	if (!g)
+		g = guest_new(NULL, m->domid, name);
 	if (!g) {
 		vchan_close(end);
 		return NULL;
 	}
+	g->domid = m->domid;
+	memcpy(g->client_id, m->client_id.data, sizeof(g->client_id));
 	g->conn = rpc_conn_new(end, &g_loop.ops, m->client_id.data, m->domid, g);
 	if (!g->conn) {
 		vchan_close(end);
@@ -170,6 +172,11 @@ static void guest_add(const Control__GuestAdd *m, int *fds, int n_fds)
 		control_fail(g_loop.control, m->domid,
 		             "netd: guest %u %s", m->domid,
 		             guest_find(m->domid) ? "is here already" : "has no valid client id");
+		return;
+	}
+	if (!move_go()) {
+		control_fail(g_loop.control, m->domid,
+		             "netd: guest %u comes while nobody may be served", m->domid);
 		return;
 	}
 	end = channel_open(m, fds, n_fds);
@@ -205,10 +212,12 @@ static void guest_drop(struct guest *g)
 }
 
 /* Dead: what it had published is all that comes. */
-static void guest_gone(uint32_t domid)
+void loop_guest_gone(uint32_t domid)
 {
 	struct guest *g = guest_find(domid);
 
+	if (move_guest_gone(domid))
+		return;
 	if (!g) {
 		say_guest(domid, NULL);
 		return;
@@ -218,7 +227,7 @@ static void guest_gone(uint32_t domid)
 	g->broken = g->leaving = true;
 }
 
-static void drop_broken(void)
+void loop_drop_broken(void)
 {
 	struct guest *g = g_loop.guests, *next;
 
@@ -236,9 +245,21 @@ static bool is(const ProtobufCBinaryData *d, const char *word)
 	return d->len == strlen(word) && memcmp(d->data, word, d->len) == 0;
 }
 
-static int start_stack(const Control__NetConfig *cfg, int *fds, int n_fds)
+int loop_watch_link(void)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &g_loop.link_more};
+
+	if (g_loop.link_fd >= 0 &&
+	    epoll_ctl(g_loop.epoll, EPOLL_CTL_ADD, g_loop.link_fd, &ev) < 0) {
+		control_fail(g_loop.control, 0, "netd: cannot watch the link: %s",
+		             strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int start_stack(const Control__NetConfig *cfg, int *fds, int n_fds, bool takeover)
+{
 	const bool host = is(&cfg->stack, "host"), lwip = is(&cfg->stack, "lwip");
 	char why[256] = "";
 	int fd = -1;
@@ -250,20 +271,20 @@ static int start_stack(const Control__NetConfig *cfg, int *fds, int n_fds)
 		return -EINVAL;
 	}
 	g_loop.stack = host ? &g_stack_host : &g_stack_lwip;
+	if (takeover)
+		move_expect(g_loop.stack);
 	if (lwip && cfg->link.len > 0 && !is(&cfg->link, "loop"))
-		fd = take_fd(fds, n_fds, cfg->link_fd);
+		fd = loop_take_fd(fds, n_fds, cfg->link_fd);
 	if (g_loop.stack->start(cfg, fd, why) < 0) {
 		control_fail(g_loop.control, 0, "%s", why);
 		return -EINVAL;
 	}
 	g_loop.stack->watch(g_loop.epoll);
-	if (fd >= 0 && epoll_ctl(g_loop.epoll, EPOLL_CTL_ADD, fd, &ev) < 0) {
-		control_fail(g_loop.control, 0, "netd: cannot watch the link: %s",
-		             strerror(errno));
-		return -errno;
-	}
+	g_loop.link_fd = fd;
 	serve_config(g_loop.stack->ops, cfg->port_min);
-	return 0;
+	if (takeover)
+		move_expect_warm();
+	return takeover ? 0 : loop_watch_link();
 }
 
 static int configure(const Control__Configure *c, int *fds, int n_fds)
@@ -276,14 +297,15 @@ static int configure(const Control__Configure *c, int *fds, int n_fds)
 		return -EINVAL;
 	}
 	if (c->trace)
-		rpc_trace_start(take_fd(fds, n_fds, c->trace_fd), c->trace_payload != 0,
+		rpc_trace_start(loop_take_fd(fds, n_fds, c->trace_fd), c->trace_payload != 0,
 		                c->clock_ahead);
-	r = start_stack(c->net, fds, n_fds);
+	r = start_stack(c->net, fds, n_fds, c->takeover != 0);
 	if (r < 0)
 		return r;
 	g_loop.ops = (struct rpc_server_ops){.service = serve_service(),
 	                                     .service_id = RPC_SERVICE_NET,
 	                                     .on_broken = on_broken,
+	                                     .moved = is_moved,
 	                                     .n_slots = RPC_SLOTS_MAX,
 	                                     .post_room = SNDBUF_DEFAULT,
 	                                     .epoch = c->epoch};
@@ -308,7 +330,7 @@ static void say_pong(uint64_t nonce)
 	pong.nonce = nonce;
 	c.body_case = CONTROL__CONTROL__BODY_PONG;
 	c.pong = &pong;
-	say(&c);
+	loop_say(&c);
 }
 
 static void say_status(void)
@@ -323,26 +345,7 @@ static void say_status(void)
 	}
 	c.body_case = CONTROL__CONTROL__BODY_STATUS_REPLY;
 	c.status_reply = &s;
-	say(&c);
-}
-
-static void refuse_move(Control__Control__BodyCase asked)
-{
-	static char why[] = "netd: this one cannot hand connections over";
-	const ProtobufCBinaryData text = {.len = sizeof(why) - 1, .data = (uint8_t *)why};
-	Control__Control c = CONTROL__CONTROL__INIT;
-	Control__Exported out = CONTROL__EXPORTED__INIT;
-	Control__Imported in = CONTROL__IMPORTED__INIT;
-
-	out.failed = in.failed = text;
-	if (asked == CONTROL__CONTROL__BODY_EXPORT) {
-		c.body_case = CONTROL__CONTROL__BODY_EXPORTED;
-		c.exported = &out;
-	} else {
-		c.body_case = CONTROL__CONTROL__BODY_IMPORTED;
-		c.imported = &in;
-	}
-	say(&c);
+	loop_say(&c);
 }
 
 static void control_handle(const Control__Control *c, int *fds, int n_fds)
@@ -362,7 +365,7 @@ static void control_handle(const Control__Control *c, int *fds, int n_fds)
 			             "netd: was not configured before its first guest");
 		break;
 	case CONTROL__CONTROL__BODY_GUEST_GONE:
-		guest_gone(c->guest_gone->domid);
+		loop_guest_gone(c->guest_gone->domid);
 		break;
 	case CONTROL__CONTROL__BODY_SHUTDOWN:
 		g_loop.stop = true;
@@ -374,8 +377,13 @@ static void control_handle(const Control__Control *c, int *fds, int n_fds)
 		say_status();
 		break;
 	case CONTROL__CONTROL__BODY_EXPORT:
+		move_do_export(loop_take_fd(fds, n_fds, c->export->fd));
+		break;
 	case CONTROL__CONTROL__BODY_IMPORT:
-		refuse_move(c->body_case);
+		move_do_import(loop_take_fd(fds, n_fds, c->import->fd));
+		break;
+	case CONTROL__CONTROL__BODY_RESUME:
+		move_resume();
 		break;
 	default:
 		control_fail(g_loop.control, 0, "netd: a control message is not known here");
@@ -447,6 +455,8 @@ static int wait_ms(bool busy, uint64_t now_ms)
 	s = g_loop.stack->deadline();
 	if (s < d)
 		d = s;
+	if (loop_still())
+		d = UINT64_MAX;
 	if (g_loop.guests && now_ms + BEAT_MS < d) /* at each sleep; the first one is set */
 		d = now_ms + BEAT_MS;
 	if (d <= now_ms)
@@ -500,6 +510,7 @@ static void take_event(const struct epoll_event *ev)
 		(void)g_loop.stack->input(ev->data.ptr, ev->events);
 }
 
+/* SEALED or HELD: only the supervisor is heard. */
 static bool work(void)
 {
 	bool busy;
@@ -511,14 +522,14 @@ static bool work(void)
 	busy = serve_guests();
 	busy |= flush_stack();
 	push_all();
-	drop_broken();
+	loop_drop_broken();
 	return busy || g_loop.link_more;
 }
 
 static void turn(void)
 {
 	struct epoll_event ev[EVENTS];
-	const bool busy = (g_loop.configured && work()) || spin_guests();
+	const bool busy = g_loop.configured && !loop_still() && (work() || spin_guests());
 	int n;
 
 	beat();
@@ -532,6 +543,7 @@ int loop_run(int control_fd, bool sandboxed)
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &g_loop.control};
 
 	g_loop.control = control_fd;
+	g_loop.link_fd = -1;
 	g_loop.sandboxed = sandboxed;
 	slice_short();
 	g_loop.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -542,9 +554,11 @@ int loop_run(int control_fd, bool sandboxed)
 	}
 	while (!g_loop.stop)
 		turn();
+	if (move_ended())
+		return g_loop.status;
 	for (struct guest *g = g_loop.guests; g; g = g->next)
 		g->broken = true;
-	drop_broken();
+	loop_drop_broken();
 	if (g_loop.configured)
 		(void)flush_stack(); /* the last FIN or RST of each connection */
 	return g_loop.status;

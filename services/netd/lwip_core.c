@@ -44,13 +44,26 @@ static struct netif g_eth;
 static bool g_have_eth, g_offload;
 static ip6_addr_t g_gateway6;
 static bool g_have_gateway6;
+static uint32_t g_clock_ahead; /* of our clock, when another netd began the connections */
 static uint64_t g_last_traffic, g_next_second = UINT64_MAX, g_next_group = UINT64_MAX;
 
 u32_t sys_now(void);
 
 u32_t sys_now(void)
 {
-	return (u32_t)clock_ms();
+	return (u32_t)clock_ms() + g_clock_ahead;
+}
+
+uint32_t lwip_clock_ahead(const uint32_t *set)
+{
+	if (set)
+		g_clock_ahead = *set;
+	return g_clock_ahead;
+}
+
+struct netif *lwip_eth(void)
+{
+	return g_have_eth ? &g_eth : NULL;
 }
 
 const ip6_addr_t *netd_gateway6(struct netif *netif, const ip6_addr_t *dest)
@@ -677,4 +690,10 @@ const struct stack g_stack_lwip = {
 	.flush = flush,
 	.deadline = deadline,
 	.run = run,
+	.take_over = link_taken_over,
+	.seal = lwip_seal,
+	.head = lwip_head,
+	.export = lwip_export,
+	.import = lwip_import,
+	.go = lwip_go,
 };

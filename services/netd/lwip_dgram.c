@@ -26,6 +26,16 @@ void __wrap_udp_input(struct pbuf *p, struct netif *inp);
 
 /* ---- receiving ---- */
 
+void dgram_append(struct lsock *l, struct rx_dgram *d)
+{
+	if (l->dq)
+		l->dq_tail->next = d;
+	else
+		l->dq = d;
+	l->dq_tail = d;
+	l->dq_bytes += d->p->tot_len + QUEUE_OVERHEAD;
+}
+
 void dgram_queue(struct lsock *l, struct pbuf *p, const struct naddr *peer,
                  const struct naddr *local)
 {
@@ -50,12 +60,7 @@ void dgram_queue(struct lsock *l, struct pbuf *p, const struct naddr *peer,
 		d->tos = IPH_TOS(ip4_current_header());
 	}
 	d->ifindex = netif_get_index(ip_current_input_netif());
-	if (l->dq)
-		l->dq_tail->next = d;
-	else
-		l->dq = d;
-	l->dq_tail = d;
-	l->dq_bytes += cost;
+	dgram_append(l, d);
 	sock_ready(&l->s, PEND_DATA);
 }
 

@@ -94,12 +94,16 @@ void lwip_bind_fill(struct lsock *l); /* copy options into l->port */
 void lsock_add(struct lsock *l);
 void lsock_del(struct lsock *l); /* off all lists; queues freed */
 int lwip_info(Net__InfoRep *rep);
+struct netif *lwip_eth(void);    /* NULL: loop-back alone */
+uint32_t lwip_clock_ahead(const uint32_t *set); /* of TCP's timestamps, ms */
 
 /* ---- lwip_tcp.c ---- */
 void lwip_tcp_init(void);
 int tcp_open(struct lsock *l);
 int tcp_bind_opts(struct lsock *l);
 int tcp_do_listen(struct lsock *l);
+int tcp_listen_start(struct lsock *l);
+int tcp_restore(struct lsock *l, struct tcp_pcb *pcb, bool half, bool reuse);
 int tcp_do_connect(struct lsock *l, const struct naddr *a);
 void tcp_do_close(struct lsock *l, bool abort);
 int tcp_do_shutdown(struct lsock *l, int how);
@@ -116,6 +120,8 @@ void tcp_rx_free(struct lsock *l);
 void tx_send(struct sock *s, const void *data, uint32_t len, bool more);
 /* Give lwIP what it takes.  False: @l was an orphan, done and freed. */
 bool tx_drain(struct lsock *l);
+/* Bytes to the end of tx.  -ENOMEM: none of them. */
+int tx_append(struct lsock *l, const void *data, uint32_t len);
 void tx_dirty(struct lsock *l);  /* output before the loop sleeps */
 void tx_clean(struct lsock *l);
 void tx_fin(struct lsock *l);    /* FIN after all that is queued */
@@ -136,9 +142,20 @@ int dgram_rx_peek(struct sock *s, struct dgram *d);
 void dgram_rx_take(struct sock *s);
 void dgram_free(struct lsock *l);
 int dgram_group(struct sock *s, const struct naddr *g, uint32_t ifindex, bool join);
+void dgram_append(struct lsock *l, struct rx_dgram *d); /* takes @d, whatever is queued */
 /* Queue @p (borrowed) for @l; dropped when its queue is full. */
 void dgram_queue(struct lsock *l, struct pbuf *p, const struct naddr *peer,
                  const struct naddr *local);
+
+/* ---- move_lwip.c ---- */
+struct move_out;
+struct move_in;
+struct Netstate__Head;
+void lwip_head(struct Netstate__Head *h);
+void lwip_seal(void);
+void lwip_export(struct move_out *o);
+int lwip_import(struct move_in *in);
+void lwip_go(void);
 
 /* ---- lwip_icmp.c ---- */
 int ping_send(struct lsock *l, const struct dgram *d);

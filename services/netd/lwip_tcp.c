@@ -323,13 +323,31 @@ static bool own_address(const struct lsock *l)
 	return l->s.local.len && !naddr_any(&l->s.local);
 }
 
-int tcp_do_listen(struct lsock *l)
+/* The fresh pcb of @l becomes a listener. */
+int tcp_listen_start(struct lsock *l)
 {
 	struct tcp_pcb *pcb = l->pcb, *lpcb;
 	ip_addr_t any = IPADDR_ANY_TYPE_INIT;
+
+	naddr_to_lwip(&l->s.local, &pcb->local_ip);
+	if (l->s.local.len == 16 && naddr_any(&l->s.local) && !l->s.opt.v6only)
+		pcb->local_ip = any;
+	pcb->local_port = l->s.local.port;
+	lpcb = tcp_listen_with_backlog(pcb, TCP_DEFAULT_LISTEN_BACKLOG);
+	if (!lpcb)
+		return -ENOMEM;
+	l->pcb = lpcb; /* the first is freed */
+	tcp_arg(lpcb, l);
+	tcp_accept(lpcb, on_accept);
+	demux_listener(lpcb);
+	return 0;
+}
+
+int tcp_do_listen(struct lsock *l)
+{
 	int r;
 
-	if (!pcb)
+	if (!l->pcb)
 		return -EINVAL;
 	if (!l->s.bound) {
 		struct naddr a = l->s.local;
@@ -340,24 +358,12 @@ int tcp_do_listen(struct lsock *l)
 			return r;
 	}
 	l->port.listening = true;
-	if (ports_check(&l->port, l->port.addr.port) < 0) {
+	r = ports_check(&l->port, l->port.addr.port);
+	if (r == 0)
+		r = tcp_listen_start(l);
+	if (r < 0)
 		l->port.listening = false;
-		return -EADDRINUSE;
-	}
-	naddr_to_lwip(&l->s.local, &pcb->local_ip);
-	if (l->s.local.len == 16 && naddr_any(&l->s.local) && !l->s.opt.v6only)
-		pcb->local_ip = any;
-	pcb->local_port = l->s.local.port;
-	lpcb = tcp_listen_with_backlog(pcb, TCP_DEFAULT_LISTEN_BACKLOG);
-	if (!lpcb) {
-		l->port.listening = false;
-		return -ENOMEM;
-	}
-	l->pcb = lpcb; /* the first is freed */
-	tcp_arg(lpcb, l);
-	tcp_accept(lpcb, on_accept);
-	demux_listener(lpcb);
-	return 0;
+	return r;
 }
 
 static void listener_close(struct lsock *l)
@@ -624,6 +630,36 @@ static void conn_after(void *owner)
 	}
 	if (l->pcb && (l->tx || (l->pcb->flags & TF_ACK_NOW)))
 		tx_dirty(l);
+}
+
+/* A pcb from another netd for @l, a connection, or, while @half, a listener. */
+int tcp_restore(struct lsock *l, struct tcp_pcb *pcb, bool half, bool reuse)
+{
+	struct demux_ent *e = demux_restore(pcb);
+
+	if (!e)
+		return -ENOMEM;
+	e->owner = l;
+	e->half = half;
+	e->reuse = reuse;
+	if (half) {
+		l->n_half++;
+		demux_half_add(e, &l->half);
+		pcb->callback_arg = l;
+		pcb->listener = (struct tcp_pcb_listen *)(void *)l->pcb;
+		return 0;
+	}
+	l->pcb = pcb;
+	set_callbacks(l);
+	if (l->s.connecting)
+		pcb->connected = on_connected;
+	if (l->orphan) {
+		tcp_recv(pcb, l->tx || l->fin_wanted ? on_recv_orphan : NULL);
+		tcp_err(pcb, NULL);
+	}
+	if (l->tx || pcb->unsent || (pcb->flags & TF_ACK_NOW))
+		tx_dirty(l);
+	return 0;
 }
 
 void lwip_tcp_init(void)

@@ -95,14 +95,12 @@ static bool held_back(const struct lsock *l)
 	return (l->s.opt.cork || l->s.corked) && !l->fin_wanted && !l->orphan;
 }
 
-static void chunk_append(struct lsock *l, const void *data, uint32_t len)
+int tx_append(struct lsock *l, const void *data, uint32_t len)
 {
 	struct tx_chunk *c = malloc(sizeof(*c) + len);
 
-	if (!c) { /* the bytes were promised room: the connection cannot go on */
-		tcp_fail(l, ENOMEM);
-		return;
-	}
+	if (!c)
+		return -ENOMEM;
 	c->next = NULL;
 	c->len = len;
 	c->off = 0;
@@ -113,6 +111,13 @@ static void chunk_append(struct lsock *l, const void *data, uint32_t len)
 		l->tx = c;
 	l->tx_tail = c;
 	l->tx_bytes += len;
+	return 0;
+}
+
+static void chunk_append(struct lsock *l, const void *data, uint32_t len)
+{
+	if (tx_append(l, data, len) < 0) /* the bytes were promised room: */
+		tcp_fail(l, ENOMEM);     /* the connection cannot go on */
 }
 
 static void chunk_take(struct lsock *l, uint32_t n)

@@ -114,6 +114,10 @@ struct sock {
 
 	struct naddr groups[GROUPS_MAX]; /* scope: interface index */
 	unsigned n_groups;
+
+	/* a move to another netd (move.h) */
+	uint32_t move_id;
+	struct guest *lingered_by;    /* after one: its close() call comes again */
 };
 
 struct guest {
@@ -128,6 +132,10 @@ struct guest {
 	bool broken;              /* drop it at the end of this turn */
 	bool leaving;             /* the platform says that it is gone */
 	uint64_t n_frames;
+	uint8_t client_id[RPC_CLIENT_ID_LEN];
+	uint32_t move_index;
+	bool moved;               /* it comes from another netd */
+	bool gone_later;          /* the platform says that it is gone, while we stand still */
 };
 
 /* A datagram on its way to a guest or to the network. */

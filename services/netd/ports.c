@@ -75,15 +75,23 @@ void ports_del(struct portbind *b)
 	b->prev = NULL;
 }
 
+#define N_EPHEMERAL (PORT_EPHEMERAL_MAX - PORT_EPHEMERAL_MIN + 1)
+
+static uint32_t g_at = UINT32_MAX;
+
+uint32_t ports_at(const uint32_t *set)
+{
+	if (set)
+		g_at = *set % N_EPHEMERAL;
+	else if (g_at == UINT32_MAX)
+		g_at = netd_rand32() % N_EPHEMERAL;
+	return g_at;
+}
+
 uint16_t ports_candidate(void)
 {
-	static uint32_t at = UINT32_MAX;
-	const uint32_t n = PORT_EPHEMERAL_MAX - PORT_EPHEMERAL_MIN + 1;
-
-	if (at == UINT32_MAX)
-		at = netd_rand32() % n;
-	at = (at + 7919u) % n; /* prime to n: visits every port */
-	return (uint16_t)(PORT_EPHEMERAL_MIN + at);
+	g_at = (ports_at(NULL) + 7919u) % N_EPHEMERAL; /* prime to it: visits every port */
+	return (uint16_t)(PORT_EPHEMERAL_MIN + g_at);
 }
 
 int ports_pick(const struct portbind *b, uint16_t *port)

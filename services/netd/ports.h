@@ -41,6 +41,8 @@ int ports_pick(const struct portbind *b, uint16_t *port);
 bool ports_shareable(uint8_t proto, uint16_t port);
 /* The next candidate for an ephemeral port. */
 uint16_t ports_candidate(void);
+/* Where it stands: read it, or go on from there. */
+uint32_t ports_at(const uint32_t *set);
 /* The sockets on a port: first, then ->next; the caller compares proto and port. */
 struct portbind *ports_on(uint8_t proto, uint16_t port);
 

@@ -9,7 +9,11 @@
 #define NETD_STACK_H
 
 #include "control.pb-c.h"
+#include "netstate.pb-c.h"
 #include "services/netd/netd.h"
+
+struct move_out;
+struct move_in;
 
 /* The loop's side of a stack; the guests' side is struct stack_ops. */
 struct stack {
@@ -28,6 +32,14 @@ struct stack {
 	bool (*flush)(void);
 	uint64_t (*deadline)(void); /* ms */
 	void (*run)(uint64_t now_ms);
+	/* A move (move.h); NULL: this stack cannot. */
+	void (*take_over)(void);             /* before start(): the link is another's until go() */
+	void (*seal)(void);                  /* nothing may be on its way inside any more */
+	void (*head)(Netstate__Head *h);
+	void (*export)(struct move_out *o);  /* sockets and all that is below them */
+	int (*import)(struct move_in *in);   /* one record that is not GUEST or END */
+	void (*go)(void);                    /* all is here, and the link is ours */
+	void (*resume)(void);                /* after seal(): it stays ours; may be NULL */
 };
 
 extern const struct stack g_stack_lwip, g_stack_host;

@@ -180,39 +180,69 @@ static uint32_t tw_alloc(void)
 	return i;
 }
 
-void tw_add(const struct tcp_pcb *pcb, bool reuse, uint64_t now_ms)
+/* Takes a copy of @w. */
+static int tw_put(const struct tw *w)
 {
-	struct tuple t;
-	uint32_t *slot, i;
-	struct tw *w;
+	uint32_t *slot = tw_slot(&w->t), i;
 
-	tuple_make(&t, &pcb->local_ip, pcb->local_port, &pcb->remote_ip, pcb->remote_port);
-	slot = tw_slot(&t);
 	if (*slot)
 		tw_del(slot);
 	i = tw_alloc();
 	if (!i)
-		return;
-	w = &g_tw[i - 1];
-	w->t = t;
-	w->snd_nxt = pcb->snd_nxt;
-	w->rcv_nxt = pcb->rcv_nxt;
-	w->ts_recent = pcb->ts_recent;
-	w->wnd = pcb->rcv_ann_wnd;
-	w->expires = now_ms + TW_MS;
-	w->flags = (uint8_t)((pcb->flags & TF_TIMESTAMP ? TW_F_TS : 0) |
-	                     (reuse ? TW_F_REUSE : 0));
-	w->ttl = pcb->ttl;
-	w->tos = pcb->tos;
-	w->rcv_scale = pcb->rcv_scale;
-	slot = &g_tw_table[tuple_hash(&t) & (TW_BUCKETS - 1)];
-	w->hash_next = *slot;
+		return -1;
+	g_tw[i - 1] = *w;
+	slot = &g_tw_table[tuple_hash(&w->t) & (TW_BUCKETS - 1)];
+	g_tw[i - 1].hash_next = *slot;
 	*slot = i;
 	tw_append(i);
 	g_tw_n++;
-	g_on_port[t.lport]++;
-	if (!reuse)
-		g_hard_on_port[t.lport]++;
+	g_on_port[w->t.lport]++;
+	if (!(w->flags & TW_F_REUSE))
+		g_hard_on_port[w->t.lport]++;
+	return 0;
+}
+
+void tw_add(const struct tcp_pcb *pcb, bool reuse, uint64_t now_ms)
+{
+	struct tw w;
+
+	memset(&w, 0, sizeof(w));
+	tuple_make(&w.t, &pcb->local_ip, pcb->local_port, &pcb->remote_ip, pcb->remote_port);
+	w.snd_nxt = pcb->snd_nxt;
+	w.rcv_nxt = pcb->rcv_nxt;
+	w.ts_recent = pcb->ts_recent;
+	w.wnd = pcb->rcv_ann_wnd;
+	w.expires = now_ms + TW_MS;
+	w.flags = (uint8_t)((pcb->flags & TF_TIMESTAMP ? TW_F_TS : 0) |
+	                    (reuse ? TW_F_REUSE : 0));
+	w.ttl = pcb->ttl;
+	w.tos = pcb->tos;
+	w.rcv_scale = pcb->rcv_scale;
+	(void)tw_put(&w); /* without memory the tuple is free at once */
+}
+
+int tw_restore(const struct tw *w)
+{
+	struct tw copy = *w;
+
+	if (g_tw_last && copy.expires < g_tw[g_tw_last - 1].expires)
+		copy.expires = g_tw[g_tw_last - 1].expires; /* the list is in order */
+	return tw_put(&copy);
+}
+
+const struct tw *tw_next(const struct tw *w)
+{
+	const uint32_t i = w ? w->next : g_tw_first;
+
+	return i ? &g_tw[i - 1] : NULL;
+}
+
+void tw_isn_key(uint8_t key[16], bool set)
+{
+	if (set)
+		memcpy(&g_isn_key, key, 16);
+	else
+		memcpy(key, &g_isn_key, 16);
 }
 
 bool tw_has(const struct tuple *t)

@@ -28,8 +28,7 @@ struct tuple {
 };
 _Static_assert(sizeof(struct tuple) == 40, "tuple is hashed whole");
 
-/* What netd must know of a connection in TIME_WAIT.  The layout is part of the
- * hand-over between instances. */
+/* What netd must know of a connection in TIME_WAIT. */
 struct tw {
 	struct tuple t;
 	uint32_t snd_nxt, rcv_nxt, ts_recent, wnd;
@@ -59,6 +58,11 @@ enum tw_verdict tw_input(struct pbuf *p, struct netif *inp, const struct tuple *
                          uint64_t now_ms);
 void tw_input_end(void); /* after the segment that TW_TAKEN was said for */
 void tw_expire(uint64_t now_ms);
+/* The records in order of expiry, and one from another netd: later than all here. */
+const struct tw *tw_next(const struct tw *w); /* NULL: the first; returns NULL at the end */
+int tw_restore(const struct tw *w);
+/* The key of sequence numbers: read it, or go on with another netd's. */
+void tw_isn_key(uint8_t key[16], bool set);
 uint64_t tw_deadline(void);
 unsigned tw_count(void);
 /* Records on a local port: all, and those that SO_REUSEADDR does not get past. */

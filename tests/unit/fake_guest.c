@@ -22,6 +22,7 @@ struct plat_config g_config;
 
 static struct doorbell *g_bell;
 static int g_event[PLAT_CHANNELS_MAX];
+static struct plat_channel *g_pc[PLAT_CHANNELS_MAX];
 static pthread_mutex_t g_log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char g_log[256];
 static _Atomic uint64_t g_ahead; /* of the clock, ns */
@@ -53,6 +54,7 @@ void fake_channel_use(struct fake_channel *f, struct plat_channel *pc, unsigned 
 	uint8_t *m = f->map;
 
 	g_event[id] = f->event_fd;
+	g_pc[id] = pc;
 	*pc = (struct plat_channel){.ctl = m,
 	                            .left = m + 4096,
 	                            .right = m + 4096 + ((size_t)1 << f->order),
@@ -95,10 +97,9 @@ int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch)
 
 int plat_channel_renew(unsigned id)
 {
-	const struct plat_channel *pc = &g_config.file;
+	const struct plat_channel *pc = g_pc[id];
 	int r = 0;
 
-	(void)id;
 	pthread_mutex_lock(&g_next_lock);
 	g_next_epoch = 0;
 	if (mmap(pc->ctl, hosted_ring_size(pc->order), PROT_READ | PROT_WRITE,

@@ -16,6 +16,14 @@ if(TARGET netd)
 	endif()
 endif()
 if(TARGET netd)
+	strait_unit_test(test_netd_move SOURCES "${_unit}/test_netd_move.c"
+		"${_unit}/netd_net_util.c" "${_unit}/netd_net_stream.c" "${_unit}/netd_net_more.c"
+		"${_unit}/netd_guest.c" "${_unit}/netd_guest_calls.c" "${_unit}/fake_guest.c"
+		LIBS rpc_guest_test rpc_server vchan_hosted SERIAL TIMEOUT 300)
+	if(TARGET test_netd_move)
+		target_compile_definitions(test_netd_move PRIVATE NETD_PATH="$<TARGET_FILE:netd>")
+		add_dependencies(test_netd_move netd)
+	endif()
 	strait_unit_test(test_net_client
 		SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_net_client.c"
 		        "${CMAKE_SOURCE_DIR}/tests/unit/supervisor.c"

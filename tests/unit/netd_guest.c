@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,9 @@ static unsigned g_mtu, g_vnet;
 static uint8_t g_mac[6] = {2, 0x11, 0x22, 0x33, 0x44, 0x55};
 static pid_t g_pid;
 static struct fake_channel g_fc;
+static int g_bell_fd = -1;
+static uint32_t g_epoch = 1;
+static const char *g_stack_name, *g_link_name;
 static const uint8_t g_id[16] = "0123456789abcdef";
 
 pid_t ng_pid(void)
@@ -139,6 +143,7 @@ static int netd_spawn(void)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv) < 0)
 		return -1;
+	(void)fcntl(sv[0], F_SETFD, FD_CLOEXEC);
 	g_pid = fork();
 	if (g_pid == 0) {
 		close(sv[0]);
@@ -148,18 +153,18 @@ static int netd_spawn(void)
 	}
 	close(sv[1]);
 	g_control = sv[0];
-	(void)fcntl(g_control, F_SETFD, FD_CLOEXEC);
 	return g_pid < 0 ? -1 : 0;
 }
 
-static int configure(const char *stack, const char *link)
+static int configure(const char *stack, const char *link, bool takeover)
 {
 	Control__Control c = CONTROL__CONTROL__INIT;
 	Control__Configure conf = CONTROL__CONFIGURE__INIT;
 	Control__NetConfig net;
 
 	configure_net(&net, stack, link);
-	conf.epoch = 1;
+	conf.epoch = g_epoch;
+	conf.takeover = takeover;
 	conf.net = &net;
 	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
 	c.configure = &conf;
@@ -175,7 +180,9 @@ static int guest_add(void)
 	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
 	int fds[3];
 
-	if (fake_channel_make(&g_fc, ORDER, hosted_doorbell_create()) < 0)
+	if (g_bell_fd < 0)
+		g_bell_fd = hosted_doorbell_create();
+	if (fake_channel_make(&g_fc, ORDER, g_bell_fd) < 0)
 		return -1;
 	fds[0] = g_fc.ring_fd;
 	fds[1] = g_fc.event_fd;
@@ -363,19 +370,294 @@ static void on_lost(void)
 	g_ng_lost = true;
 }
 
+static _Atomic unsigned g_restored;
+
+static int on_restore(const struct rpc_restore *r)
+{
+	if (!r->moved)
+		return -EPIPE; /* these tests do not open again what was open */
+	atomic_fetch_add(&g_restored, 1);
+	return 0;
+}
+
 static const struct rpc_chan_ops g_ops = {.service_id = RPC_SERVICE_NET,
                                           .service = &net__net__descriptor,
                                           .on_event = on_event,
-                                          .on_lost = on_lost};
+                                          .on_lost = on_lost,
+                                          .on_restore = on_restore};
 
 int ng_start(const char *stack, const char *link)
 {
 	g_ng = calloc(NG_SOCKS, sizeof(*g_ng));
-	if (!g_ng || netd_spawn() < 0 || configure(stack, link) < 0 || guest_add() < 0)
+	g_stack_name = stack;
+	g_link_name = link;
+	if (!g_ng || netd_spawn() < 0 || configure(stack, link, false) < 0 || guest_add() < 0)
 		return -1;
 	memcpy(g_config.client_id, g_id, 16);
 	fake_channel_use(&g_fc, &g_config.net, 0);
 	return rpc_attach(&g_net_chan, &g_config.net, &g_ops);
+}
+
+/* ---- a planned swap ---- */
+
+struct ng_swaps g_ng_swaps;
+
+static int tell(int control, Control__Control__BodyCase what, int fd)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Export out = CONTROL__EXPORT__INIT;
+	Control__Import in = CONTROL__IMPORT__INIT;
+	Control__Resume resume = CONTROL__RESUME__INIT;
+	Control__Shutdown down = CONTROL__SHUTDOWN__INIT;
+
+	c.body_case = what;
+	if (what == CONTROL__CONTROL__BODY_EXPORT)
+		c.export = &out;
+	else if (what == CONTROL__CONTROL__BODY_IMPORT)
+		c.import = &in;
+	else if (what == CONTROL__CONTROL__BODY_RESUME)
+		c.resume = &resume;
+	else
+		c.shutdown = &down;
+	return control_send(control, &c, &fd, fd >= 0);
+}
+
+/* Exported or Imported: 1 well, 0 failed with a sentence, -1 neither. */
+static int answer(int control, Control__Control__BodyCase want)
+{
+	struct pollfd p = {control, POLLIN, 0};
+	Control__Control *c;
+	ProtobufCBinaryData *failed;
+	int fds[CONTROL_FDS_MAX], n, ok;
+
+	if (poll(&p, 1, NG_WAIT_MS) <= 0 || control_recv(control, 0, &c, fds, &n) < 0)
+		return -1;
+	if (c->body_case != want) {
+		control__control__free_unpacked(c, NULL);
+		return -1;
+	}
+	if (want == CONTROL__CONTROL__BODY_EXPORTED) {
+		failed = &c->exported->failed;
+		g_ng_swaps.connections = c->exported->connections;
+		g_ng_swaps.bytes = c->exported->bytes;
+	} else {
+		failed = &c->imported->failed;
+	}
+	ok = failed->len == 0;
+	if (!ok)
+		fprintf(stderr, "(%.*s)\n", (int)failed->len, (const char *)failed->data);
+	control__control__free_unpacked(c, NULL);
+	return ok;
+}
+
+struct netd {
+	int control;
+	pid_t pid;
+};
+
+static struct netd current(void)
+{
+	return (struct netd){g_control, g_pid};
+}
+
+static void use(struct netd n)
+{
+	g_control = n.control;
+	g_pid = n.pid;
+}
+
+static void end_it(struct netd n, bool now)
+{
+	if (now)
+		(void)kill(n.pid, SIGKILL);
+	else
+		(void)tell(n.control, CONTROL__CONTROL__BODY_SHUTDOWN, -1);
+	(void)waitpid(n.pid, NULL, 0);
+	close(n.control);
+}
+
+/* A netd that waits for an import; the old one goes on. */
+static int netd_next(struct netd *next)
+{
+	const struct netd old = current();
+	int r;
+
+	g_epoch++;
+	r = netd_spawn() < 0 || configure(g_stack_name, g_link_name, true) < 0 ? -1 : 0;
+	*next = current();
+	use(old);
+	if (r < 0)
+		fprintf(stderr, "the next netd does not start\n");
+	return r;
+}
+
+static uint8_t *read_all(int fd, size_t *len)
+{
+	size_t cap = 64u << 20;
+	uint8_t *b = malloc(cap);
+	ssize_t n;
+
+	*len = 0;
+	while ((n = read(fd, b + *len, cap - *len)) > 0)
+		*len += (size_t)n;
+	return b;
+}
+
+uint8_t *ng_state(size_t *len)
+{
+	uint8_t *b;
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return NULL;
+	(void)tell(g_control, CONTROL__CONTROL__BODY_EXPORT, sv[0]);
+	close(sv[0]);
+	b = read_all(sv[1], len);
+	close(sv[1]);
+	if (answer(g_control, CONTROL__CONTROL__BODY_EXPORTED) != 1) {
+		free(b);
+		b = NULL;
+	}
+	(void)tell(g_control, CONTROL__CONTROL__BODY_RESUME, -1);
+	return b;
+}
+
+static int give_state(int control, const uint8_t *state, size_t len)
+{
+	int sv[2], r;
+	size_t done = 0;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return -1;
+	(void)tell(control, CONTROL__CONTROL__BODY_IMPORT, sv[1]);
+	close(sv[1]);
+	while (done < len) {
+		const ssize_t n = send(sv[0], state + done, len - done, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	close(sv[0]);
+	r = answer(control, CONTROL__CONTROL__BODY_IMPORTED);
+	return r;
+}
+
+int ng_state_taken(const uint8_t *state, size_t len)
+{
+	struct netd next;
+	int r, status;
+
+	if (netd_next(&next) < 0)
+		return -1;
+	r = give_state(next.control, state, len);
+	/* however it went: it must be alive, and end when told */
+	(void)tell(next.control, CONTROL__CONTROL__BODY_SHUTDOWN, -1);
+	(void)waitpid(next.pid, &status, 0);
+	close(next.control);
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "netd died of signal %d\n", WTERMSIG(status));
+	return WIFSIGNALED(status) ? -1 : r;
+}
+
+static bool is_back(void *arg)
+{
+	return atomic_load(&g_restored) != *(unsigned *)arg || g_ng_lost;
+}
+
+/* The state goes straight from one to the other. */
+static int hand_over(struct netd next)
+{
+	int sv[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return -1;
+	(void)tell(next.control, CONTROL__CONTROL__BODY_IMPORT, sv[1]);
+	(void)tell(g_control, CONTROL__CONTROL__BODY_EXPORT, sv[0]);
+	close(sv[0]);
+	close(sv[1]);
+	r = answer(g_control, CONTROL__CONTROL__BODY_EXPORTED);
+	return r == 1 ? answer(next.control, CONTROL__CONTROL__BODY_IMPORTED) : r;
+}
+
+static int switch_to(struct netd next, uint64_t since)
+{
+	const struct netd old = current();
+	unsigned before = atomic_load(&g_restored);
+
+	use(next);
+	if (guest_add() < 0) {
+		fprintf(stderr, "the next netd takes no guest\n");
+		return -1;
+	}
+	g_ng_swaps.sealed_us = (plat_mono_ns() - since) / 1000;
+	fake_channel_next(&g_fc, g_epoch);
+	end_it(old, false);
+	if (!ng_until(is_back, &before, NG_WAIT_MS) || g_ng_lost) {
+		fprintf(stderr, "the session is lost: %s\n", fake_log());
+		return -1;
+	}
+	fake_recovered();
+	g_ng_swaps.back_us = (plat_mono_ns() - since) / 1000;
+	return 0;
+}
+
+static void count_swap(void)
+{
+	struct ng_swaps *s = &g_ng_swaps;
+
+	s->n++;
+	s->max_connections = s->connections > s->max_connections ? s->connections
+	                                                         : s->max_connections;
+	s->max_bytes = s->bytes > s->max_bytes ? s->bytes : s->max_bytes;
+	s->max_sealed_us = s->sealed_us > s->max_sealed_us ? s->sealed_us : s->max_sealed_us;
+	s->max_back_us = s->back_us > s->max_back_us ? s->back_us : s->max_back_us;
+}
+
+/* What is wrong with the state, or its reader, is noticed, and the old one goes on. */
+static int fail_over(struct netd next, enum ng_swap how)
+{
+	size_t len;
+	uint8_t *b = ng_state(&len);
+	int r;
+
+	if (!b)
+		return -1;
+	switch (how) {
+	case SWAP_TRUNCATED:
+		len -= len / 3;
+		break;
+	case SWAP_NEWER:
+		b[17]++; /* the head's first field: major */
+		break;
+	default:
+		for (size_t i = 16; i < len; i += 61)
+			b[i] ^= 0x5a;
+	}
+	r = how == SWAP_NEW_DIES ? 0 : give_state(next.control, b, len);
+	free(b);
+	end_it(next, how == SWAP_NEW_DIES);
+	return r == 0 ? 0 : -1;
+}
+
+int ng_swap(enum ng_swap how)
+{
+	struct netd next;
+	uint64_t start;
+
+	if (netd_next(&next) < 0)
+		return -1;
+	if (how != SWAP_WELL)
+		return fail_over(next, how);
+	start = plat_mono_ns();
+	if (hand_over(next) != 1) {
+		fprintf(stderr, "the connections were not handed over\n");
+		return -1;
+	}
+	if (switch_to(next, start) < 0)
+		return -1;
+	count_swap();
+	return 0;
 }
 
 int ng_gone(void)
@@ -397,11 +679,33 @@ void ng_stop(void)
 	(void)waitpid(g_pid, NULL, 0);
 }
 
+static uint64_t g_swap_gap, g_next_swap; /* ns */
+
+void ng_swap_every(unsigned ms)
+{
+	g_swap_gap = ms * 1000000ull;
+	g_next_swap = plat_mono_ns() + g_swap_gap;
+}
+
+static void swap_now_and_then(void)
+{
+	const uint64_t gap = g_swap_gap;
+
+	if (!gap || plat_mono_ns() < g_next_swap)
+		return;
+	g_swap_gap = 0; /* not within itself */
+	if (ng_swap(SWAP_WELL) < 0)
+		exit(1); /* it said why; all that follows would say it again */
+	g_swap_gap = gap;
+	g_next_swap = plat_mono_ns() + gap;
+}
+
 bool ng_until(bool (*done)(void *arg), void *arg, unsigned ms)
 {
 	const uint64_t end = plat_mono_ns() + ms * 1000000ull;
 
 	while (!done(arg)) {
+		swap_now_and_then();
 		if (plat_mono_ns() >= end)
 			return false;
 		rpc_wait(plat_mono_ns() + 1000000);

@@ -64,6 +64,22 @@ void ng_command(const char *cmd); /* ip CMD */
 /* Start netd with @stack and @link and attach; 0 or -1. */
 int ng_start(const char *stack, const char *link);
 pid_t ng_pid(void);
+/* Another netd takes over all, as the supervisor of a planned swap does it.  @how says
+ * what goes wrong on the way.  0: done, or, with something wrong, undone; -1: not as it
+ * should be, said on stderr. */
+enum ng_swap { SWAP_WELL, SWAP_NEW_DIES, SWAP_TRUNCATED, SWAP_NEWER, SWAP_GARBLED };
+int ng_swap(enum ng_swap how);
+struct ng_swaps { /* what the last one was like, and all together */
+	unsigned n, connections, max_connections;
+	uint64_t bytes, max_bytes, sealed_us, max_sealed_us, back_us, max_back_us;
+};
+extern struct ng_swaps g_ng_swaps;
+/* From now on ng_until() swaps whenever so many ms have passed; 0: no more. */
+void ng_swap_every(unsigned ms);
+/* What the old netd would hand over, then serves on: the caller's to free. */
+uint8_t *ng_state(size_t *len);
+/* Does a new netd take @state?  1 yes, 0 no, -1 it died. */
+int ng_state_taken(const uint8_t *state, size_t len);
 /* Tell netd that the guest is gone; wait for Released: 0 or -1. */
 int ng_gone(void);
 void ng_stop(void);

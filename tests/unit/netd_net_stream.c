@@ -113,7 +113,7 @@ static void *bulk_reader(void *arg)
 {
 	struct peer *p = arg;
 	static uint8_t buf[1 << 16];
-	const int fd = accept(p->listener, NULL, NULL);
+	const int fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
 	ssize_t n;
 
 	p->ok = fd >= 0;
@@ -353,7 +353,7 @@ static void *slow_reader(void *arg)
 {
 	struct peer *p = arg;
 	static uint8_t buf[1 << 16];
-	const int fd = accept(p->listener, NULL, NULL);
+	const int fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
 	ssize_t n;
 
 	while (!p->go)
