@@ -130,6 +130,8 @@ struct backend_ops {
 	void (*orphan_drop)(struct mount *mount, uint64_t ino);
 	bool (*orphan_kept)(struct mount *mount, uint64_t ino);
 	int (*orphan_find)(struct mount *mount, uint64_t ino, struct node *out);
+	/* This run lives: every ORPHANS_TOUCH_S. */
+	void (*orphan_touch)(struct mount *mount);
 	/* Forget all that @used says no to. */
 	void (*orphan_sweep)(struct mount *mount, bool (*used)(struct mount *, uint64_t));
 
@@ -177,6 +179,8 @@ static inline void node_put(struct node *n)
 }
 
 #define ORPHANS_DIR ".strait-orphans"
+#define ORPHANS_TOUCH_S 60
+#define ORPHANS_OLD_S 900 /* a run that let nobody hear of it for so long is over */
 
 /* be_dir.c: a directory; also serves `mem`, a detached tmpfs.  Takes @fd, also on
  * failure. */

@@ -55,6 +55,7 @@ static const struct backend_ops dir_ops = {
         .orphan_kept = dir_orphan_kept,
         .orphan_find = dir_orphan_find,
         .orphan_sweep = dir_orphan_sweep,
+        .orphan_touch = dir_orphan_touch,
         .lock_open = dir_lock_open,
         .lock_range = dir_lock_range,
         .lock_test = dir_lock_test,

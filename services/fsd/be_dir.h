@@ -99,6 +99,7 @@ int dir_orphan_keep(const struct node *node, uint64_t ino);
 void dir_orphan_drop(struct mount *mount, uint64_t ino);
 bool dir_orphan_kept(struct mount *mount, uint64_t ino);
 int dir_orphan_find(struct mount *mount, uint64_t ino, struct node *out);
+void dir_orphan_touch(struct mount *mount);
 void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t));
 /* Once, of a fresh mount: find our folder, empty those of the dead. */
 void dir_orphans_start(struct mount *mount, bool first);

@@ -6,9 +6,9 @@
  * the other, also a later instance, and to do it again does nothing.
  *
  * The folder is named by the run (instance.h), so the next instance goes on with it.
- * An instance holds a flock on it, and so does the supervisor where it can (it
- * outlives the instances): a folder that nobody holds belonged to a run that is
- * over, and the first instance of another run empties it.
+ * An instance holds a flock on it, and sets its time every ORPHANS_TOUCH_S: a folder
+ * that nobody holds, with a time that long ago that no next instance will come,
+ * belonged to a run that is over.  The first instance of another run empties it.
  */
 #define _GNU_SOURCE
 #include "services/fsd/be_dir.h"
@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -57,7 +59,7 @@ static int orphans_open_locked(struct dir_mount *d)
 	d->orphans = make_dir(top, d->folder);
 	close(top);
 	if (d->orphans >= 0)
-		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* held: by our supervisor */
+		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* ours: cannot be held */
 	return d->orphans;
 }
 
@@ -171,6 +173,27 @@ static void empty_dir(int fd)
 	closedir(dp);
 }
 
+/* Between two instances nobody holds their folder. */
+static bool is_old(int fd)
+{
+	struct timespec now;
+	struct stat st;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return fstat(fd, &st) == 0 && (now.tv_sec - st.st_mtime > ORPHANS_OLD_S ||
+	                               st.st_mtime - now.tv_sec > ORPHANS_OLD_S);
+}
+
+void dir_orphan_touch(struct mount *mount)
+{
+	struct dir_mount *d = mount->priv;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->orphans >= 0)
+		(void)futimens(d->orphans, NULL);
+	pthread_mutex_unlock(&d->lock);
+}
+
 static void sweep_dead(const struct dir_mount *d, int top)
 {
 	DIR *dp = fdopendir(dup(top));
@@ -184,7 +207,7 @@ static void sweep_dead(const struct dir_mount *d, int top)
 		fd = openat(top, e->d_name, DIR_FLAGS);
 		if (fd < 0)
 			continue;
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		if (is_old(fd) && flock(fd, LOCK_EX | LOCK_NB) == 0) {
 			empty_dir(fd);
 			(void)unlinkat(top, e->d_name,
 			               AT_REMOVEDIR); /* not empty: later */
@@ -203,8 +226,10 @@ void dir_orphans_start(struct mount *mount, bool first)
 	if (top < 0)
 		return;
 	d->orphans = openat(top, d->folder, DIR_FLAGS);
-	if (d->orphans >= 0)
-		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* held: by our supervisor */
+	if (d->orphans >= 0) {
+		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* ours: cannot be held */
+		(void)futimens(d->orphans, NULL);
+	}
 	if (first)
 		sweep_dead(d, top);
 	close(top);

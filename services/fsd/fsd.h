@@ -78,7 +78,7 @@ void guests_reap(struct fsd *f);
 void guests_close_all(struct fsd *f);
 bool guests_busy(const struct fsd *f);
 void guests_count(const struct fsd *f, uint32_t *sessions, uint32_t *calls, uint32_t *files);
-/* Look whether all are back, or the time for it is over. */
-void guests_recover(struct fsd *f);
+/* Look whether all are back, or the time for it is over.  True: just now. */
+bool guests_recover(struct fsd *f);
 
 #endif /* FSD_FSD_H */

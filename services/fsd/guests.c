@@ -101,21 +101,22 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-void guests_recover(struct fsd *f)
+bool guests_recover(struct fsd *f)
 {
 	if (!f->recovering)
-		return;
+		return false;
 	const bool all = f->n_back >= f->n_expected && serve_all_again();
 
 	if (!all && now_ms() < f->recover_end_ms) {
 		tick_need(&f->tick, f->recover_end_ms);
-		return;
+		return false;
 	}
 	f->recovering = false;
 	log_write(all ? 2 : 1, "%u of %u guests are back", f->n_back, f->n_expected);
 	if (f->sandbox && sandbox_no_handles() < 0)
 		log_write(0, "cannot forbid opening by handle any more");
 	serve_recovered(all);
+	return true;
 }
 
 void guests_init(struct fsd *f, unsigned n_expected)

@@ -297,6 +297,7 @@ static int wait_ms(struct fsd *f)
 		return HOST_LOCK_MS;
 	if (f->guests && f->tick.at_ms == UINT64_MAX) {
 		clock_gettime(CLOCK_MONOTONIC, &now);
+		serve_tick((uint64_t)now.tv_sec);
 		tick_need(&f->tick, (uint64_t)now.tv_sec * 1000 +
 		                            (uint64_t)now.tv_nsec / 1000000 + BEAT_MS);
 	}
@@ -330,9 +331,10 @@ static int loop(struct fsd *f)
 	int r = 0;
 
 	while (!f->stop && r == 0) {
-		const bool more = guests_serve(f) || guests_spin(f);
+		bool more = guests_serve(f) || guests_spin(f);
 
-		guests_recover(f);
+		if (guests_recover(f))
+			more = true; /* what was held is in the rings */
 		serve_resume();
 		guests_reap(f);
 		if (!more) {

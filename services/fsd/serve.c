@@ -79,6 +79,19 @@ void serve_init(const struct mounts *mounts, const struct instance *inst,
 	g_serve.wake = wake;
 }
 
+void serve_tick(uint64_t now_s)
+{
+	static uint64_t last;
+
+	if (now_s - last < ORPHANS_TOUCH_S || cred_use(NULL) < 0)
+		return;
+	last = now_s;
+	for (unsigned i = 0; i < g_serve.mounts->n; i++)
+		if (!g_serve.mounts->list[i]->read_only)
+			g_serve.mounts->list[i]->ops->orphan_touch(
+			        g_serve.mounts->list[i]);
+}
+
 void serve_sessions(unsigned n)
 {
 	g_serve.n_sessions = n;

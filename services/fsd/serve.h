@@ -81,6 +81,9 @@ bool serve_recovers(unsigned index, bool back);
 bool serve_all_again(void);
 /* Dispatch the calls that waited for an open.  Loop's thread. */
 void serve_resume(void);
+/* Now and then (seconds of a clock that does not go back): other runs must see that
+ * this one lives.  Loop's thread. */
+void serve_tick(uint64_t now_s);
 /* How many sessions there are: alone, a guest is served without a worker where
  * it could only make itself wait. */
 void serve_sessions(unsigned n);

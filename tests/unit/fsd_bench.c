@@ -405,6 +405,8 @@ struct pending *call_start(struct client *c, enum file_method m,
 	                                  .payload_len = (uint32_t)len},
 	                          .payload = p->payload,
 	                          .msg = p->msg};
+	if (g_bench_fault.claim)
+		p->journal = *g_bench_fault.claim;
 	svc->invoke(svc, m, p->msg, none, p);
 	return p;
 }

@@ -114,6 +114,7 @@ struct bench_fault {
 	struct journal_entry *journal; /* NULL: one for each call */
 	enum bench_die die;
 	bool replay;
+	const struct journal_entry *claim; /* replay: what the guest brings; NULL: nothing */
 };
 extern struct bench_fault g_bench_fault;
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,9 @@ static char g_dir[] = "/tmp/fsd-proc-XXXXXX";
 static struct fake_channel g_fc;
 static const uint8_t g_id[16] = "fsd-test-guest-";
 static _Atomic uint64_t g_done;
+static uint32_t g_epoch = 1, g_expected; /* of the next instance */
+static File__OpenRep *g_open;            /* what the guest knows of its file */
+static int g_reopened;
 
 static ProtobufCBinaryData bytes(const char *s)
 {
@@ -147,7 +151,10 @@ static int configure(const char *path, const char *kind, unsigned fd_index)
 	file.n_mounts = 1;
 	file.can_setcred = geteuid() == 0;
 	file.squash = 0;
-	conf.epoch = 1;
+	conf.epoch = g_epoch;
+	conf.expected_guests = g_expected;
+	conf.instance = bytes("the same for all");
+	conf.write_verifier = 77;
 	conf.file = &file;
 	c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
 	c.configure = &conf;
@@ -192,7 +199,8 @@ static void a_supervisor_that_dies_takes_fsd_along(void)
 	EQ(ended(), 0);
 }
 
-static void start(void)
+/* An instance, and a channel to it. */
+static void bring_up(void)
 {
 	Control__Control *c, add = CONTROL__CONTROL__INIT;
 	Control__GuestAdd g = CONTROL__GUEST_ADD__INIT;
@@ -223,9 +231,19 @@ static void start(void)
 	CU_ASSERT_FATAL(c != NULL &&
 	                c->body_case == CONTROL__CONTROL__BODY_GUEST_READY);
 	control__control__free_unpacked(c, NULL);
+}
+
+static void start_with(const struct rpc_chan_ops *ops)
+{
+	bring_up();
 	memcpy(g_config.client_id, g_id, 16);
 	fake_channel_use(&g_fc, &g_config.file, 0);
-	CU_ASSERT_FATAL(rpc_attach(&g_file_chan, &g_config.file, &g_ops) == 0);
+	CU_ASSERT_FATAL(rpc_attach(&g_file_chan, &g_config.file, ops) == 0);
+}
+
+static void start(void)
+{
+	start_with(&g_ops);
 }
 
 /* The guest is gone: everything of it is released; then fsd ends. */
@@ -422,6 +440,151 @@ static void it_is_locked_in(void)
 	stop(true);
 }
 
+/* ---- one instance after another ---- */
+
+static int restore(const struct rpc_restore *how)
+{
+	File__ReopenReq q = FILE__REOPEN_REQ__INIT;
+	struct rpc_call c;
+
+	EQ(how->verifier, 77);
+	CU_ASSERT(!how->verifier_changed);
+	q.handle = 1;
+	q.flags = O_RDWR | O_CREAT;
+	q.type = S_IFREG;
+	q.file_id = g_open->file_id;
+	q.token = g_open->token;
+	rpc_call_init(&c);
+	file__file__reopen(rpc_service(&g_file_chan), &q,
+	                   (File__OpenRep_Closure)rpc_reply_taken, &c);
+	g_reopened = c.err;
+	return c.err == -EIO ? -EIO : 0;
+}
+
+static const struct rpc_chan_ops g_lasting = {.service_id = RPC_SERVICE_FILE,
+                                              .service = &file__file__descriptor,
+                                              .on_event = on_event,
+                                              .on_done = on_done,
+                                              .on_lost = on_lost,
+                                              .on_restore = restore};
+
+/* What the supervisor does when it sees that the service is gone, and what then. */
+static void follow(int how)
+{
+	struct fake_channel old = g_fc;
+	int status;
+
+	EQ(kill(g_pid, how), 0);
+	EQ(waitpid(g_pid, &status, 0), g_pid);
+	close(g_sock);
+	EQ(hosted_ring_mark_dead(old.ring_fd, g_bell), 0);
+	g_epoch++;
+	bring_up();
+	fake_channel_next(&g_fc, g_epoch);
+	(void)rpc_ping(&g_file_chan);
+	fake_recovered();
+}
+
+static void say_gone(uint32_t domid)
+{
+	Control__Control gone = CONTROL__CONTROL__INIT;
+	Control__GuestGone g = CONTROL__GUEST_GONE__INIT;
+
+	g.domid = domid;
+	gone.body_case = CONTROL__CONTROL__BODY_GUEST_GONE;
+	gone.guest_gone = &g;
+	EQ(control_send(g_sock, &gone, NULL, 0), 0);
+	Control__Control *c = next(5000);
+	CU_ASSERT_FATAL(c != NULL);
+	EQ(c->body_case, CONTROL__CONTROL__BODY_RELEASED);
+	control__control__free_unpacked(c, NULL);
+}
+
+static void open_and_unlink(void)
+{
+	File__PathReq u = FILE__PATH_REQ__INIT;
+
+	EQ(do_open("/kept", O_RDWR | O_CREAT, 1), 0);
+	const size_t n = protobuf_c_message_get_packed_size(g_call.reply);
+	uint8_t packed[RPC_REPLY_MSG_MAX];
+
+	CU_ASSERT_FATAL(n <= sizeof packed);
+	protobuf_c_message_pack(g_call.reply, packed);
+	g_open = file__open_rep__unpack(NULL, n, packed);
+	CU_ASSERT_FATAL(g_open != NULL);
+	EQ(do_write(1, (uint8_t *)"text", 4), 0);
+	u.path = bytes("/kept");
+	EQ(call(14, &u.base, NULL, NULL), 0);
+}
+
+static int seccomp_filters(void)
+{
+	char path[64], line[256];
+	int n = -1;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)g_pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof line, f))
+		(void)sscanf(line, "Seccomp_filters: %d", &n);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* Others must have what they had, before anybody gets what is new. */
+static void new_calls_wait_until_all_are_back(void)
+{
+	File__PathReq q = FILE__PATH_REQ__INIT;
+	struct timespec a, b;
+	struct rpc_call c;
+	char buf[8], path[300];
+
+	g_config.recover_ns = 20000000000u;
+	start_with(&g_lasting);
+	open_and_unlink();
+	g_expected = 2;
+	follow(SIGKILL);
+	EQ(g_reopened, 0);
+	const int filters = seccomp_filters();
+
+	q.path = bytes("/");
+	rpc_call_init(&c);
+	EQ(rpc_call_start(&g_file_chan, 5, &q.base, &c), 0);
+	usleep(200000);
+	(void)rpc_guest_poll();
+	EQ(c.done, 0); /* held */
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	say_gone(8); /* the other one does not come */
+	rpc_call_finish(&g_file_chan, 5, &c);
+	EQ(c.err, 0);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	CU_ASSERT(b.tv_sec - a.tv_sec < 3); /* not because of the time */
+	if (filters > 0) /* files are opened by handle no more */
+		EQ(seccomp_filters(), filters + 1);
+	EQ(do_read(1, (uint8_t *)buf, sizeof buf), 4);
+	CU_ASSERT(memcmp(buf, "text", 4) == 0);
+
+	/* Told to end, it leaves all as it is. */
+	g_expected = 1;
+	Control__Control down = CONTROL__CONTROL__INIT;
+	Control__Shutdown s = CONTROL__SHUTDOWN__INIT;
+
+	down.body_case = CONTROL__CONTROL__BODY_SHUTDOWN;
+	down.shutdown = &s;
+	EQ(control_send(g_sock, &down, NULL, 0), 0);
+	g_reopened = -1;
+	follow(0);
+	EQ(g_reopened, 0);
+	EQ(do_read(1, (uint8_t *)buf, sizeof buf), 4);
+	stop(true);
+	snprintf(path, sizeof path, "%s/.strait-orphans", g_dir);
+	EQ(access(path, F_OK), -1);
+	file__open_rep__free_unpacked(g_open, NULL);
+	g_epoch = 1;
+	g_expected = 0;
+}
+
 static double us_each(int n, int (*fn)(void))
 {
 	struct timespec a, b;
@@ -514,6 +677,7 @@ int main(int argc, char **argv)
 		TEST(files_cross_the_rings),
 		TEST(a_lock_is_waited_for),
 		TEST(it_is_locked_in),
+		TEST(new_calls_wait_until_all_are_back),
 		TEST(speed),
 		CU_TEST_INFO_NULL,
 	};

@@ -108,7 +108,7 @@ static int orphans(void)
 /* As user 1000 where we may choose. */
 static void start(uint32_t epoch)
 {
-	g_bench_fault = (struct bench_fault){NULL, DIE_NOT, false};
+	g_bench_fault = (struct bench_fault){.die = DIE_NOT};
 	bench_start_in(g_dir, epoch, false);
 	if (g_root)
 		bench_squash(65534, 65534);
@@ -184,7 +184,7 @@ static void instance(uint32_t epoch, void (*setup)(void), int (*deed)(void),
 			setup();
 		for (unsigned i = 0; epoch > 1 && i < g->n_open; i++)
 			EQ(reopen(i), 0);
-		g_bench_fault = (struct bench_fault){&g->journal, die, epoch > 1};
+		g_bench_fault = (struct bench_fault){.journal = &g->journal, .die = die, .replay = epoch > 1};
 		g->err = deed ? deed() : 0;
 		fflush(NULL);
 		_exit(CU_get_number_of_failures() > failed ? 1 : BENCH_DIED);
@@ -226,7 +226,7 @@ static void check_rule(const struct rule *rule)
 			for (unsigned i = 0; i < g->n_open; i++)
 				EQ(reopen(i), 0);
 			g_bench_fault =
-			        (struct bench_fault){&g->journal, DIE_NOT, true};
+			        (struct bench_fault){.journal = &g->journal, .replay = true};
 			const int err = rule->deed();
 
 			g_bench_fault.replay = false;
@@ -386,7 +386,7 @@ static void errors_stay_what_they_were(void)
 			EQ(rules[i].deed(), rules[i].result);
 			stop();
 			start(2);
-			g_bench_fault = (struct bench_fault){&g->journal, DIE_NOT, true};
+			g_bench_fault = (struct bench_fault){.journal = &g->journal, .replay = true};
 			EQ(rules[i].deed(), rules[i].result);
 			stop();
 		}
@@ -603,7 +603,7 @@ static void one_made_and_unlinked_is_found(void)
 	instance(1, NULL, create_and_unlink, DIE_NOT);
 	CU_ASSERT(!there("x"));
 	start(2);
-	g_bench_fault = (struct bench_fault){&g->journal, DIE_NOT, true};
+	g_bench_fault = (struct bench_fault){.journal = &g->journal, .replay = true};
 	EQ(create_x(), 0);
 	CU_ASSERT(!there("x"));
 	EQ(g->value, 1);
@@ -652,7 +652,7 @@ static void append_over(const char *found, const char *then, uint64_t off)
 	put("log", found);
 	start(2);
 	EQ(reopen(0), 0);
-	g_bench_fault = (struct bench_fault){&g->journal, DIE_NOT, true};
+	g_bench_fault = (struct bench_fault){.journal = &g->journal, .replay = true};
 	EQ(append_hello(), 5);
 	EQ(g->value, off);
 	if (!holds("log", then))
@@ -759,10 +759,10 @@ static void attributes_change_once(void)
 
 static int replay(int (*deed)(void))
 {
-	g_bench_fault = (struct bench_fault){&g->journal, DIE_NOT, true};
+	g_bench_fault = (struct bench_fault){.journal = &g->journal, .replay = true};
 	const int r = deed();
 
-	g_bench_fault = (struct bench_fault){NULL, DIE_NOT, false};
+	g_bench_fault = (struct bench_fault){.die = DIE_NOT};
 	return r;
 }
 
