@@ -92,7 +92,7 @@ struct file *file_new(void)
 		return NULL;
 	handle = f->handle;
 	memset(f, 0, offsetof(struct file, path));
-	f->handle = handle;
+	f->handle = handle; /* f->known is false since the last release */
 	f->path[0] = '\0';
 	return f;
 }
@@ -187,7 +187,7 @@ void file_path_moved(const struct fpath *from, const struct fpath *to, bool exch
 		b[0] = '\0'; /* too long to be kept */
 	lock_take(&g_pool_lock);
 	for (uint32_t at = 0; (f = file_at_locked(at)) != NULL; at++) {
-		if (f->path[0] == '\0' || !is_known(f))
+		if (!is_known(f) || f->path[0] == '\0')
 			continue;
 		if (!move_path(f->path, a, b) && exchanged && b[0])
 			(void)move_path(f->path, b, a);

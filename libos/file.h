@@ -50,8 +50,6 @@ struct fnode {
 struct file {
 	struct ofd ofd;       /* first */
 	uint32_t handle;      /* constant */
-	_Atomic bool known;   /* to fsd, and so to be told to a later instance: what that
-	                       * takes is constant while it is set */
 	uint32_t mode;        /* st_mode when opened: the type counts */
 	uint32_t mount_flags; /* FILE_MOUNT_* */
 	bool root;            /* the guest's root directory */
@@ -71,6 +69,8 @@ struct file {
 	struct file *next;         /* free list */
 	char path[FILE_PATH_KEPT]; /* normal form of what it was opened by, but for renames
 	                            * of this guest since; "": long; under the pool's lock */
+	_Atomic bool known;        /* to fsd, and so to be told to a later instance: what
+	                            * that takes is constant while it is set */
 };
 
 static inline struct file *file_of(struct ofd *o)

@@ -39,6 +39,7 @@ static long read_piece(struct file *f, struct uio *u, size_t want, uint64_t off)
 
 struct read_flight {
 	struct rpc_call call;
+	File__ReadReq req; /* may have to be sent again */
 	struct uio u;
 	size_t want;
 };
@@ -59,20 +60,20 @@ struct read_run {
 static int run_start(struct read_run *run)
 {
 	struct read_flight *fl = &run->at[(run->first + run->n) % READ_DEPTH];
-	File__ReadReq req = FILE__READ_REQ__INIT;
 	size_t left = run->len - run->sent;
 	int r;
 
 	fl->want = left < RPC_PAYLOAD_MAX ? left : RPC_PAYLOAD_MAX;
 	uio_init(&fl->u, run->base + run->sent, fl->want);
 	rpc_call_init(&fl->call);
-	req.handle = run->f->handle;
-	req.offset = run->off + run->sent;
-	req.count = (uint32_t)fl->want;
+	file__read_req__init(&fl->req);
+	fl->req.handle = run->f->handle;
+	fl->req.offset = run->off + run->sent;
+	fl->req.count = (uint32_t)fl->want;
 	fl->call.sink = file_sink_uio;
 	fl->call.sink_arg = &fl->u;
 	fl->call.sink_cap = (uint32_t)fl->want;
-	r = rpc_call_start(&g_file_chan, FILE_METHOD_READ, &req.base, &fl->call);
+	r = rpc_call_start(&g_file_chan, FILE_METHOD_READ, &fl->req.base, &fl->call);
 	if (r == 0) {
 		run->n++;
 		run->sent += fl->want;

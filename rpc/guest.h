@@ -79,7 +79,8 @@ void rpc_reply_taken(const ProtobufCMessage *reply, void *data);
 /* The two halves of a call, for one thread with several in flight.  Start takes a
  * slot and sends: 0; -EAGAIN when no slot or reply room is free (finish one first:
  * start never waits for another of the caller's own); -EIO, -EFAULT, -EMSGSIZE.
- * Every started call must be finished, in any order, by the same thread.
+ * Every started call must be finished, in any order, by the same thread; until then
+ * @msg stays: it may have to be sent again.
  * @index: of the method in the service. */
 int rpc_call_start(struct rpc_chan *ch, unsigned index, const ProtobufCMessage *msg,
                    struct rpc_call *call) __attribute__((warn_unused_result));

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -456,6 +457,70 @@ static void who_waits_for_a_lock_gets_it_later(void)
 	EQ(SYS(SYS_unlink, "/wl"), 0);
 }
 
+/* ---- appends in pieces ---- */
+
+#define BIG (5u * 65536u + 100u)
+
+struct big {
+	long fd;
+	char fill;
+	unsigned times;
+	_Atomic unsigned done;
+	_Atomic bool bad;
+};
+
+static void *append_big(void *arg)
+{
+	struct big *b = arg;
+	char *p = malloc(BIG);
+
+	memset(p, b->fill, BIG);
+	for (unsigned i = 0; i < b->times; i++) {
+		b->bad |= SYS(SYS_write, b->fd, p, BIG) != (long)BIG;
+		b->done++;
+	}
+	free(p);
+	return NULL;
+}
+
+/* Two long appends beside each other, each in several frames: a kill between them lets
+ * nothing of the one into the other. */
+static void an_append_in_pieces_stays_whole(void)
+{
+	struct big b[2] = {{.fill = 'a', .times = 60}, {.fill = 'b', .times = 60}};
+	const long rd = open_file("/big", O_CREAT | O_RDONLY);
+	static char buf[BIG];
+	unsigned n[2] = {0};
+	pthread_t t[2];
+	bool whole = true;
+	long r;
+
+	for (int i = 0; i < 2; i++) {
+		b[i].fd = open_file("/big", O_WRONLY | O_APPEND);
+		EQ(testlib_thread(&t[i], append_big, &b[i]), 0);
+	}
+	for (unsigned i = 0; b[0].done + b[1].done < 110; i++) {
+		usleep(500 + i % 7 * 400);
+		KILL();
+	}
+	for (int i = 0; i < 2; i++) {
+		pthread_join(t[i], NULL);
+		CU_ASSERT(!b[i].bad);
+		SYS(SYS_close, b[i].fd);
+	}
+	while ((r = SYS(SYS_read, rd, buf, BIG)) == (long)BIG) {
+		for (unsigned i = 1; i < BIG; i++)
+			whole &= buf[i] == buf[0];
+		n[buf[0] == 'b']++;
+	}
+	EQ(r, 0);
+	CU_ASSERT(whole);
+	EQ(n[0], 60);
+	EQ(n[1], 60);
+	SYS(SYS_close, rd);
+	EQ(SYS(SYS_unlink, "/big"), 0);
+}
+
 /* ---- beside many threads ---- */
 
 #define THREADS 8
@@ -508,6 +573,43 @@ static void files(unsigned n, unsigned round)
 	OK(SYS(SYS_unlink, a), -ENOENT);
 }
 
+#define PATTERN (2u << 20)
+#define LONG_READ 300000u
+
+static uint8_t pattern_at(uint64_t at)
+{
+	return (uint8_t)(at * 2654435761u >> 24);
+}
+
+static void make_pattern(void)
+{
+	const long fd = open_file("/pattern", O_CREAT | O_WRONLY);
+	uint8_t *p = malloc(PATTERN);
+
+	for (uint64_t i = 0; i < PATTERN; i++)
+		p[i] = pattern_at(i);
+	EQ(SYS(SYS_write, fd, p, PATTERN), PATTERN);
+	free(p);
+	SYS(SYS_close, fd);
+}
+
+/* Several frames in flight, and into several pieces of memory. */
+static void read_long(unsigned n, unsigned round)
+{
+	const uint64_t from = (round * 7919ull + n * 104729) % (PATTERN - LONG_READ);
+	const long fd = SYS(SYS_open, "/pattern", O_RDONLY);
+	uint8_t *p = malloc(LONG_READ);
+	struct iovec v[3] = {{p, 1000}, {p + 1000, 0}, {p + 1000, LONG_READ - 1000}};
+	bool good = true;
+
+	OK(SYS(SYS_preadv, fd, v, 3, from), LONG_READ);
+	for (uint64_t i = 0; i < LONG_READ; i++)
+		good &= p[i] == pattern_at(from + i);
+	OK(good, true);
+	free(p);
+	OK(SYS(SYS_close, fd), 0);
+}
+
 /* Everybody appends its number to one file: each is there once, whole. */
 #define RECORD 16
 
@@ -547,6 +649,8 @@ static void *storm(void *arg)
 		what[(n + round) % 2](n, round);
 		if (round % 8 == n)
 			lock_one(n, round);
+		if (round % 8 == (n ^ 3))
+			read_long(n, round);
 		g_done++;
 	}
 	OK(SYS(SYS_rmdir, dir), 0);
@@ -586,6 +690,7 @@ static void threads_see_no_more_than_a_pause(void)
 
 	g_log = open_file("/all", O_CREAT | O_WRONLY | O_APPEND);
 	SYS(SYS_close, open_file("/lockfile", O_CREAT | O_RDWR));
+	make_pattern();
 	for (uintptr_t i = 0; i < THREADS; i++)
 		EQ(testlib_thread(&t[i], storm, (void *)i), 0);
 	for (int i = 0; i < KILLS; i++) {
@@ -608,6 +713,7 @@ static void threads_see_no_more_than_a_pause(void)
 	SYS(SYS_close, g_log);
 	EQ(SYS(SYS_unlink, "/all"), 0);
 	EQ(SYS(SYS_unlink, "/lockfile"), 0);
+	EQ(SYS(SYS_unlink, "/pattern"), 0);
 }
 
 /* ---- the end ---- */
@@ -646,6 +752,7 @@ int main(int argc, char **argv)
 	        TEST(locks_are_held_on),
 	        TEST(a_flock_that_was_lost_does_not_come_back),
 	        TEST(who_waits_for_a_lock_gets_it_later),
+	        TEST(an_append_in_pieces_stays_whole),
 	        TEST(threads_see_no_more_than_a_pause),
 	        TEST(nothing_is_left),
 	        CU_TEST_INFO_NULL,
