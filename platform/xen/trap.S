@@ -6,11 +6,27 @@
  * its frame itself, without a word written to the program's stack.  The frame that
  * trap() returns may lie anywhere: nothing else uses the stack it is read from,
  * since no vector ever continues on the interrupted stack.
+ *
+ * Event channels have a stack of their own, left at once: QEMU's TCG (seen in 7.2)
+ * may deliver an event that Xen injected a second time, whatever the interrupt flag
+ * says (tests/xen/README.md).  Such a one finds IF=0 in its frame and goes back.
  */
 #define CPU_SCRATCH 16			/* struct cpu, see trap.c */
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10
+#define VEC_UPCALL 0x40
 #define VEC_RAW 0x43
+
+#define FRAME_RCX 96			/* struct trap_frame */
+#define FRAME_RAX 112
+#define FRAME_VECTOR 120
+#define FRAME_ERR 128
+#define FRAME_RIP 136
+#define FRAME_CS 144
+#define FRAME_RFLAGS 152
+#define FRAME_RSP 160
+#define FRAME_SS 168
+#define FRAME_SIZE 176
 
 	.section .text.trap_entry, "ax", @progbits
 	.balign 16
@@ -79,6 +95,53 @@ trap_raw:
 	jmp trap_entry
 	.size trap_raw, . - trap_raw
 
+/* VEC_UPCALL.  The frame moves to the trap stack without a branch: the emulator asks
+ * for a second time only between blocks of code, so none is lost but one that comes
+ * before the first instruction. */
+	.balign 128
+	.global trap_upcall
+	.hidden trap_upcall
+	.type trap_upcall, @function
+trap_upcall:
+	pushq %rax
+	pushq %rcx
+	leaq trap_stack_end - FRAME_SIZE(%rip), %rax
+	leaq trap_unwanted(%rip), %rcx
+	testb $2, 16 + 16 + 1(%rsp)	/* IF */
+	cmovzq %rcx, %rax
+	movq 8(%rsp), %rcx
+	movq %rcx, FRAME_RAX(%rax)
+	movq (%rsp), %rcx
+	movq %rcx, FRAME_RCX(%rax)
+	movq $VEC_UPCALL, FRAME_VECTOR(%rax)
+	movq $0, FRAME_ERR(%rax)
+	movq 16(%rsp), %rcx
+	movq %rcx, FRAME_RIP(%rax)
+	movq 24(%rsp), %rcx
+	movq %rcx, FRAME_CS(%rax)
+	movq 32(%rsp), %rcx
+	movq %rcx, FRAME_RFLAGS(%rax)
+	movq 40(%rsp), %rcx
+	movq %rcx, FRAME_RSP(%rax)
+	movq 48(%rsp), %rcx
+	movq %rcx, FRAME_SS(%rax)
+	jz 1f
+	leaq FRAME_VECTOR(%rax), %rsp
+	movq FRAME_RCX(%rax), %rcx
+	movq FRAME_RAX(%rax), %rax
+	jmp trap_entry
+1:	leaq trap_upcall(%rip), %rcx
+	cmpq %rcx, 16(%rsp)
+	je 2f
+	popq %rcx
+	popq %rax
+	iretq
+2:	leaq trap_unwanted(%rip), %rdi	/* the first one's frame is lost */
+	movq $trap_double_stack_end, %rsp
+	call trap_lost
+	ud2
+	.size trap_upcall, . - trap_upcall
+
 /* One stub of 16 bytes a vector: 0 to 0x42. */
 	.balign 16
 	.global trap_stubs
@@ -120,5 +183,11 @@ trap_nmi_stack_end:
 trap_machine_stack_end:
 	.skip 4096
 trap_double_stack_end:
+	.global trap_upcall_stack_end
+	.hidden trap_upcall_stack_end
+	.skip 256
+trap_upcall_stack_end:
+trap_unwanted:
+	.skip FRAME_SIZE
 
 	.section .note.GNU-stack, "", @progbits

@@ -29,7 +29,7 @@
 
 #define SI_KERNEL_ 0x80
 
-enum { IST_TRAP = 1, IST_FAULT, IST_NMI, IST_MACHINE, IST_DOUBLE };
+enum { IST_TRAP = 1, IST_FAULT, IST_NMI, IST_MACHINE, IST_DOUBLE, IST_UPCALL };
 
 enum {
 	VEC_DIVIDE = 0,
@@ -65,10 +65,18 @@ struct descriptor_table {
 } __attribute__((packed));
 
 _Static_assert(offsetof(struct cpu, scratch) == 16, "trap.S knows");
+_Static_assert(offsetof(struct trap_frame, rcx) == 96 &&
+                       offsetof(struct trap_frame, rax) == 112 &&
+                       offsetof(struct trap_frame, vector) == 120 &&
+                       offsetof(struct trap_frame, rip) == 136 &&
+                       sizeof(struct trap_frame) == 176,
+               "trap.S knows");
 
-extern const char trap_stubs[], trap_raw[];
+extern const char trap_stubs[], trap_upcall[], trap_raw[];
 extern char trap_stack_end[], trap_fault_stack_end[], trap_nmi_stack_end[],
-        trap_machine_stack_end[], trap_double_stack_end[];
+        trap_machine_stack_end[], trap_double_stack_end[], trap_upcall_stack_end[];
+
+_Noreturn void trap_lost(const struct trap_frame *f);
 
 static _Alignas(16) struct gate g_idt[N_VECTORS];
 static struct tss g_tss;
@@ -92,6 +100,8 @@ static unsigned stack_of(unsigned vector)
 		return IST_FAULT;
 	case VEC_MACHINE:
 		return IST_MACHINE;
+	case VEC_UPCALL:
+		return IST_UPCALL;
 	default:
 		return IST_TRAP;
 	}
@@ -104,7 +114,8 @@ void trap_init(void)
 	const struct descriptor_table idt = {sizeof(g_idt) - 1, (uintptr_t)g_idt};
 
 	for (unsigned i = 0; i < N_VECTORS; i++) {
-		const uint64_t at = (uintptr_t)trap_stubs + i * STUB_SIZE;
+		const uint64_t at = i == VEC_UPCALL ? (uintptr_t)trap_upcall
+		                                    : (uintptr_t)trap_stubs + i * STUB_SIZE;
 
 		g_idt[i] = (struct gate){
 		        .low = (uint16_t)at,
@@ -119,6 +130,7 @@ void trap_init(void)
 	g_tss.ist[IST_NMI - 1] = (uintptr_t)trap_nmi_stack_end;
 	g_tss.ist[IST_MACHINE - 1] = (uintptr_t)trap_machine_stack_end;
 	g_tss.ist[IST_DOUBLE - 1] = (uintptr_t)trap_double_stack_end;
+	g_tss.ist[IST_UPCALL - 1] = (uintptr_t)trap_upcall_stack_end;
 	g_tss.io_map = sizeof(g_tss);
 	g_gdt[3] = (sizeof(g_tss) - 1) | (tss & 0xffffff) << 16 | 0x89ul << 40 |
 	           (tss >> 24 & 0xff) << 56;
@@ -222,6 +234,12 @@ static struct trap_frame *debug(struct trap_frame *f)
 
 	__asm__ volatile("movq %0, %%dr6" : : "r"(clean));
 	return fault(f, signal_of(f));
+}
+
+/* trap.S: an event came twice before anything of the first was saved. */
+void trap_lost(const struct trap_frame *f)
+{
+	crash("the emulator delivered an event twice", f);
 }
 
 struct trap_frame *trap(struct trap_frame *f)

@@ -4,6 +4,15 @@
 # Each case runs in a shell of its own.  /out/results gets a line "ok NAME SECONDS" or
 # "not ok NAME SECONDS"; what a case says goes to /out/case.NAME too.
 
+# A failed case leaves no domain behind for the next (other cases may keep theirs: a
+# boot's services).
+leave_none() {
+	local name
+	for name in $(xl list | awk 'NR > 1 {print $1}'); do
+		case " $1 " in *" $name "*) ;; *) echo "destroyed what was left: $name"; xl destroy "$name" ;; esac
+	done
+}
+
 # fail TEXT: end this case.
 fail() {
 	echo "FAILED: $*"
@@ -27,17 +36,18 @@ result() {
 # cases [SCRIPT...]: every case_NAME in them, in order; if there is a /test/only, those
 # that it names.
 cases() {
-	local name begin rc all=0
+	local name begin before rc all=0
 	[ $# -gt 0 ] || set -- .script
 	: >>/out/results
 	for name in $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' "$@"); do
 		[ ! -e /test/only ] || grep -qx "$name" /test/only || continue
 		begin=$(now)
+		before=$(xl list | awk 'NR > 1 {print $1}' | tr '\n' ' ')
 		echo "# $name"
 		{ (case_"$name"); echo $? >/run/case.status; } 2>&1 | tee "/out/case.$name"
 		rc=$(cat /run/case.status)
 		result "$name" "$rc" $(($(now) - begin))
-		[ "$rc" = 0 ] || all=1
+		[ "$rc" = 0 ] || { leave_none "$before"; all=1; }
 	done
 	return $all
 }

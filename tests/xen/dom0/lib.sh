@@ -70,7 +70,7 @@ run() {
 	word=$(ended "$1" "$2")
 	how=$(status "$1")
 	case $word in
-	'') how=hangs ;;
+	'') how=hangs; evidence "$1" >/run/evidence 2>&1 ;;
 	crash*) how=crash ;;
 	gone*) how=gone ;;
 	*) cpu=${word#* } how=${how:-no-status} ;;
@@ -78,6 +78,15 @@ run() {
 	settle "$1"
 	console "$1"
 	gone "$1"
+}
+
+# evidence NAME: where a domain stands that does not end, and what Xen said last.
+evidence() {
+	local n
+	xl list
+	for n in 1 2 3; do /usr/lib/xen-4.17/bin/xenctx -a "$(id "$1")" | sed -n '1,10p;/^Code/,$p'; done
+	xl debug-keys q
+	xl dmesg | tail -n 60
 }
 
 # die_now: the machine is switched off in this moment, by its plug.

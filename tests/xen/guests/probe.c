@@ -162,6 +162,22 @@ static void *counter(void *arg)
 	return NULL;
 }
 
+/* 10 ms, until a time that does not move: on a starved machine each tick may come
+ * before what is left of a nap began anew. */
+static void nap(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += 10000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+		;
+}
+
 static int load(int duration)
 {
 	struct sigaction sa = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
@@ -184,11 +200,9 @@ static int load(int duration)
 	double end = seconds() + duration, worst = 0;
 
 	while (seconds() < end) {
-		struct timespec nap = {0, 10000000};
 		double before = seconds();
 
-		while (nanosleep(&nap, &nap) == -1 && errno == EINTR)
-			;
+		nap();
 		if (seconds() - before > worst)
 			worst = seconds() - before;
 	}
