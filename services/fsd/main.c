@@ -8,6 +8,7 @@
 #include "services/fsd/fsd.h"
 
 #include "rpc/slice.h"
+#include "services/fsd/cred.h"
 #include "services/fsd/lock.h"
 #include "services/fsd/pool.h"
 #include "services/fsd/serve.h"
@@ -370,6 +371,7 @@ static void finish(struct fsd *f)
 		mounts_leave(&f->mounts);
 		exit(0); /* releasing what they have would tell others that they left */
 	}
+	(void)cred_use(NULL); /* not as the last caller: the orphans' folder is ours */
 	mounts_fini(&f->mounts);
 }
 

@@ -32,6 +32,8 @@ if(TARGET strait)
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_run_guest.sh" LABELS e2e TIMEOUT 240)
 		strait_script_test(e2e.join
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_join.sh" LABELS e2e TIMEOUT 240)
+		strait_script_test(e2e.recover_files
+			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_files.sh" LABELS e2e TIMEOUT 240)
 		strait_script_test(e2e.hung_service
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_hung_service.sh" LABELS e2e slow TIMEOUT 120)
 		strait_script_test(e2e.run_network
