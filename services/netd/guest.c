@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 static struct sock *g_linger;
+static struct sock *g_linger_again; /* their close() calls come once more: we were swapped */
 
 struct guest *guest_new(struct rpc_conn *conn, uint32_t domid, const char *name)
 {
@@ -32,6 +33,8 @@ struct guest *guest_new(struct rpc_conn *conn, uint32_t domid, const char *name)
 	(void)snprintf(g->name, sizeof(g->name), "%s", name);
 	return g;
 }
+
+static void linger_forget(const struct guest *g);
 
 /* What the guest would have read is unread data: RST then, else FIN. */
 static void close_at_exit(struct sock *s)
@@ -53,6 +56,7 @@ void guest_free(struct guest *g)
 			}
 		}
 	}
+	linger_forget(g);
 	free(g->table);
 	free(g);
 }
@@ -292,10 +296,22 @@ static void linger_del(struct sock *s)
 	s->linger_prev = NULL;
 }
 
+static void linger_put(struct sock *s, struct sock **list)
+{
+	s->linger_next = *list;
+	s->linger_prev = list;
+	if (*list)
+		(*list)->linger_prev = &s->linger_next;
+	*list = s;
+}
+
 void sock_closed(struct sock *s)
 {
 	struct rpc_req *req = s->linger;
 
+	if (!req && s->lingered_by)
+		linger_del(s);
+	s->lingered_by = NULL;
 	if (!req)
 		return;
 	s->linger = NULL;
@@ -307,11 +323,43 @@ void linger_add(struct sock *s, struct rpc_req *req, uint32_t ms)
 {
 	s->linger = req;
 	s->linger_until = clock_ms() + ms;
-	s->linger_next = g_linger;
-	s->linger_prev = &g_linger;
-	if (g_linger)
-		g_linger->linger_prev = &s->linger_next;
-	g_linger = s;
+	linger_put(s, &g_linger);
+}
+
+void linger_expect(struct sock *s, struct guest *g, uint32_t handle, uint32_t ms)
+{
+	s->lingered_by = g;
+	s->handle = handle;
+	s->linger_until = clock_ms() + ms;
+	linger_put(s, &g_linger_again);
+}
+
+bool linger_again(const struct guest *g, uint32_t handle, struct rpc_req *req)
+{
+	struct sock *s = g_linger_again;
+
+	while (s && (s->lingered_by != g || s->handle != handle))
+		s = s->linger_next;
+	if (!s)
+		return false;
+	linger_del(s);
+	s->lingered_by = NULL;
+	s->linger = req;
+	linger_put(s, &g_linger);
+	return true;
+}
+
+static void linger_forget(const struct guest *g)
+{
+	struct sock *s = g_linger_again, *next;
+
+	for (; s; s = next) {
+		next = s->linger_next;
+		if (s->lingered_by != g)
+			continue;
+		linger_del(s);
+		s->lingered_by = NULL;
+	}
 }
 
 uint64_t linger_deadline(void)

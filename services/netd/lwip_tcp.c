@@ -621,7 +621,7 @@ static void conn_after(void *owner)
 {
 	struct lsock *l = owner;
 
-	if (l->orphan && l->s.linger && l->pcb && !l->tx &&
+	if (l->orphan && (l->s.linger || l->s.lingered_by) && l->pcb && !l->tx &&
 	    (l->pcb->state == FIN_WAIT_2 || l->pcb->state == TIME_WAIT))
 		sock_closed(&l->s);
 	if (l->pcb && stuck(l)) {

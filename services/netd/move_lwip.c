@@ -206,7 +206,7 @@ static void times_fill(struct lsock *l, Netstate__Sock *m)
 	m->progress_ms = now - l->progress_ms;
 	if (l->wait_prev)
 		m->wait = 1 + (uint32_t)(l->wait_until > now ? l->wait_until - now : 0);
-	if (l->s.linger)
+	if (l->s.linger || l->s.lingered_by)
 		m->linger_ms = (uint32_t)(l->s.linger_until > now ? l->s.linger_until - now : 0);
 	if (l->deferred_by)
 		m->listener = l->deferred_by->s.move_id;
@@ -485,8 +485,8 @@ static const char *bad_shape(const Netstate__Sock *m)
 		return "a stream has no datagrams";
 	if (m->tcp ? !(f & FLAG(OPEN)) || (f & FLAG(LISTENING)) : m->tx_len != 0)
 		return "its connection is over, or it never had one";
-	if ((f & FLAG(LISTENING)) && (waits || !(f & FLAG(ON_PORT))))
-		return "a listener without a port, or in a queue";
+	if ((f & FLAG(LISTENING)) && (waits || !(f & FLAG(ON_PORT)) || !(f & FLAG(OPEN))))
+		return "a listener without a port, or in a queue, or over";
 	if ((f & FLAG(ORPHAN)) && (!m->tcp || waits || (f & FLAG(NAMED))))
 		return "it is closed, but not alone";
 	if (!!(f & FLAG(NAMED)) + !!(f & FLAG(ORPHAN)) + waits != 1)
@@ -502,6 +502,8 @@ static const char *bad_state(const Netstate__Sock *m)
 {
 	const uint32_t f = m->flags, state = m->tcp ? m->tcp->state : 0;
 
+	if (!m->tcp && (f & FLAG(OPEN)) && (f & (FLAG(CONNECTING) | FLAG(CONNECTED))))
+		return "it has no connection";
 	if (!m->tcp)
 		return (f & FLAG(CONNECTING)) ? "it connects without a connection" : NULL;
 	if (state == NETSTATE__TCP_STATE__TCP_SYN_RCVD)

@@ -358,10 +358,10 @@ int move_sock_place(struct move_in *in, const Netstate__Sock *m, struct sock *s)
 	struct guest *g = guest_at(in, m->guest);
 	struct sock *l;
 
-	if (m->linger_guest) {
-		s->lingered_by = guest_at(in, m->linger_guest);
-		s->handle = m->handle;
-	}
+	if (m->linger_guest && !(m->flags & NETSTATE__SOCK_FLAG__SOCK_ORPHAN))
+		return move_refuse(in, "socket %u: its close() waits, but it is open", m->id);
+	if (m->linger_guest && guest_at(in, m->linger_guest))
+		linger_expect(s, guest_at(in, m->linger_guest), m->handle, m->linger_ms);
 	if (m->flags & NETSTATE__SOCK_FLAG__SOCK_NAMED) {
 		if (!g || guest_name_sock(g, s, m->handle) < 0)
 			return move_refuse(in, "socket %u: %s", m->id,

@@ -222,6 +222,11 @@ void naddr_to_wire(const struct naddr *a, const struct sock *s, Net__Addr *w, ui
 /* ---- linger (guest.c), opts.c, serve.c ---- */
 /* Keep close call @req until @s is gone, or @ms have passed (EWOULDBLOCK). */
 void linger_add(struct sock *s, struct rpc_req *req, uint32_t ms);
+/* The netd before us kept that call, and @s (closed) came from it: the guest will call
+ * again. */
+void linger_expect(struct sock *s, struct guest *g, uint32_t handle, uint32_t ms);
+/* It did: true if the answer waits still; takes @req then. */
+bool linger_again(const struct guest *g, uint32_t handle, struct rpc_req *req);
 void linger_drop(const struct rpc_conn *conn); /* answer those of a guest that goes */
 uint64_t linger_deadline(void);
 void linger_run(uint64_t now_ms);

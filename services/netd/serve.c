@@ -246,7 +246,32 @@ ON_SOCK(shutdown, Net__ShutdownPost, Net__Empty_Closure)
 		reply(req, s->ops->shutdown(s, (int)in->how));
 }
 
-ON_SOCK(close, Net__CloseReq, Net__Empty_Closure)
+/* A close() that waited at the netd before us: it waits here, or is done by now. */
+static void close_again(struct rpc_req *req, uint32_t handle)
+{
+	if (!linger_again(guest_of(req), handle, req))
+		reply(req, 0);
+}
+
+static void on_close(struct rpc_req *req, struct sock *s, const Net__CloseReq *in);
+
+static void do_close(Net__Net_Service *svc, const Net__CloseReq *in, Net__Empty_Closure c,
+                     void *data)
+{
+	struct rpc_req *req = data;
+	struct sock *s = guest_sock(guest_of(req), in->handle);
+
+	(void)svc;
+	(void)c;
+	if (!s && rpc_req_replay(req))
+		close_again(req, in->handle);
+	else if (!s)
+		reply(req, -EBADF);
+	else
+		on_close(req, s, in);
+}
+
+static void on_close(struct rpc_req *req, struct sock *s, const Net__CloseReq *in)
 {
 	const bool abort = in->abort == 1; /* the message ends with the answer */
 
