@@ -24,23 +24,27 @@
 #define LINGER_POLL_MS 10u
 
 static int g_epoll = -1;
-static struct hsock *g_hsocks;
+struct hsock *g_hsocks;
 static uint8_t g_buf[RPC_PAYLOAD_MAX];
 
-static int watch_fd(struct hsock *h)
+/* Once more for one that is watched: what is ready is told again. */
+static int watch_again(struct hsock *h)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 	                         .data.ptr = h};
 
-	if (h->watched)
-		return 0;
-	if (epoll_ctl(g_epoll, EPOLL_CTL_ADD, h->fd, &ev) < 0)
+	if (epoll_ctl(g_epoll, h->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, h->fd, &ev) < 0)
 		return -errno;
 	h->watched = true;
 	return 0;
 }
 
-static void hsock_add(struct hsock *h, int fd)
+static int watch_fd(struct hsock *h)
+{
+	return h->watched ? 0 : watch_again(h);
+}
+
+void host_add(struct hsock *h, int fd)
 {
 	h->fd = fd;
 	h->next = g_hsocks;
@@ -104,7 +108,7 @@ static int op_open(struct sock *s)
 
 	if (fd < 0)
 		return -errno;
-	hsock_add(h, fd);
+	host_add(h, fd);
 	if (s->type == SOCK_STREAM)
 		return 0;
 	host_dgram_setup(h);
@@ -245,26 +249,31 @@ static bool drain(struct hsock *h)
 	return true;
 }
 
-static void op_send(struct sock *s, const void *data, uint32_t len, bool more)
+int host_tx_append(struct hsock *h, const void *data, uint32_t len)
 {
-	struct hsock *h = hsock_of(s);
-	const uint32_t n = h->tx ? 0 : send_some(h, data, len, more);
-	struct host_chunk *c;
+	struct host_chunk *c = malloc(sizeof(*c) + len);
 
-	if (n == len || s->gone)
-		return;
-	c = malloc(sizeof(*c) + len - n);
-	if (!c) {
-		sock_error(s, ENOMEM, true);
-		return;
-	}
-	*c = (struct host_chunk){.len = len - n};
-	memcpy(c->data, (const uint8_t *)data + n, len - n);
+	if (!c)
+		return -ENOMEM;
+	*c = (struct host_chunk){.len = len};
+	memcpy(c->data, data, len);
 	if (h->tx)
 		h->tx_tail->next = c;
 	else
 		h->tx = c;
 	h->tx_tail = c;
+	return 0;
+}
+
+static void op_send(struct sock *s, const void *data, uint32_t len, bool more)
+{
+	struct hsock *h = hsock_of(s);
+	const uint32_t n = h->tx ? 0 : send_some(h, data, len, more);
+
+	if (n == len || s->gone)
+		return;
+	if (host_tx_append(h, (const uint8_t *)data + n, len - n) < 0)
+		sock_error(s, ENOMEM, true);
 }
 
 /* ---- receiving ---- */
@@ -325,7 +334,7 @@ static void op_accept_more(struct sock *l)
 			close(fd);
 			return;
 		}
-		hsock_add(hsock_of(s), fd);
+		host_add(hsock_of(s), fd);
 		s->opt = l->opt;
 		s->rx_limit = l->accept_limit;
 		s->bound = true;
@@ -542,6 +551,22 @@ static void run(uint64_t now_ms)
 	}
 }
 
+static void seal(void)
+{
+}
+
+/* What happened while nobody looked is told now. */
+static void go(void)
+{
+	for (struct hsock *h = g_hsocks; h; h = h->next) {
+		const bool idle = h->s.type == SOCK_STREAM && !h->s.listening &&
+		                  !h->s.connected && !h->s.connecting;
+
+		if (!idle && watch_again(h) < 0)
+			sock_error(&h->s, ENOMEM, true);
+	}
+}
+
 const struct stack g_stack_host = {
 	.ops = &g_ops,
 	.start = start,
@@ -551,4 +576,10 @@ const struct stack g_stack_host = {
 	.flush = flush,
 	.deadline = deadline,
 	.run = run,
+	.seal = seal,
+	.head = host_head,
+	.export = host_export,
+	.import = host_import,
+	.go = go,
+	.resume = go,
 };

@@ -41,6 +41,21 @@ static inline struct hsock *hsock_of(struct sock *s)
 	return (struct hsock *)(void *)s;
 }
 
+extern struct hsock *g_hsocks;
+
+/* ---- host.c ---- */
+void host_add(struct hsock *h, int fd); /* takes @fd */
+/* Bytes to the end of tx.  -ENOMEM: none of them. */
+int host_tx_append(struct hsock *h, const void *data, uint32_t len);
+
+/* ---- move_host.c ---- */
+struct move_out;
+struct move_in;
+struct Netstate__Head;
+void host_head(struct Netstate__Head *h);
+void host_export(struct move_out *o);
+int host_import(struct move_in *in);
+
 /* ---- host_dgram.c ---- */
 void host_dgram_setup(struct hsock *h);
 int host_dgram_send(struct sock *s, const struct dgram *d);

@@ -506,7 +506,7 @@ static void take_event(const struct epoll_event *ev)
 			return;
 		}
 	}
-	if (g_loop.stack)
+	if (g_loop.stack && !loop_still()) /* else it is told again */
 		(void)g_loop.stack->input(ev->data.ptr, ev->events);
 }
 
