@@ -25,6 +25,8 @@ static const struct setting g_settings[] = {
          false, true, true, false, KERNEL},
 	{"loop", "lwip", "loop", 1500, false, false, false, false, "127.0.0.1", "127.0.0.1",
          "::1", "::1"},
+	{"host", "host", "", 1500, false, true, false, false, "127.0.0.1", "127.0.0.1", "::1",
+         "::1"},
 };
 static const struct setting g_slow = {"states", "lwip", "test:tap,delay=120", 1500, false, true,
                                       true, false, KERNEL};
@@ -264,15 +266,31 @@ static void time_wait_moves(void)
 	(void)ng_close(s, false);
 }
 
+static void *lingerer(void *arg)
+{
+	struct peer *p = arg;
+
+	p->err = ng_close_linger((int)p->n, 5000);
+	p->done = 1;
+	return NULL;
+}
+
+/* The call is in flight: the guest sends it again, and the new netd waits on. */
 static void a_lingering_close_goes_on(void)
 {
+	struct peer p = {0};
 	int fd, c = pair(&fd, true);
 	char b[8];
 
 	CU_ASSERT_EQUAL(ng_send(c, "bye", 3, false), 3);
-	ng_swap_every(60); /* the call is in flight: it comes again */
-	CU_ASSERT_EQUAL(ng_close_linger(c, 5000), 0);
-	ng_swap_every(0);
+	p.n = (uint64_t)c;
+	peer_start(&p, lingerer);
+	usleep(40000);
+	CU_ASSERT_EQUAL(p.done, 0);
+	swap();
+	CU_ASSERT_EQUAL(p.done, 0); /* 240 ms there and back */
+	peer_join(&p);
+	CU_ASSERT_EQUAL(p.err, 0);
 	CU_ASSERT_TRUE(kernel_read(fd, b, 3));
 	CU_ASSERT_EQUAL(recv(fd, b, 4, 0), 0);
 	close(fd);
