@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # strait run, with stand-ins for services and guest.
 if(TARGET strait)
-	foreach(kind IN ITEMS "" _VERSION _SILENT _GARBAGE _DIES _CLINGS)
+	foreach(kind IN ITEMS "" _VERSION _SILENT _GARBAGE _DIES _CLINGS
+	                 _NOEXPORT _NOIMPORT _DIES_IMPORTING)
 		add_executable(stand_in_service${kind} e2e/run/stand_in_service.c)
 		target_link_libraries(stand_in_service${kind} PRIVATE rpc_server proto strait_warnings)
 		set_target_properties(stand_in_service${kind} PROPERTIES
@@ -26,6 +27,8 @@ if(TARGET strait)
 
 	strait_script_test(e2e.services_again
 		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_services_again.sh" LABELS e2e TIMEOUT 180)
+	strait_script_test(e2e.swap_bad_input
+		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_swap_bad_input.sh" LABELS e2e TIMEOUT 120)
 
 	if(STRAIT_GUEST AND TARGET strait-cc AND TARGET fsd AND TARGET netd)
 		strait_script_test(e2e.run_guest
@@ -34,6 +37,8 @@ if(TARGET strait)
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_join.sh" LABELS e2e TIMEOUT 240)
 		strait_script_test(e2e.recover_files
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_files.sh" LABELS e2e TIMEOUT 240)
+		strait_script_test(e2e.recover_services
+			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_services.sh" LABELS e2e TIMEOUT 180)
 		strait_script_test(e2e.hung_service
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_hung_service.sh" LABELS e2e slow TIMEOUT 120)
 		strait_script_test(e2e.run_network

@@ -358,6 +358,7 @@ int joins_readd(struct run *r, struct service *s)
 		if (err)
 			return err;
 		j->owed[s - r->service] = j->state == JOIN_RUNNING;
+		j->released[s - r->service] = j->state == JOIN_LEAVING;
 	}
 	return 0;
 }

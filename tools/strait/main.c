@@ -85,6 +85,8 @@ static void help(void)
 	      "  run [OPTIONS] PROG [ARGS]   run a program built by strait-cc\n"
 	      "  ps                          list the guests that run\n"
 	      "  stop NAME                   ask a guest to end (TERM, then KILL)\n"
+	      "  restart NAME --service S    end fsd or netd of a guest, start it again\n"
+	      "  swap NAME --service S       put a new fsd or netd in its place\n"
 	      "  strace NAME on|off          switch a guest's call log\n"
 	      "  trace report|show FILE      read a trace made with run --trace\n"
 	      "\n"
@@ -131,6 +133,8 @@ static const struct {
 	{ "run", run_main },
 	{ "ps", names_cmd_ps },
 	{ "stop", names_cmd_stop },
+	{ "restart", names_cmd_restart },
+	{ "swap", names_cmd_swap },
 	{ "strace", names_cmd_strace },
 	{ "trace", cmd_trace },
 	{ "deploy", deploy_main },

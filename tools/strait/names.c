@@ -232,3 +232,112 @@ int names_cmd_stop(int argc, char **argv)
 		return status;
 	return ask_or_say(argv[1], "stop", reply);
 }
+
+/* --- restart, swap --------------------------------------------------------------- */
+
+#define REPLY_S 60 /* longer than all phases may take */
+
+/* Show each phase as it ends.  The exit status. */
+static int follow(int fd, const char *name)
+{
+	struct timeval wait = { .tv_sec = REPLY_S };
+	char text[1200];
+	ssize_t n;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	while ((n = recv(fd, text, sizeof(text) - 1, 0)) > 0) {
+		text[n] = 0;
+		if (text[0] == SWAP_FAILED) {
+			say("%s: %s", name, text + 1);
+			return EXIT_STRAIT;
+		}
+		puts(text + 1);
+		fflush(stdout);
+		if (text[0] == SWAP_DONE)
+			return 0;
+	}
+	say("the guest %s does not say how it went: %s", name,
+	    n ? strerror(errno) : "its strait ended");
+	return EXIT_STRAIT;
+}
+
+static int ask_swap(const char *name, const char *what)
+{
+	int fd = names_connect(name), rc;
+
+	if (fd == -ECONNREFUSED || fd == -ENOENT) {
+		say("no guest named %s runs; `strait ps` lists them", name);
+		return EXIT_STRAIT;
+	}
+	if (fd < 0 || send(fd, what, strlen(what), MSG_NOSIGNAL) < 0) {
+		say("the guest %s does not answer: %s", name, strerror(fd < 0 ? -fd : errno));
+		rc = EXIT_STRAIT;
+	} else {
+		rc = follow(fd, name);
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* NAME --service SERVICE [--with BINARY], in any order.  @binary: NULL where none is
+ * taken. */
+static void swap_args(int argc, char **argv, const char **name, const char **service,
+                      const char **binary)
+{
+	for (int i = 1; i < argc; i++) {
+		const char **to = name;
+
+		if (!strcmp(argv[i], "--service"))
+			to = service;
+		else if (binary && !strcmp(argv[i], "--with"))
+			to = binary;
+		else if (argv[i][0] == '-')
+			die(EXIT_STRAIT, "%s: unknown option %s", argv[0], argv[i]);
+		if (to != name && ++i >= argc)
+			die(EXIT_STRAIT, "%s: %s needs a value", argv[0], argv[i - 1]);
+		if (*to)
+			die(EXIT_STRAIT, "%s: %s: one at a time", argv[0], argv[i]);
+		*to = argv[i];
+	}
+	if (!*name || !*service)
+		die(EXIT_STRAIT, "%s: want `strait %s NAME --service fsd` or `... netd`", argv[0],
+		    argv[0]);
+	if (strcmp(*service, "fsd") && strcmp(*service, "netd"))
+		die(EXIT_STRAIT, "%s: --service %s: want fsd or netd", argv[0], *service);
+}
+
+int names_cmd_restart(int argc, char **argv)
+{
+	const char *name = NULL, *service = NULL;
+
+	if (wants_help(argc, argv,
+	               "usage: strait restart NAME --service fsd|netd\n\n"
+	               "Ends a service of a running guest and starts it again.  Files stay open;\n"
+	               "connections are reset, as when netd dies.  Prints what took how long.\n"))
+		return 0;
+	swap_args(argc, argv, &name, &service, NULL);
+	return ask_swap(name, xprintf("restart %s", service));
+}
+
+int names_cmd_swap(int argc, char **argv)
+{
+	const char *name = NULL, *service = NULL, *binary = NULL;
+	char *path;
+
+	if (wants_help(argc, argv,
+	               "usage: strait swap NAME --service fsd|netd [--with BINARY]\n\n"
+	               "Puts a new instance in the place of a running guest's service: open files\n"
+	               "and connections go on.  The old one serves on if the new one is no good.\n"
+	               "Prints what took how long.\n"
+	               "\n"
+	               "  --with BINARY   another build of the service (default: the same file)\n"))
+		return 0;
+	swap_args(argc, argv, &name, &service, &binary);
+	if (!binary)
+		return ask_swap(name, xprintf("swap %s", service));
+	path = realpath(binary, NULL);
+	if (!path)
+		die(EXIT_STRAIT, "swap: --with %s: %s", binary, strerror(errno));
+	return ask_swap(name, xprintf("swap %s %s", service, path));
+}

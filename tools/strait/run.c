@@ -92,7 +92,7 @@ static bool all_ended(const struct run *r)
 	for (int i = 0; i < N_SERVICES; i++)
 		if (r->service[i].cur.pid || r->service[i].next.pid)
 			return false;
-	return !r->keeper && !r->guest;
+	return !r->keeper && !r->guest && !r->swap.old;
 }
 
 static void begin_release(struct run *r)
@@ -100,6 +100,7 @@ static void begin_release(struct run *r)
 	if (r->o.join) {
 		joined_leave(r);
 	} else {
+		swap_failed(r, "the guest has ended");
 		joins_end(r);
 		services_release(r);
 	}
@@ -131,6 +132,8 @@ static void kill_all(struct run *r)
 		if (r->service[i].next.pid)
 			(void)kill(r->service[i].next.pid, SIGKILL);
 	}
+	if (r->swap.old)
+		(void)kill(r->swap.old, SIGKILL);
 	if (r->keeper)
 		(void)kill(r->keeper, SIGKILL);
 	guest_kill(r);
@@ -202,6 +205,11 @@ static void child_ended(struct run *r, pid_t pid, int status)
 		}
 		return;
 	}
+	for (int i = 0; i < N_SERVICES; i++)
+		if (pid == r->service[i].next.pid)
+			hear_out(r, &r->service[i], &r->service[i].next);
+	if (swap_child_ended(r, pid, status))
+		return;
 	for (int i = 0; i < N_SERVICES; i++)
 		if (pid == r->service[i].cur.pid) {
 			hear_out(r, &r->service[i], &r->service[i].cur);
@@ -493,7 +501,7 @@ static void prepare(struct run *r)
 {
 	r->result = -1;
 	r->guest_sock = r->gate = r->keeper_sock = r->trace_fd = r->joined_sock = -1;
-	r->tap_fd = -1;
+	r->tap_fd = r->swap.asker = -1;
 	r->last_domid = GUEST_DOMID;
 	r->started = run_now();
 	r->prog_fd = prog_open(r->o.program ? r->o.program : r->o.argv[0],

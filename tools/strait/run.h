@@ -83,6 +83,22 @@ struct service {
 	uint32_t sessions, in_flight, objects;
 };
 
+/* A planned restart or swap: run_swap.c.  One at a time. */
+enum swap_step { SWAP_NONE, SWAP_CHECK, SWAP_MOVE, SWAP_DRAIN, SWAP_SETTLE };
+struct swap {
+	enum swap_step step;
+	struct service *s;
+	bool restart;        /* nothing is handed over */
+	int asker;           /* is told how it goes; -1 */
+	char *path;
+	uint64_t due;        /* of the step, ms */
+	uint64_t began_us, last_us, cut_us; /* monotonic; cut: the old one stops serving */
+	bool exported, imported;
+	uint32_t from_epoch, connections;
+	pid_t old;           /* sealed, to be reaped; 0 */
+	uint64_t old_due;    /* KILL then, ms */
+};
+
 struct run {
 	struct run_opts o;
 	struct net_plan net;
@@ -101,6 +117,7 @@ struct run {
 	/* what all instances of a service have in common */
 	uint8_t instance[16];
 	uint64_t write_verifier;
+	struct swap swap;
 	/* the guest */
 	pid_t guest;
 	int guest_sock, gate;
@@ -162,13 +179,16 @@ int instance_configure(struct run *r, struct service *s, const struct instance *
 int instance_ping(struct instance *i) __attribute__((warn_unused_result));
 void instance_shutdown(struct instance *i); /* what was not ready is killed */
 void instance_hang_up(struct instance *i);
+/* What @i says comes as that of the service's current or next one: it changed. */
+void service_watch(struct run *r, struct service *s, const struct instance *i);
 
 /* run_life.c */
 void service_died(struct run *r, struct service *s, int status);
 void service_ready(struct run *r, struct service *s, struct instance *i, uint32_t version);
-void service_failed(struct run *r, struct service *s, struct instance *i);
+void service_failed(struct run *r, struct service *s, struct instance *i,
+                    const ProtobufCBinaryData *why);
 void service_talks_nonsense(struct run *r, struct service *s, struct instance *i);
-void service_answers(struct run *r, struct service *s); /* a Pong */
+void service_answers(struct run *r, struct service *s, struct instance *i); /* a Pong */
 /* @s is ready for guest @domid, or does not take it. */
 void service_has_guest(struct run *r, struct service *s, uint32_t domid);
 void service_refuses_guest(struct run *r, struct service *s, uint32_t domid);
@@ -184,6 +204,18 @@ bool service_is_up(const struct service *s);
 /* Give a guest its new ring and event, or (fds NULL) the news that none will come. */
 int renew_send(struct run *r, int sock, const struct service *s, const int *fds)
 	__attribute__((warn_unused_result));
+
+/* run_swap.c */
+void swap_asked(struct run *r, int sock, const char *ask); /* takes @sock */
+void swap_answers(struct run *r); /* the next instance does */
+void swap_exported(struct run *r, struct service *s, const Control__Exported *m);
+void swap_imported(struct run *r, struct service *s, const Control__Imported *m);
+bool swap_drained(struct run *r, struct service *s);
+void swap_settled(struct run *r, struct service *s);
+void swap_failed(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool swap_child_ended(struct run *r, pid_t pid, int status);
+uint64_t swap_due(const struct run *r); /* ms; 0: never */
+void swap_tick(struct run *r);
 
 /* run_name.c */
 void names_asked(struct run *r); /* somebody connects to our name */

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -114,6 +115,15 @@ static pid_t start_process(struct run *r, const struct service *s, int bin, int 
 	return child_start(&spec);
 }
 
+static uint32_t source_of(const struct run *r, const struct service *s, const struct instance *i)
+{
+	const bool netd = s == &r->service[SERVICE_NETD];
+
+	if (i == &s->next)
+		return netd ? SRC_NETD_NEXT : SRC_FSD_NEXT;
+	return netd ? SRC_NETD : SRC_FSD;
+}
+
 int instance_start(struct run *r, struct service *s, struct instance *i)
 {
 	/* A service that hangs must not make us wait for room in its socket. */
@@ -143,8 +153,16 @@ int instance_start(struct run *r, struct service *s, struct instance *i)
 	i->ready = false;
 	i->epoch = ++s->last_epoch;
 	i->started = run_now();
-	run_watch(r, i->sock, (s == r->service ? SRC_FSD : SRC_NETD) + (i == &s->next ? 2u : 0u));
+	run_watch(r, i->sock, source_of(r, s, i));
 	return 0;
+}
+
+void service_watch(struct run *r, struct service *s, const struct instance *i)
+{
+	if (i->sock < 0)
+		return;
+	(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, i->sock, NULL);
+	run_watch(r, i->sock, source_of(r, s, i));
 }
 
 void instance_hang_up(struct instance *i)

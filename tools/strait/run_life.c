@@ -108,6 +108,7 @@ static int own_readd(struct run *r, struct service *s)
 	if (!err)
 		err = service_guest_add(s, &d);
 	s->owed = !err;
+	s->released = false;
 	return err;
 }
 
@@ -118,6 +119,7 @@ static void settle(struct run *r, struct service *s)
 		return;
 	say("%s is back after %llu ms (epoch %u)", s->name,
 	    (unsigned long long)(run_now() - s->lost_at), s->cur.epoch);
+	swap_settled(r, s);
 	s->life = LIFE_UP;
 	s->lost_at = s->due = 0;
 	s->restarts++;
@@ -150,6 +152,8 @@ void service_has_guest(struct run *r, struct service *s, uint32_t domid)
 static void give_up(struct run *r, struct service *s, const char *why)
 {
 	say("%s does not come back (%s); what is asked of it fails from now on", s->name, why);
+	if (r->swap.s == s)
+		swap_failed(r, "it does not come back (%s)", why);
 	s->life = LIFE_GONE;
 	s->due = s->lost_at = 0;
 	s->released = true;
@@ -253,8 +257,10 @@ void service_died(struct run *r, struct service *s, int status)
 	if (s->leaving || ending(r))
 		s->released = true;
 	joins_died(r, s);
-	if (ending(r) || s->life == LIFE_GONE)
+	if (ending(r) || s->life == LIFE_GONE || swap_drained(r, s))
 		return;
+	if (r->swap.s == s)
+		swap_failed(r, "it ended meanwhile (%s) and is started again", how(status, text));
 	if (r->phase == RUN_STARTING || !r->o.recover_s) {
 		s->released = true;
 		died_for_good(r, s, was_ready, status);
@@ -283,22 +289,32 @@ static void start_again(struct run *r, struct service *s)
 	}
 }
 
+static void wrong_version(struct run *r, struct service *s, struct instance *i, uint32_t version)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s (%s) speaks protocol version %u, this strait %u to %u; "
+	         "use the %s built with it", s->name, i->path, version, RPC_VERSION_MIN,
+	         RPC_VERSION_MAX, s->name);
+	if (i == &s->next)
+		swap_failed(r, "%s", text);
+	else if (s->life == LIFE_STARTING)
+		run_fail(r, "%s", text);
+	else
+		(void)kill(i->pid, SIGKILL);
+}
+
 void service_ready(struct run *r, struct service *s, struct instance *i, uint32_t version)
 {
-	if (version < RPC_VERSION_MIN || version > RPC_VERSION_MAX) {
-		static const char text[] = "%s (%s) speaks protocol version %u, this strait %u to %u; "
-		                           "use the %s built with it";
-
-		if (s->life == LIFE_STARTING)
-			run_fail(r, text, s->name, i->path, version, RPC_VERSION_MIN,
-			         RPC_VERSION_MAX, s->name);
-		else
-			(void)kill(i->pid, SIGKILL);
-		return;
-	}
 	if (i->ready)
 		return;
+	if (version < RPC_VERSION_MIN || version > RPC_VERSION_MAX) {
+		wrong_version(r, s, i, version);
+		return;
+	}
 	i->ready = true;
+	if (i == &s->next)
+		return; /* it has been asked for more */
 	s->failures = 0;
 	if (s->life == LIFE_STARTING)
 		s->life = LIFE_UP;
@@ -306,17 +322,23 @@ void service_ready(struct run *r, struct service *s, struct instance *i, uint32_
 		service_readd(r, s);
 }
 
-void service_failed(struct run *r, struct service *s, struct instance *i)
+void service_failed(struct run *r, struct service *s, struct instance *i,
+                    const ProtobufCBinaryData *why)
 {
-	if (s->life == LIFE_STARTING || !r->o.recover_s)
+	if (i == &s->next)
+		swap_failed(r, "the new one refuses: %.*s", (int)(why->len < 400 ? why->len : 400),
+		            (const char *)why->data);
+	else if (s->life == LIFE_STARTING || !r->o.recover_s)
 		run_fail(r, NULL);
-	else
+	else if (i->pid)
 		(void)kill(i->pid, SIGKILL);
 }
 
 void service_talks_nonsense(struct run *r, struct service *s, struct instance *i)
 {
-	if (s->life == LIFE_STARTING || !r->o.recover_s)
+	if (i == &s->next)
+		swap_failed(r, "%s does not speak strait's protocol", i->path);
+	else if (s->life == LIFE_STARTING || !r->o.recover_s)
 		run_fail(r, "%s (%s) does not speak strait's protocol; check %s", s->name, i->path,
 		         s->env);
 	if (i->pid)
@@ -336,16 +358,21 @@ void service_refuses_guest(struct run *r, struct service *s, uint32_t domid)
 
 /* --- time --------------------------------------------------------------------- */
 
-void service_answers(struct run *r, struct service *s)
+void service_answers(struct run *r, struct service *s, struct instance *i)
 {
-	(void)r;
-	s->ping_sent = 0;
+	if (i == &s->next)
+		swap_answers(r);
+	else
+		s->ping_sent = 0;
 }
 
 static bool watched(const struct run *r, const struct service *s)
 {
-	return s->life == LIFE_UP && r->o.hang_s && s->cur.pid && s->cur.sock >= 0 &&
-	       r->o.recover_s && !ending(r) && !s->hung;
+	/* Who hands over, or ends as it was told, has other deadlines. */
+	const bool busy = r->swap.s == s && r->swap.step >= SWAP_MOVE;
+
+	return s->life == LIFE_UP && r->o.hang_s && r->o.recover_s && s->cur.pid &&
+	       s->cur.sock >= 0 && !ending(r) && !s->hung && !busy;
 }
 
 static void watch(struct run *r, struct service *s, uint64_t now)
@@ -389,6 +416,7 @@ void services_tick(struct run *r)
 		else if (watched(r, s))
 			watch(r, s, now);
 	}
+	swap_tick(r);
 }
 
 uint64_t services_due(const struct run *r)
@@ -406,5 +434,7 @@ uint64_t services_due(const struct run *r)
 		if (at && (!due || at < due))
 			due = at;
 	}
-	return due;
+	const uint64_t at = swap_due(r);
+
+	return at && (!due || at < due) ? at : due;
 }

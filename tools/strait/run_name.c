@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define STOP_KILL_MS 10000
+#define ASK_MAX 4400  /* a path, and more */
 #define STATUS_MS 100 /* a service that does not answer is shown without */
 
 /* Ask the services how much they have to do, and wait for that a moment. */
@@ -87,7 +88,7 @@ static void answer_ps(struct run *r, char *out, size_t size)
 void names_asked(struct run *r)
 {
 	struct timeval wait = { .tv_usec = 200000 };
-	char ask[256], reply[2048] = "what?";
+	char ask[ASK_MAX], reply[2048] = "what?";
 	int c = accept4(r->name_sock, NULL, NULL, SOCK_CLOEXEC);
 
 	if (c < 0)
@@ -99,6 +100,10 @@ void names_asked(struct run *r)
 		ask[n] = 0;
 		if (!strcmp(ask, JOIN_WORD)) {
 			joins_take(r, c, ask, (size_t)n);
+			return;
+		}
+		if (!strncmp(ask, "restart ", 8) || !strncmp(ask, "swap ", 5)) {
+			swap_asked(r, c, ask);
 			return;
 		}
 		if (!strcmp(ask, "ps")) {

@@ -150,13 +150,19 @@ static void heard(struct run *r, struct service *s, struct instance *i,
 		if (c->failed->domid)
 			service_refuses_guest(r, s, c->failed->domid);
 		else
-			service_failed(r, s, i);
+			service_failed(r, s, i, &c->failed->text);
 		break;
 	case CONTROL__CONTROL__BODY_GUEST_READY:
 		service_has_guest(r, s, c->guest_ready->domid);
 		break;
 	case CONTROL__CONTROL__BODY_PONG:
-		service_answers(r, s);
+		service_answers(r, s, i);
+		break;
+	case CONTROL__CONTROL__BODY_EXPORTED:
+		swap_exported(r, s, c->exported);
+		break;
+	case CONTROL__CONTROL__BODY_IMPORTED:
+		swap_imported(r, s, c->imported);
 		break;
 	case CONTROL__CONTROL__BODY_STATUS_REPLY:
 		s->status_owed = false;

@@ -8,7 +8,7 @@ _strait()
 		--join --hostname --recover --hang --config --help"
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W "run ps stop strace trace deploy down logs console wait --version --help" -- "$cur"))
+		COMPREPLY=($(compgen -W "run ps stop restart swap strace trace deploy down logs console wait --version --help" -- "$cur"))
 		return
 	fi
 	case ${COMP_WORDS[1]} in
@@ -48,6 +48,17 @@ _strait()
 			COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 && /^[^ ]/ { print $1 }')" -- "$cur"))
 		elif [ "${COMP_WORDS[1]}" = strace ] && [ "$COMP_CWORD" -eq 3 ]; then
 			COMPREPLY=($(compgen -W "on off" -- "$cur"))
+		fi
+		;;
+	restart|swap)
+		case $prev in
+		--service) COMPREPLY=($(compgen -W "fsd netd" -- "$cur")); return ;;
+		--with) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+		esac
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 && /^[^ ]/ && $5 == "-" { print $1 }')" -- "$cur"))
+		else
+			COMPREPLY=($(compgen -W "--service $([ "${COMP_WORDS[1]}" = swap ] && echo --with)" -- "$cur"))
 		fi
 		;;
 	trace)

@@ -142,6 +142,12 @@ bool names_of_others(const char *name);
 int names_cmd_ps(int argc, char **argv);
 int names_cmd_strace(int argc, char **argv);
 int names_cmd_stop(int argc, char **argv);
+int names_cmd_restart(int argc, char **argv);
+int names_cmd_swap(int argc, char **argv);
+/* What answers to restart and swap begin with; the last is DONE or FAILED. */
+#define SWAP_PHASE 'p'
+#define SWAP_DONE 'd'
+#define SWAP_FAILED 'f'
 
 /* run.c: the supervisor.  Returns the exit status. */
 int run_main(int argc, char **argv);
