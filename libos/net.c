@@ -14,14 +14,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define N_BUCKETS 16384u
 
 static struct pool g_socks = POOL_INIT(struct nsock, NET_SOCKS_MAX);
 struct pool g_net_blocks = POOL_INIT(struct block, NET_BLOCKS_MAX);
 struct pool g_net_dgrams = POOL_INIT(struct dgram, NET_DGRAMS_MAX);
+struct pool g_net_opts = POOL_INIT(struct kept_opt, NET_OPTS_MAX);
 
 static struct lock g_net_lock;
-static struct nsock *g_table[N_BUCKETS]; /* g_net_lock */
+static struct nsock *g_table[NET_ROWS]; /* g_net_lock */
 static _Atomic uint32_t g_next_handle = 1;
 static bool g_present;
 
@@ -33,8 +33,8 @@ uint32_t net_handles(uint32_t n)
 static void table_add(struct nsock *ns)
 {
 	lock_take(&g_net_lock);
-	ns->hash_next = g_table[ns->handle % N_BUCKETS];
-	g_table[ns->handle % N_BUCKETS] = ns;
+	ns->hash_next = g_table[ns->handle % NET_ROWS];
+	g_table[ns->handle % NET_ROWS] = ns;
 	lock_drop(&g_net_lock);
 }
 
@@ -42,7 +42,7 @@ static struct nsock *table_find_locked(uint32_t handle)
 {
 	struct nsock *ns;
 
-	for (ns = g_table[handle % N_BUCKETS]; ns; ns = ns->hash_next)
+	for (ns = g_table[handle % NET_ROWS]; ns; ns = ns->hash_next)
 		if (ns->handle == handle)
 			break;
 	return ns;
@@ -53,13 +53,39 @@ static void table_remove(struct nsock *ns)
 	struct nsock **p;
 
 	lock_take(&g_net_lock);
-	for (p = &g_table[ns->handle % N_BUCKETS]; *p; p = &(*p)->hash_next) {
+	for (p = &g_table[ns->handle % NET_ROWS]; *p; p = &(*p)->hash_next) {
 		if (*p == ns) {
 			*p = ns->hash_next;
 			break;
 		}
 	}
 	lock_drop(&g_net_lock);
+}
+
+bool net_with(uint32_t handle, void (*fn)(struct nsock *, void *), void *arg)
+{
+	struct nsock *ns;
+
+	lock_take(&g_net_lock);
+	ns = table_find_locked(handle);
+	if (ns)
+		fn(ns, arg);
+	lock_drop(&g_net_lock);
+	return ns != NULL;
+}
+
+bool net_next(unsigned row, uint32_t *handle)
+{
+	const struct nsock *best = NULL;
+
+	lock_take(&g_net_lock);
+	for (const struct nsock *ns = g_table[row]; ns; ns = ns->hash_next)
+		if (ns->handle > *handle && (!best || ns->handle < best->handle))
+			best = ns;
+	if (best)
+		*handle = best->handle;
+	lock_drop(&g_net_lock);
+	return best != NULL;
 }
 
 /* ---- life ---- */
@@ -123,10 +149,32 @@ static int type_check(int type, int protocol)
 	return type == SOCK_STREAM || type == SOCK_DGRAM ? 0 : -ESOCKTNOSUPPORT;
 }
 
-long net_socket_create(int domain, int type, int protocol, struct sock **out)
+/* Told to netd; true: again, of its next instance. */
+static bool make_once(struct nsock *ns, int *err)
 {
 	struct rpc_call call;
 	Net__SocketReq req = NET__SOCKET_REQ__INIT;
+	bool again;
+
+	req.handle = ns->handle;
+	req.domain = (uint32_t)ns->s.domain;
+	req.type = (uint32_t)ns->s.type;
+	req.protocol = (uint32_t)ns->s.protocol;
+	req.rx_limit = ns->rx_limit;
+	rpc_call_init(&call);
+	net__net__socket(rpc_service(&g_net_chan), &req,
+	                 (Net__Empty_Closure)rpc_reply_taken, &call);
+	*err = call.err;
+	lock_take(&ns->lock);
+	again = net_again_locked(ns, &call);
+	if (!again && !call.err)
+		ns->at = AT_NEW;
+	lock_drop(&ns->lock);
+	return again;
+}
+
+long net_socket_create(int domain, int type, int protocol, struct sock **out)
+{
 	struct nsock *ns;
 	int r;
 
@@ -142,18 +190,12 @@ long net_socket_create(int domain, int type, int protocol, struct sock **out)
 	if (!ns)
 		return -ENFILE;
 	table_add(ns); /* before netd knows it: no event can come first */
-	req.handle = ns->handle;
-	req.domain = (uint32_t)domain;
-	req.type = (uint32_t)type;
-	req.protocol = (uint32_t)protocol;
-	req.rx_limit = ns->rx_limit;
-	rpc_call_init(&call);
-	net__net__socket(rpc_service(&g_net_chan), &req,
-	                 (Net__Empty_Closure)rpc_reply_taken, &call);
-	if (call.err) {
+	while (make_once(ns, &r))
+		continue;
+	if (r) {
 		table_remove(ns);
 		pool_put(&g_socks, ns);
-		return call.err == -EIO ? -ENETDOWN : call.err;
+		return r == -EIO ? -ENETDOWN : r;
 	}
 	*out = &ns->s;
 	return 0;
@@ -169,7 +211,13 @@ static bool has_unread(struct nsock *ns)
 static void post_close(struct nsock *ns, bool abort)
 {
 	Net__CloseReq req = NET__CLOSE_REQ__INIT;
+	bool known;
 
+	lock_take(&ns->lock);
+	known = ns->at != AT_NONE;
+	lock_drop(&ns->lock);
+	if (!known)
+		return; /* netd has lost it */
 	req.handle = ns->handle;
 	req.abort = abort || has_unread(ns) || (ns->linger_on && ns->linger_s == 0);
 	if (ns->linger_on && ns->linger_s > 0 && !req.abort &&
@@ -200,22 +248,37 @@ static void nsock_destroy(struct nsock *ns, bool abort)
 		dgram_free(d);
 	}
 	blocks_free(ns->head);
+	net_opts_drop(ns);
 	pool_put(&g_socks, ns);
 }
 
-void net_drop_queue(struct nsock *l)
+struct nsock *net_queue_take_locked(struct nsock *l)
 {
-	struct nsock *child, *next;
+	struct nsock *first = l->aq_head;
 
-	lock_take(&l->lock);
-	child = l->aq_head;
 	l->aq_head = l->aq_tail = NULL;
 	l->aq_len = l->ids_used = 0;
-	lock_drop(&l->lock);
+	return first;
+}
+
+void net_queue_destroy(struct nsock *child)
+{
+	struct nsock *next;
+
 	for (; child; child = next) {
 		next = child->aq_next;
 		nsock_destroy(child, true);
 	}
+}
+
+void net_drop_queue(struct nsock *l)
+{
+	struct nsock *first;
+
+	lock_take(&l->lock);
+	first = net_queue_take_locked(l);
+	lock_drop(&l->lock);
+	net_queue_destroy(first);
 }
 
 static void net_release(struct ofd *o)
@@ -253,6 +316,17 @@ static void on_space(struct nsock *ns, const Net__SpaceEvt *m)
 	waitq_wake(&ns->s.ofd.wait, EPOLLOUT);
 }
 
+void net_connect_failed(struct nsock *ns, int err)
+{
+	nsock_fail(ns, err, false);
+	atomic_fetch_or(&ns->flags, NSF_FAILED);
+	lock_take(&ns->lock);
+	ns->at = AT_NEW;
+	atomic_store(&ns->state, NS_NEW);
+	lock_drop(&ns->lock);
+	waitq_wake(&ns->s.ofd.wait, EPOLLHUP | EPOLLERR | EPOLLOUT | EPOLLIN);
+}
+
 static void on_connected(struct nsock *ns, const Net__ConnectedEvt *m)
 {
 	const int err = frame_errno(m->err);
@@ -260,20 +334,18 @@ static void on_connected(struct nsock *ns, const Net__ConnectedEvt *m)
 	if (atomic_load(&ns->state) != NS_CONNECTING)
 		return;
 	if (err) {
-		nsock_fail(ns, err, false);
-		atomic_fetch_or(&ns->flags, NSF_FAILED);
-		atomic_store(&ns->state, NS_NEW);
-		waitq_wake(&ns->s.ofd.wait, EPOLLHUP | EPOLLERR | EPOLLOUT | EPOLLIN);
+		net_connect_failed(ns, err);
 		return;
 	}
 	lock_take(&ns->lock);
+	ns->at = AT_CONNECTED;
 	if (m->local)
 		net_addr_unwire(m->local, &ns->local);
 	if (m->peer)
 		net_addr_unwire(m->peer, &ns->peer);
-	lock_drop(&ns->lock);
 	atomic_store(&ns->tx_limit, m->tx_limit);
 	atomic_store(&ns->state, NS_CONNECTED);
+	lock_drop(&ns->lock);
 	waitq_wake(&ns->s.ofd.wait, EPOLLOUT);
 }
 
@@ -297,6 +369,13 @@ static void stray_locked(uint32_t handle)
 		g_strays[g_n_strays++] = handle;
 	else
 		rpc_log("netd", "more connections than this guest can take");
+}
+
+void net_strays_forget(void)
+{
+	lock_take(&g_net_lock);
+	g_n_strays = 0;
+	lock_drop(&g_net_lock);
 }
 
 void net_close_strays(void)
@@ -335,8 +414,9 @@ static void on_accepted(struct nsock *l, const Net__AcceptedEvt *m)
 	ns->tx_limit = m->tx_limit;
 	ns->state = NS_CONNECTED;
 	ns->flags = NSF_BOUND;
-	ns->hash_next = g_table[ns->handle % N_BUCKETS];
-	g_table[ns->handle % N_BUCKETS] = ns;
+	ns->at = AT_CONNECTED;
+	ns->hash_next = g_table[ns->handle % NET_ROWS];
+	g_table[ns->handle % NET_ROWS] = ns;
 	lock_take(&l->lock);
 	if (l->aq_tail)
 		l->aq_tail->aq_next = ns;
@@ -449,7 +529,7 @@ static void on_event(struct rpc_event *ev)
 static void on_lost(void)
 {
 	lock_take(&g_net_lock);
-	for (unsigned i = 0; i < N_BUCKETS; i++) {
+	for (unsigned i = 0; i < NET_ROWS; i++) {
 		for (struct nsock *ns = g_table[i]; ns; ns = ns->hash_next) {
 			const uint32_t st = atomic_load(&ns->state);
 
@@ -464,7 +544,8 @@ static void on_lost(void)
 static const struct rpc_chan_ops g_ops = {.service_id = RPC_SERVICE_NET,
                                           .service = &net__net__descriptor,
                                           .on_event = on_event,
-                                          .on_lost = on_lost};
+                                          .on_lost = on_lost,
+                                          .on_restore = net_on_restore};
 
 void net_init(void)
 {

@@ -21,14 +21,17 @@
 #include "net.pb-c.h"
 #include "rpc/guest.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #define NET_SOCKS_MAX 65536u
 #define NET_BLOCK_SIZE 8192u
 #define NET_BLOCKS_MAX 32768u /* 256 MiB: what all windows together may promise */
 #define NET_DGRAMS_MAX 65536u
+#define NET_OPTS_MAX 131072u /* options set, of all sockets */
 #define NET_WND_MIN (32u * 1024)
 #define NET_WND_MAX (1024u * 1024)
+#define NET_WND_ACCEPTED (2 * NET_WND_MIN) /* at first */
 #define NET_PIECE RPC_BULK_PIECE /* a send gives way after this */
 
 struct block {
@@ -52,6 +55,23 @@ struct dgram {
 	uint64_t charge;
 	uint64_t real_ns; /* for SO_TIMESTAMP */
 	struct block *first;
+};
+
+/* An option that netd took, in case its next instance must be told. */
+struct kept_opt {
+	struct kept_opt *next;
+	int level, name;
+	uint32_t len;
+	uint8_t val[32]; /* the rest of a longer one means nothing */
+};
+
+/* What netd has under a handle: changed when it answered, or told. */
+enum net_at {
+	AT_NONE, /* nothing: not asked yet, or lost with an instance */
+	AT_NEW,
+	AT_LISTEN,
+	AT_CONNECTING, /* a stream */
+	AT_CONNECTED,
 };
 
 enum net_state {
@@ -96,10 +116,16 @@ struct nsock {
 	struct net_addr local, peer; /* lock */
 	int linger_on, linger_s;     /* lock */
 
+	/* what netd's next instance is told; lock */
+	enum net_at at;
+	uint32_t epoch;        /* of the instance that was told last, 0: the first one */
+	struct net_addr asked; /* by bind(), with the port it got; no len: none */
+	struct kept_opt *kept;
+
 	/* stream, receiving */
 	_Atomic uint64_t rx_recv; /* leader: bytes that came */
 	_Atomic uint64_t rx_read; /* reader: bytes taken */
-	uint64_t rx_limit;        /* as told to netd; rlock */
+	_Atomic uint64_t rx_limit; /* as told to netd; changed under rlock */
 	uint32_t rx_wnd;          /* rlock */
 	struct lock rlock;
 	struct block *head; /* rlock */
@@ -127,7 +153,7 @@ static inline struct nsock *nsock_of(struct sock *s)
 	return (struct nsock *)(void *)s;
 }
 
-extern struct pool g_net_blocks, g_net_dgrams;
+extern struct pool g_net_blocks, g_net_dgrams, g_net_opts;
 extern const struct ofd_ops g_net_ofd_ops;
 extern const struct sock_ops g_net_stream_ops, g_net_dgram_ops;
 
@@ -144,6 +170,43 @@ void net_close_strays(void);
 /* Connections that nobody accepted are reset. */
 void net_drop_queue(struct nsock *l);
 void blocks_free(struct block *b);
+
+/* All sockets, while none is held: the next handle above *@handle (0: the first) in a
+ * row of the table.  False: no more. */
+#define NET_ROWS 16384u
+bool net_next(unsigned row, uint32_t *handle);
+/* Run @fn on the socket under g_net_lock, as an event is.  False: it is closed. */
+bool net_with(uint32_t handle, void (*fn)(struct nsock *, void *), void *arg);
+/* The connections that wait in a listener, chained by aq_next: the caller's now. */
+struct nsock *net_queue_take_locked(struct nsock *l);
+void net_queue_destroy(struct nsock *first);
+void net_strays_forget(void);
+void net_connect_failed(struct nsock *ns, int err); /* positive errno */
+
+/* ---- net_restore.c ---- */
+/* netd answered @call: true if what it did, or was for, is lost with an instance, so
+ * that the call must be made again.  ns->lock is held. */
+static inline bool net_again_locked(const struct nsock *ns, const struct rpc_call *call)
+{
+	if (call->err == -EBADF)
+		return ns->at == AT_NONE;
+	return call->err == 0 && call->epoch < ns->epoch;
+}
+static inline uint32_t net_ids_for(uint32_t backlog)
+{
+	return backlog < 16 ? 16 : backlog;
+}
+/* A connection that netd lost is made there again, as a socket, for what may still be
+ * asked of it: options, connect() after AF_UNSPEC.  0 or negative errno. */
+int net_ensure(struct nsock *ns) __attribute__((warn_unused_result));
+int net_on_restore(const struct rpc_restore *what);
+
+/* ---- net_kept.c: options that were set ---- */
+/* Keep it; takes @o, which came from g_net_opts.  ns->lock is held. */
+void net_opt_keep_locked(struct nsock *ns, struct kept_opt *o);
+/* A copy of the @i-th, in the order they were set first. */
+bool net_opt_at(uint32_t handle, unsigned i, struct kept_opt *o);
+void net_opts_drop(struct nsock *ns);
 
 /* ---- net_addr.c ---- */
 /* -EINVAL, -EAFNOSUPPORT */
@@ -172,6 +235,9 @@ uint32_t dgram_next_len(struct nsock *ns); /* of the oldest, 0: none */
 void dgram_event(struct nsock *ns, const Net__DgramMsg *m, struct rpc_event *ev);
 
 /* ---- net_opt.c ---- */
+/* The call alone; @val of @len bytes may be longer than what is kept. */
+void net_opt_call(uint32_t handle, const struct kept_opt *o, const void *val, uint32_t len,
+                  struct rpc_call *call);
 long net_setsockopt(struct sock *s, int level, int name, const void *val, uint32_t len);
 long net_getsockopt(struct sock *s, int level, int name, void *val, uint32_t *len);
 /* Bytes sent that the peer has not acknowledged; netd is asked. */

@@ -515,8 +515,8 @@ static long dgram_sendmsg(struct sock *s, struct sock_msg *m)
 		return -EOPNOTSUPP;
 	if (atomic_load(&ns->err))
 		return nsock_take_err(ns);
-	if (atomic_load(&ns->flags) & NSF_SHUT_WR)
-		return -EPIPE;
+	if (atomic_load(&ns->flags) & (NSF_SHUT_WR | NSF_LOST))
+		return atomic_load(&ns->flags) & NSF_LOST ? -ENETDOWN : -EPIPE;
 	if (len > DGRAM_MAX)
 		return -EMSGSIZE;
 	r = destination(ns, m, &to);

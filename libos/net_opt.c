@@ -56,7 +56,8 @@ static bool is_posted(const struct nsock *ns, int level, int name)
 }
 
 struct bytes {
-	uint8_t *p;
+	const uint8_t *from;
+	uint8_t *to;
 	uint32_t used;
 };
 
@@ -68,7 +69,7 @@ static int from_bytes(void *arg, void *ring, size_t n)
 		b->used -= (uint32_t)n;
 		return 0;
 	}
-	memcpy(ring, b->p + b->used, n);
+	memcpy(ring, b->from + b->used, n);
 	b->used += (uint32_t)n;
 	return 0;
 }
@@ -77,38 +78,100 @@ static int to_bytes(void *arg, void *ring, size_t n)
 {
 	struct bytes *b = arg;
 
-	memcpy(b->p + b->used, ring, n);
+	memcpy(b->to + b->used, ring, n);
 	b->used += (uint32_t)n;
 	return 0;
+}
+
+static struct kept_opt *opt_new(int level, int name, const void *val, uint32_t len)
+{
+	struct kept_opt *o = pool_get(&g_net_opts);
+
+	if (!o)
+		return NULL;
+	o->level = level;
+	o->name = name;
+	o->len = len < sizeof(o->val) ? len : (uint32_t)sizeof(o->val);
+	memcpy(o->val, val, o->len);
+	return o;
+}
+
+/* Kept first: what is kept too early is only set twice. */
+static int post_opt(struct nsock *ns, struct kept_opt *o, const void *val, uint32_t len)
+{
+	struct bytes b = {.from = val};
+	Net__OptReq req = NET__OPT_REQ__INIT;
+
+	req.handle = ns->handle;
+	req.level = (uint32_t)o->level;
+	req.name = (uint32_t)o->name;
+	req.len = len;
+	lock_take(&ns->lock);
+	net_opt_keep_locked(ns, o);
+	lock_drop(&ns->lock);
+	return rpc_post(&g_net_chan, 6, &req.base, from_bytes, &b, len);
+}
+
+void net_opt_call(uint32_t handle, const struct kept_opt *o, const void *val, uint32_t len,
+                  struct rpc_call *call)
+{
+	struct bytes b = {.from = val};
+	Net__OptReq req = NET__OPT_REQ__INIT;
+
+	req.handle = handle;
+	req.level = (uint32_t)o->level;
+	req.name = (uint32_t)o->name;
+	req.len = len;
+	rpc_call_init(call);
+	call->source = from_bytes;
+	call->source_arg = &b;
+	call->source_len = len;
+	net__net__set_opt(rpc_service(&g_net_chan), &req,
+	                  (Net__Empty_Closure)rpc_reply_taken, call);
+}
+
+/* One try; true: again. */
+static bool set_once(struct nsock *ns, struct kept_opt **o, const void *val, uint32_t len,
+                     int *err)
+{
+	struct rpc_call call;
+	bool again;
+
+	*err = net_ensure(ns);
+	if (*err < 0)
+		return false;
+	net_opt_call(ns->handle, *o, val, len, &call);
+	*err = call.err;
+	lock_take(&ns->lock);
+	again = net_again_locked(ns, &call);
+	if (!again && !call.err) {
+		net_opt_keep_locked(ns, *o);
+		*o = NULL;
+	}
+	lock_drop(&ns->lock);
+	return again;
 }
 
 static long forward_set(struct nsock *ns, int level, int name, const void *val,
                         uint32_t len)
 {
-	uint8_t copy[SOCK_OPT_MAX];
-	struct bytes b = {copy, 0};
-	struct rpc_call call;
-	Net__OptReq req = NET__OPT_REQ__INIT;
+	struct kept_opt *o;
+	int err;
 
-	if (len > sizeof(copy))
+	if (len > SOCK_OPT_MAX)
 		return -EINVAL;
-	memcpy(copy, val, len);
-	req.handle = ns->handle;
-	req.level = (uint32_t)level;
-	req.name = (uint32_t)name;
-	req.len = len;
+	o = opt_new(level, name, val, len);
+	if (!o)
+		return -ENOBUFS;
 	if (len >= sizeof(int) && is_posted(ns, level, name)) {
-		const int r = rpc_post(&g_net_chan, 6, &req.base, from_bytes, &b, len);
-
-		return r == -EIO ? -ENETDOWN : r;
+		err = post_opt(ns, o, val, len);
+	} else {
+		while (set_once(ns, &o, val, len, &err))
+			continue;
+		if (o)
+			pool_put(&g_net_opts, o);
 	}
-	rpc_call_init(&call);
-	call.source = from_bytes;
-	call.source_arg = &b;
-	call.source_len = len;
-	net__net__set_opt(rpc_service(&g_net_chan), &req,
-	                  (Net__Empty_Closure)rpc_reply_taken, &call);
-	return call.err == -EIO ? -ENETDOWN : call.err;
+	return err == -EIO ? -ENETDOWN : err;
 }
 
 static long set_linger(struct nsock *ns, const void *val, uint32_t len)
@@ -191,24 +254,43 @@ static long put_int(void *val, uint32_t *len, int v)
 	return 0;
 }
 
-static long forward_get(struct nsock *ns, int level, int name, void *val, uint32_t *len)
+static bool get_once(struct nsock *ns, int level, int name, struct bytes *b, uint32_t len,
+                     int *err)
 {
-	struct bytes b = {val, 0};
 	struct rpc_call call;
 	Net__OptReq req = NET__OPT_REQ__INIT;
+	bool again;
 
+	*err = net_ensure(ns);
+	if (*err < 0)
+		return false;
+	b->used = 0;
 	req.handle = ns->handle;
 	req.level = (uint32_t)level;
 	req.name = (uint32_t)name;
-	req.len = *len;
+	req.len = len;
 	rpc_call_init(&call);
 	call.sink = to_bytes;
-	call.sink_arg = &b;
-	call.sink_cap = *len;
+	call.sink_arg = b;
+	call.sink_cap = len;
 	net__net__get_opt(rpc_service(&g_net_chan), &req,
 	                  (Net__Empty_Closure)rpc_reply_taken, &call);
-	if (call.err)
-		return call.err == -EIO ? -ENETDOWN : call.err;
+	*err = call.err;
+	lock_take(&ns->lock);
+	again = call.err && net_again_locked(ns, &call);
+	lock_drop(&ns->lock);
+	return again;
+}
+
+static long forward_get(struct nsock *ns, int level, int name, void *val, uint32_t *len)
+{
+	struct bytes b = {.to = val};
+	int err;
+
+	while (get_once(ns, level, name, &b, *len, &err))
+		continue;
+	if (err)
+		return err == -EIO ? -ENETDOWN : err;
 	*len = b.used;
 	return 0;
 }

@@ -19,33 +19,52 @@ static long net_err(int err)
 	return err == -EIO ? -ENETDOWN : err;
 }
 
-static void keep_names(struct nsock *ns, const Net__AddrRep *rep)
+static void keep_names_locked(struct nsock *ns, const Net__AddrRep *rep)
 {
-	lock_take(&ns->lock);
 	if (rep->local)
 		net_addr_unwire(rep->local, &ns->local);
 	if (rep->peer)
 		net_addr_unwire(rep->peer, &ns->peer);
-	lock_drop(&ns->lock);
 }
 
-long net_bind_addr(struct nsock *ns, struct net_addr *a)
+/* One try; true: netd lost what it did or what the call was for: again. */
+static bool bind_once(struct nsock *ns, struct net_addr *a, int *err)
 {
 	struct rpc_call call;
 	Net__BindReq req = NET__BIND_REQ__INIT;
 	Net__Addr w;
+	bool again;
 
+	*err = net_ensure(ns);
+	if (*err < 0)
+		return false;
 	net_addr_wire(a, &w);
 	req.handle = ns->handle;
 	req.addr = &w;
 	rpc_call_init(&call);
 	net__net__bind(rpc_service(&g_net_chan), &req,
 	               (Net__AddrRep_Closure)rpc_reply_taken, &call);
-	if (call.err)
-		return net_err(call.err);
-	keep_names(ns, (const Net__AddrRep *)call.reply);
-	atomic_fetch_or(&ns->flags, NSF_BOUND);
-	return 0;
+	*err = call.err;
+	lock_take(&ns->lock);
+	again = net_again_locked(ns, &call);
+	if (!again && !call.err) {
+		keep_names_locked(ns, (const Net__AddrRep *)call.reply);
+		ns->asked = *a;
+		ns->asked.port = ns->local.port;
+	}
+	lock_drop(&ns->lock);
+	return again;
+}
+
+long net_bind_addr(struct nsock *ns, struct net_addr *a)
+{
+	int err;
+
+	while (bind_once(ns, a, &err))
+		continue;
+	if (err == 0)
+		atomic_fetch_or(&ns->flags, NSF_BOUND);
+	return net_err(err);
 }
 
 /* A link-local address names no interface. */
@@ -83,12 +102,42 @@ long net_bind(struct sock *s, const struct sock_name *name)
 	return err;
 }
 
+/* @n_ids: for what may wait in the guest; each accept gives one back. */
+static bool listen_once(struct nsock *ns, uint32_t backlog, uint32_t n_ids, int *err)
+{
+	Net__ListenReq req = NET__LISTEN_REQ__INIT;
+	struct rpc_call call;
+	bool again;
+
+	*err = net_ensure(ns);
+	if (*err < 0)
+		return false;
+	req.handle = ns->handle;
+	req.backlog = backlog;
+	req.n_ids = n_ids;
+	if (n_ids)
+		req.first_id = net_handles(n_ids);
+	req.rx_limit = NET_WND_ACCEPTED;
+	rpc_call_init(&call);
+	net__net__listen(rpc_service(&g_net_chan), &req,
+	                 (Net__AddrRep_Closure)rpc_reply_taken, &call);
+	*err = call.err;
+	lock_take(&ns->lock);
+	again = net_again_locked(ns, &call);
+	if (!again && !call.err) {
+		keep_names_locked(ns, (const Net__AddrRep *)call.reply);
+		if (atomic_load(&ns->state) == NS_LISTEN)
+			ns->at = AT_LISTEN;
+	}
+	lock_drop(&ns->lock);
+	return again;
+}
+
 long net_listen(struct sock *s, int backlog)
 {
 	struct nsock *ns = nsock_of(s);
-	struct rpc_call call;
-	Net__ListenReq req = NET__LISTEN_REQ__INIT;
 	const uint32_t state = atomic_load(&ns->state);
+	int err;
 
 	if (s->type != SOCK_STREAM)
 		return -EOPNOTSUPP;
@@ -96,26 +145,18 @@ long net_listen(struct sock *s, int backlog)
 		return -EINVAL;
 	if (backlog < 1 || backlog > SOCK_BACKLOG_MAX)
 		backlog = backlog < 1 ? 1 : SOCK_BACKLOG_MAX;
-	req.handle = ns->handle;
-	req.backlog = (uint32_t)backlog;
-	if (state == NS_NEW) { /* a second listen() only changes the backlog */
-		/* ids for what may wait in the guest; each accept gives one back */
-		req.n_ids = (uint32_t)backlog < 16 ? 16 : (uint32_t)backlog;
-		req.first_id = net_handles(req.n_ids);
-	}
-	req.rx_limit = 2 * NET_WND_MIN;
 	lock_take(&ns->lock);
 	ns->backlog = (uint32_t)backlog;
 	lock_drop(&ns->lock);
 	atomic_store(&ns->state, NS_LISTEN); /* before an Accepted can come */
-	rpc_call_init(&call);
-	net__net__listen(rpc_service(&g_net_chan), &req,
-	                 (Net__AddrRep_Closure)rpc_reply_taken, &call);
-	if (call.err) {
+	/* a second listen() only changes the backlog */
+	while (listen_once(ns, (uint32_t)backlog,
+	                   state == NS_NEW ? net_ids_for((uint32_t)backlog) : 0, &err))
+		continue;
+	if (err) {
 		atomic_store(&ns->state, state);
-		return net_err(call.err);
+		return net_err(err);
 	}
-	keep_names(ns, (const Net__AddrRep *)call.reply);
 	atomic_fetch_or(&ns->flags, NSF_BOUND);
 	return 0;
 }
@@ -167,12 +208,38 @@ static long connect_state(struct nsock *ns)
 	}
 }
 
-static int connect_call(struct nsock *ns, struct net_addr *a)
+/* Connected may have come before its call is looked at here, or the loss of all. */
+static void note_connect_locked(struct nsock *ns, const struct net_addr *a)
+{
+	if (a->len == 0) {
+		ns->at = AT_NEW;
+		if (!(atomic_load(&ns->flags) & NSF_NUMBERED) && ns->s.type == SOCK_STREAM)
+			ns->asked.len = 0;
+	} else if (ns->s.type != SOCK_STREAM) {
+		ns->at = AT_CONNECTED;
+		ns->peer = *a;
+	} else if (ns->at == AT_NEW && atomic_load(&ns->state) == NS_CONNECTING) {
+		ns->at = AT_CONNECTING;
+	}
+}
+
+/* An attempt that is over is not made again. */
+static bool is_over(const struct nsock *ns, const struct net_addr *a)
+{
+	return a->len && ns->s.type == SOCK_STREAM &&
+	       atomic_load(&ns->state) != NS_CONNECTING;
+}
+
+static bool connect_once(struct nsock *ns, struct net_addr *a, int *err)
 {
 	struct rpc_call call;
 	Net__ConnectReq req = NET__CONNECT_REQ__INIT;
 	Net__Addr w;
+	bool again;
 
+	*err = net_ensure(ns);
+	if (*err < 0)
+		return false;
 	net_addr_wire(a, &w);
 	req.handle = ns->handle;
 	if (a->len)
@@ -180,9 +247,24 @@ static int connect_call(struct nsock *ns, struct net_addr *a)
 	rpc_call_init(&call);
 	net__net__connect(rpc_service(&g_net_chan), &req,
 	                  (Net__AddrRep_Closure)rpc_reply_taken, &call);
-	if (call.err == 0)
-		keep_names(ns, (const Net__AddrRep *)call.reply);
-	return call.err;
+	*err = call.err;
+	lock_take(&ns->lock);
+	again = net_again_locked(ns, &call) && !is_over(ns, a);
+	if (!again && !call.err) {
+		keep_names_locked(ns, (const Net__AddrRep *)call.reply);
+		note_connect_locked(ns, a);
+	}
+	lock_drop(&ns->lock);
+	return again;
+}
+
+static int connect_call(struct nsock *ns, struct net_addr *a)
+{
+	int err;
+
+	while (connect_once(ns, a, &err))
+		continue;
+	return err;
 }
 
 static long connect_stream(struct nsock *ns, struct net_addr *a)
@@ -219,9 +301,6 @@ static long connect_dgram(struct nsock *ns, struct net_addr *a)
 
 	if (r < 0)
 		return net_err(r);
-	lock_take(&ns->lock);
-	ns->peer = *a;
-	lock_drop(&ns->lock);
 	atomic_fetch_or(&ns->flags, NSF_BOUND);
 	atomic_store(&ns->state, a->len ? NS_CONNECTED : NS_NEW);
 	return 0;
@@ -264,6 +343,8 @@ static long give_up(struct nsock *ns)
 		if (!(atomic_load(&ns->flags) & NSF_NUMBERED))
 			gone |= NSF_BOUND;
 		atomic_fetch_and(&ns->flags, ~gone);
+		was = NS_CLOSED; /* the connection was lost meanwhile */
+		(void)atomic_compare_exchange_strong(&ns->state, &was, NS_NEW);
 		net_drop_queue(ns);
 		stream_discard(ns);
 		atomic_store(&ns->tx_acked, ns->tx_off);

@@ -53,7 +53,8 @@ uint32_t stream_poll(struct nsock *ns)
 	uint32_t ev = 0;
 
 	if (state == NS_LISTEN)
-		return ns->aq_head ? EPOLLIN | EPOLLRDNORM : 0;
+		return (ns->aq_head ? EPOLLIN | EPOLLRDNORM : 0) |
+		       (f & NSF_LOST ? EPOLLIN | EPOLLERR : 0);
 	if (atomic_load(&ns->err))
 		ev |= EPOLLERR | EPOLLOUT;
 	if (state == NS_CONNECTING)
@@ -212,7 +213,7 @@ static size_t take(struct nsock *ns, struct sock_msg *m)
 	lock_take(&ns->rlock);
 	if ((m->flags & MSG_TRUNC) && !peek) {
 		n = take_locked(ns, NULL, want, false);
-		m->u->done += n;
+		uio_skip(m->u, n);
 	} else {
 		n = take_locked(ns, m->u, want, peek);
 	}
@@ -344,6 +345,10 @@ static long tx_ready(void *arg)
 
 static int from_uio(void *arg, void *ring, size_t n)
 {
+	if (!ring) { /* sent again */
+		uio_back(arg, n);
+		return 0;
+	}
 	return uio_in(arg, ring, n) == n ? 0 : -EFAULT;
 }
 
@@ -363,7 +368,7 @@ static long post_piece(struct nsock *ns, struct sock_msg *m, uint64_t room)
 	msg.push = n == left && !(m->flags & MSG_MORE);
 	r = rpc_post(&g_net_chan, 9, &msg.base, from_uio, m->u, (uint32_t)n);
 	if (r < 0) {
-		m->u->done = was;
+		uio_back(m->u, m->u->done - was);
 		return r == -EIO ? -ECONNRESET : r;
 	}
 	ns->tx_off += n;

@@ -53,6 +53,7 @@ struct rpc_call {
 	const ProtobufCMessage *reply; /* decoded, in the call's arena; NULL on error */
 	uint32_t payload_len;  /* bytes given to sink */
 	bool queued;           /* completes by event Done */
+	uint32_t epoch;        /* of the instance that answered */
 	/* private */
 	_Atomic uint32_t done;
 	_Atomic uint32_t again; /* CALL_*: to be sent when the service is back */

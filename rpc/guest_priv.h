@@ -42,10 +42,10 @@ struct rpc_chan {
 	unsigned id;
 	_Atomic uint32_t state;   /* CHAN_* */
 	uint32_t n_slots, post_room, event_credit;
-	bool stamps;
+	_Atomic bool stamps;
 	bool recovers;            /* the session may go on with another instance */
 	uint16_t own_slot;        /* of the recovery thread, nobody else's */
-	uint32_t epoch;           /* of the instance that answered hello last */
+	_Atomic uint32_t epoch;   /* of the instance that answered hello last */
 	uint64_t verifier;
 	void *_Atomic restorer;   /* the recovery thread while it works */
 	_Atomic uint32_t resend;  /* calls of CALL_BEGUN that are not answered yet */

@@ -97,6 +97,7 @@ static void call_answer(struct rpc_chan *ch, struct rpc_call *call)
 	void *waiter = call->waiter;
 
 	call_counted(ch, call);
+	call->epoch = ch->epoch;
 	if (call->answered)
 		call->answered(call);
 	atomic_store_explicit(&call->done, 1, memory_order_release);

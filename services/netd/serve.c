@@ -102,7 +102,8 @@ static void do_socket(Net__Net_Service *svc, const Net__SocketReq *in,
 
 	(void)svc;
 	(void)c;
-	if (proto < 0 || in->rx_limit > LIMIT_MAX) {
+	if (proto < 0 || in->rx_limit > LIMIT_MAX || in->rx_offset > in->rx_limit ||
+	    in->tx_offset > LIMIT_MAX) {
 		reply(req, proto < 0 ? proto : -EINVAL);
 		return;
 	}
@@ -112,6 +113,8 @@ static void do_socket(Net__Net_Service *svc, const Net__SocketReq *in,
 		return;
 	}
 	s->rx_limit = in->rx_limit;
+	s->rx_got = s->rx_pushed = in->rx_offset;
+	s->tx_got = s->tx_acked = s->tx_limit = in->tx_offset;
 	r = guest_name_sock(guest_of(req), s, in->handle);
 	if (r == 0)
 		r = s->ops->open(s);
@@ -317,11 +320,23 @@ static void do_info(Net__Net_Service *svc, const Net__Empty *in, Net__InfoRep_Cl
 	rpc_reply(req, r < 0 ? -r : 0, &rep.base, NULL, 0);
 }
 
+/* Sent on a connection that an earlier instance had: lost with it, but counted. */
+static bool is_lost(const struct rpc_req *req, struct sock *s, uint64_t end)
+{
+	if (!rpc_conn_resumed(req->conn) || s->connected || s->gone || s->listening)
+		return false;
+	if (end > s->tx_got && end <= LIMIT_MAX)
+		s->tx_got = s->tx_acked = s->tx_limit = end;
+	return true;
+}
+
 ON_SOCK(data, Net__DataMsg, Net__Empty_Closure)
 {
 	const uint32_t len = req->hdr.payload_len;
 
-	if (s->type != SOCK_STREAM || s->listening)
+	if (s->type == SOCK_STREAM && is_lost(req, s, in->offset + len))
+		reply(req, 0);
+	else if (s->type != SOCK_STREAM || s->listening)
 		broken(req, "data: not a stream");
 	else if (in->offset != s->tx_got)
 		broken(req, "data: wrong offset");
@@ -386,10 +401,11 @@ ON_SOCK(dgram, Net__DgramMsg, Net__Empty_Closure)
 
 ON_SOCK(window, Net__WindowPost, Net__Empty_Closure)
 {
-	if ((in->rx_limit < s->rx_limit && !s->rx_shut) || in->rx_limit > LIMIT_MAX) {
-		broken(req, "window: went back");
+	if (in->rx_limit > LIMIT_MAX) {
+		broken(req, "window: too large");
 		return;
 	}
+	/* one that is overtaken by a later one changes nothing */
 	if (in->rx_limit > s->rx_limit)
 		s->rx_limit = in->rx_limit;
 	if (in->rx_limit > s->rx_limit_told)
@@ -403,7 +419,8 @@ ON_SOCK(window, Net__WindowPost, Net__Empty_Closure)
 
 ON_SOCK(grant, Net__GrantPost, Net__Empty_Closure)
 {
-	const int r = s->listening ? add_range(s, in->first_id, in->n_ids) : -EINVAL;
+	/* not a listener: it was given up meanwhile */
+	const int r = s->listening ? add_range(s, in->first_id, in->n_ids) : 0;
 
 	if (r < 0) {
 		broken(req, "grant: bad range");

@@ -24,6 +24,16 @@ if(TARGET netd)
 		target_compile_definitions(test_netd_move PRIVATE NETD_PATH="$<TARGET_FILE:netd>")
 		add_dependencies(test_netd_move netd)
 	endif()
+endif()
+if(TARGET netd)
+	strait_unit_test(test_net_recover
+		SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_net_recover.c"
+		        "${CMAKE_SOURCE_DIR}/tests/unit/supervisor.c"
+		LIBS strait_testlib rpc_server vchan_hosted
+		ARGS "$<TARGET_FILE:netd>" TIMEOUT 120)
+	if(TARGET test_net_recover)
+		add_dependencies(test_net_recover netd)
+	endif()
 	strait_unit_test(test_net_client
 		SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_net_client.c"
 		        "${CMAKE_SOURCE_DIR}/tests/unit/supervisor.c"

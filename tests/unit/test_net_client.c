@@ -129,6 +129,7 @@ static void pools_are_empty_after_the_last_close(void)
 {
 	EQ(pool_used(&g_net_blocks), 0);
 	EQ(pool_used(&g_net_dgrams), 0);
+	EQ(pool_used(&g_net_opts), 0);
 }
 
 /* ---- everything beside everything ---- */
