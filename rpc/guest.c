@@ -18,6 +18,8 @@
 #pragma weak rpc_watched
 /* Absent where no service comes back. */
 #pragma weak rpc_recover_start
+#pragma weak plat_channel_reopen
+#pragma weak plat_channel_renew
 #pragma weak rpc_note
 
 #define HUNG_NS 5000000000ull   /* no heartbeat for so long: say so */
@@ -555,13 +557,12 @@ int say_hello(struct rpc_chan *ch, struct rpc_restore *r)
 	return 0;
 }
 
-int rpc_attach(struct rpc_chan *ch, const struct plat_channel *pc,
-               const struct rpc_chan_ops *ops)
+static int attach_once(struct rpc_chan *ch, const struct plat_channel *pc,
+                       const struct rpc_chan_ops *ops)
 {
+	uint32_t from = CHAN_HELLO;
 	int r;
 
-	if (!pc->ctl)
-		return -ENODEV;
 	memset(ch, 0, sizeof(*ch));
 	ch->service = (ProtobufCService){ops->service, invoke, NULL};
 	ch->ops = ops;
@@ -577,13 +578,34 @@ int rpc_attach(struct rpc_chan *ch, const struct plat_channel *pc,
 	ch->room = ch->size - ch->event_credit;
 	ch->tx_prod = atomic_load(&ch->ctl->left_prod);
 	ch->rx_cons = atomic_load(&ch->ctl->right_cons);
+	ch->restorer = rpc_current();
 	atomic_store(&ch->ctl->cli_live, 1);
 	atomic_store(&ch->state, CHAN_HELLO);
 	r = say_hello(ch, NULL);
-	if (r == 0)
-		atomic_store(&ch->state, CHAN_UP);
-	else if (atomic_load(&ch->state) != CHAN_LOST)
-		chan_lose(ch, r == -EPROTONOSUPPORT
+	ch->restorer = NULL;
+	if (r == 0 && !atomic_compare_exchange_strong(&ch->state, &from, CHAN_UP))
+		r = -EIO;
+	return r;
+}
+
+int rpc_attach(struct rpc_chan *ch, const struct plat_channel *pc,
+               const struct rpc_chan_ops *ops)
+{
+	const uint64_t deadline = plat_mono_ns() + g_config.recover_ns;
+	uint32_t epoch;
+	int r;
+
+	if (!pc->ctl)
+		return -ENODEV;
+	r = attach_once(ch, pc, ops);
+	/* It left before there was a session: begin again with the next one. */
+	while (r < 0 && atomic_load(&ch->state) == CHAN_AWAY &&
+	       plat_channel_reopen(ch->id, deadline, &epoch) == 0 &&
+	       plat_channel_renew(ch->id) == 0)
+		r = attach_once(ch, pc, ops);
+	if (r < 0 && atomic_load(&ch->state) != CHAN_LOST)
+		chan_lose(ch, atomic_load(&ch->state) == CHAN_AWAY ? "the service is gone"
+		              : r == -EPROTONOSUPPORT
 		                      ? "speaks no protocol version that this program speaks"
 		                      : "hello was refused");
 	return r == -EPROTONOSUPPORT ? -EPROTO : r;
@@ -649,7 +671,9 @@ void chan_gone(struct rpc_chan *ch)
 {
 	uint32_t was = atomic_load(&ch->state);
 
-	if (!ch->recovers || was == CHAN_HELLO || was == CHAN_LOST) {
+	if (was == CHAN_LOST || was == CHAN_OFF)
+		return;
+	if (was == CHAN_HELLO ? !(features(ch) & RPC_FEATURE_RECOVER) : !ch->recovers) {
 		chan_lose(ch, "the service is gone");
 		return;
 	}

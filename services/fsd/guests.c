@@ -79,6 +79,14 @@ static int on_cancel(struct rpc_conn *conn, uint64_t ticket, uint32_t *err)
 	return lock_cancel(rpc_conn_ctx(conn), ticket);
 }
 
+/* A guest whose first hello the instance before did not answer has nothing to bring. */
+static void on_hello(struct rpc_conn *conn, void *ctx)
+{
+	(void)ctx;
+	if (!rpc_conn_resumed(conn))
+		count_back(guest_of(conn));
+}
+
 static void on_recovered(struct rpc_conn *conn, void *ctx)
 {
 	(void)ctx;
@@ -129,6 +137,7 @@ void guests_init(struct fsd *f, unsigned n_expected)
 	f->ops = (struct rpc_server_ops){
 	        .service = serve_service(),
 	        .service_id = RPC_SERVICE_FILE,
+	        .on_hello = on_hello,
 	        .on_cancel = on_cancel,
 	        .on_broken = on_broken,
 	        .hold = hold,

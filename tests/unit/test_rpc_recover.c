@@ -56,6 +56,8 @@ static int g_bell_fd = -1;
 static _Atomic unsigned g_replays, g_known, g_restores, g_posts, g_deaths, g_recovered;
 static const uint8_t g_id[16] = "fedcba987654321";
 
+static _Atomic int g_hello_dies; /* 1: before its answer, 2: behind it */
+
 static uint64_t disk_at(uint64_t at)
 {
 	uint64_t v;
@@ -166,6 +168,17 @@ static void srv_stat(File__File_Service *s, const File__PathReq *q, File__AttrRe
 
 static File__File_Service g_service;
 
+static void on_hello(struct rpc_conn *c, void *ctx)
+{
+	struct instance *in = ctx;
+
+	(void)c;
+	if (g_hello_dies == 2) {
+		g_hello_dies = 0;
+		in->dead = true;
+	}
+}
+
 static void on_broken(struct rpc_conn *c, const char *why)
 {
 	(void)c;
@@ -184,6 +197,10 @@ static void *server_main(void *arg)
 	struct instance *in = arg;
 	struct pollfd p = {.fd = rpc_conn_fd(in->conn), .events = POLLIN};
 
+	if (g_hello_dies == 1) {
+		g_hello_dies = 0;
+		in->dead = true;
+	}
 	while (!in->dead && !in->stop && !rpc_conn_broken(in->conn)) {
 		if (rpc_conn_pump(in->conn, 1) > 0)
 			continue;
@@ -203,6 +220,7 @@ static struct instance *instance_start(uint32_t epoch)
 	in->epoch = epoch;
 	in->ops = (struct rpc_server_ops){.service_id = RPC_SERVICE_FILE,
 	                                  .service = &g_service.base,
+	                                  .on_hello = on_hello,
 	                                  .on_broken = on_broken,
 	                                  .on_recovered = srv_recovered,
 	                                  .n_slots = 64,
@@ -318,8 +336,8 @@ static void start(uint64_t recover_ns)
 	g_config.recover_ns = recover_ns;
 	g_now = instance_start(1);
 	fake_channel_use(&g_now->ch, &g_config.file, 0);
-	CU_ASSERT_FATAL(rpc_attach(&g_file_chan, &g_config.file, &g_chan_ops) == 0);
 	pthread_create(&g_supervisor, NULL, supervisor_main, NULL);
+	CU_ASSERT_FATAL(rpc_attach(&g_file_chan, &g_config.file, &g_chan_ops) == 0);
 }
 
 static void stop(void)
@@ -492,6 +510,22 @@ static void many_threads_over_many_deaths_lose_and_repeat_nothing(void)
 	stop();
 }
 
+/* It dies before or behind its first answer: there is no session yet. */
+static void a_guest_attaches_to_the_next_instance(void)
+{
+	uint64_t at;
+
+	for (int answered = 0; answered < 2; answered++) {
+		g_hello_dies = answered ? 2 : 1;
+		start(10000000000u);
+		CU_ASSERT_EQUAL(g_hello_dies, 0);
+		CU_ASSERT_EQUAL(append(1, &at), 0);
+		CU_ASSERT_EQUAL(disk_len(), 1);
+		CU_ASSERT_EQUAL(g_lost, 0);
+		stop();
+	}
+}
+
 static void past_the_deadline_calls_fail(void)
 {
 	uint64_t at;
@@ -531,6 +565,7 @@ int main(void)
 		TEST(a_call_is_done_once_wherever_its_service_ends),
 		TEST(an_instance_may_die_while_the_guest_restores),
 		TEST(many_threads_over_many_deaths_lose_and_repeat_nothing),
+		TEST(a_guest_attaches_to_the_next_instance),
 		TEST(past_the_deadline_calls_fail),
 		TEST(without_recovery_a_dead_service_is_lost_at_once),
 		CU_TEST_INFO_NULL,
