@@ -181,6 +181,11 @@ ssize_t dir_readdir(const struct node *node, uint64_t cookie, bool seek, void *t
 	if (seek && lseek(NODE_FD(node), (off_t)cookie, SEEK_SET) < 0)
 		return -errno;
 	n = syscall(SYS_getdents64, NODE_FD(node), to, size);
+	/* ext4 has nothing to tell after the rewind of a descriptor that was first read
+	 * at the end, as one may be that a later instance opened; after a second it has.
+	 * There are always "." and "..". */
+	if (n == 0 && seek && cookie == 0 && lseek(NODE_FD(node), 0, SEEK_SET) == 0)
+		n = syscall(SYS_getdents64, NODE_FD(node), to, size);
 	return n < 0 ? -errno : n;
 }
 

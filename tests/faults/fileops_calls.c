@@ -433,6 +433,21 @@ static void do_mksock(struct worker *w)
 	result(w, mknodat(w->base, name, S_IFSOCK | 0600, 0));
 }
 
+/* @name is about to be removed or replaced: if it is a folder, close it. */
+static void let_go(struct worker *w, int base, const char *name)
+{
+	struct stat st;
+
+	if (!w->survivable || fstatat(base, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISDIR(st.st_mode))
+		return;
+	for (unsigned k = 0; k < SLOTS; k++)
+		if (w->slot[k].fd >= 0 && w->slot[k].ino == st.st_ino) {
+			close(w->slot[k].fd);
+			w->slot[k] = (struct slot){.fd = -1};
+		}
+}
+
 static void do_unlink(struct worker *w)
 {
 	const bool dir = rnd(w, 4) == 0;
@@ -440,6 +455,8 @@ static void do_unlink(struct worker *w)
 	char at[16];
 	const int base = any_base(w, at);
 
+	if (dir)
+		let_go(w, base, name);
 	say(w, "%s(%s, \"%s\")", dir ? "rmdir" : "unlink", at, name);
 	result(w, unlinkat(base, name, dir ? AT_REMOVEDIR : 0));
 }
@@ -460,6 +477,8 @@ static void do_rename(struct worker *w)
 	char at[16];
 	const int base = any_base(w, at); /* of both: two wrong ones are told in any order */
 
+	if (f == 0)
+		let_go(w, base, to);
 	say(w, "rename(%s, \"%s\", \"%s\", %u)", at, from, to, f);
 	result(w, syscall(SYS_renameat2, base, from, base, to, f));
 }

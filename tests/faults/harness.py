@@ -32,12 +32,13 @@ class Case:
         self.seed, self.count, self.threads = seed, count, threads
         self.user, self.only = user, only
 
-    def argv(self, pause=0):
+    def argv(self, pause=0, survivable=False):
         a = ["--seed", str(self.seed), "--count", str(self.count), "--threads",
              str(self.threads)]
         if self.only is not None:
             a += ["--only", ",".join(map(str, self.only)) or "99999"]
-        return a + (["--pause", str(pause)] if pause else [])
+        return (a + (["--pause", str(pause)] if pause else []) +
+                (["--survivable"] if survivable else []))
 
     def steps(self):
         return list(range(self.count)) if self.only is None else list(self.only)
@@ -72,9 +73,9 @@ def tree(path):
     return out.stdout + out.stderr
 
 
-def run_native(case, path):
+def run_native(case, path, survivable=False):
     fresh(path, case.user)
-    argv = [fileops("native"), *case.argv(), path]
+    argv = [fileops("native"), *case.argv(0, survivable), path]
     if case.user:
         argv = ["setpriv", "--reuid=%d" % USER, "--regid=%d" % USER, "--clear-groups", *argv]
     p = subprocess.run(argv, capture_output=True, text=True, timeout=120)
@@ -182,7 +183,7 @@ def run_strait(case, path, faults=None, options=(), timeout=60):
     if case.user:
         opts += ["-u", "%d:%d" % (USER, USER)]
     pause = 300 if faults.signals() else 0
-    r = Running(opts, [fileops("guest"), *case.argv(pause), "/w"], faults.env())
+    r = Running(opts, [fileops("guest"), *case.argv(pause, faults.kind != "none"), "/w"], faults.env())
     if faults.signals():
         t = threading.Thread(target=faults.attack, args=(r,))
         t.start()
@@ -217,26 +218,33 @@ class Differ:
         self.native = {}
         self.words = ""
 
-    def oracle(self, case):
-        key = (str(case.argv()), case.user)
+    def oracle(self, case, faults):
+        survivable = faults is not None and faults.kind != "none"
+        key = (str(case.argv(0, survivable)), case.user)
         if key not in self.native:
-            self.native = {key: run_native(case, os.path.join(self.work, "native"))}
+            self.native = {key: run_native(case, os.path.join(self.work, "native"), survivable)}
         return self.native[key]
 
     def differs(self, case, faults=None):
         """None, or the first difference."""
-        out, seen = self.oracle(case)
+        out, seen = self.oracle(case, faults)
         ours, ours_seen, self.words = run_strait(case, os.path.join(self.work, "strait"), faults,
                                                  self.options)
         return first_difference(out, ours) or first_difference(seen, ours_seen)
 
     def shrink(self, case, faults, tries=1, budget=60.0):
-        """A shorter sequence that still differs (delta debugging), within @budget s."""
-        steps, by = case.steps(), time.monotonic() + budget
+        """A shorter sequence that still differs (delta debugging), within @budget s, and
+        the faults that it differs with; None for those: as before."""
+        steps, by, last = case.steps(), time.monotonic() + budget, [None]
 
         def still(only):
             one = case.less(only)
-            return any(self.differs(one, f) for f in faults(one) for _ in range(tries))
+            for f in faults(one):
+                for _ in range(tries):
+                    if self.differs(one, f):
+                        last[0] = f
+                        return True
+            return False
         n = 2
         while len(steps) > 1 and time.monotonic() < by:
             size = max(1, len(steps) // n)
@@ -249,7 +257,7 @@ class Differ:
                 if size == 1:
                     break
                 n = min(len(steps), n * 2)
-        return case.less(steps)
+        return case.less(steps), last[0]
 
     def save(self, case, faults, why):
         """Keep a failing sequence; the file's name."""
