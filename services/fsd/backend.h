@@ -97,10 +97,14 @@ struct backend_ops {
 	/* What names the file for good, also to a later instance: bytes of @id
 	 * (FILE_ID_MAX); 0: nothing here does. */
 	int (*file_id)(const struct node *node, const struct statx *stx, uint8_t *id);
-	/* The file of an identity, for reference only, wherever it is: -ESTALE where the
-	 * back end cannot tell.  Asked after the name that the guest remembers. */
+	/* The file of an identity, for reference only, wherever it is.  -ENOENT: there is
+	 * no such file any more; -ESTALE: the back end cannot tell.  Asked after the name
+	 * that the guest remembers. */
 	int (*find_id)(struct mount *mount, const uint8_t *id, size_t len,
 	               struct node *out);
+	/* What an open directory is after its rmdir(); *@ino: which one @id was. */
+	int (*gone_dir)(struct mount *mount, const uint8_t *id, struct node *out,
+	                uint64_t *ino);
 	ssize_t (*getxattr)(const struct node *node, const char *name, void *to,
 	                    size_t size);
 	int (*setxattr)(const struct node *node, const char *name, const void *from,

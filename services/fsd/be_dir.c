@@ -38,6 +38,7 @@ static const struct backend_ops dir_ops = {
         .statfs = dir_statfs,
         .file_id = dir_file_id,
         .find_id = dir_find_id,
+        .gone_dir = dir_gone_dir,
         .getxattr = dir_getxattr,
         .setxattr = dir_setxattr,
         .listxattr = dir_listxattr,

@@ -98,6 +98,8 @@ ssize_t dir_copy(const struct node *in, uint64_t in_off, const struct node *out,
 int dir_orphan_keep(const struct node *node, uint64_t ino);
 void dir_orphan_drop(struct mount *mount, uint64_t ino);
 bool dir_orphan_kept(struct mount *mount, uint64_t ino);
+/* A directory that has no name and never had a file. */
+int dir_orphan_dir(struct mount *mount, struct node *out);
 int dir_orphan_find(struct mount *mount, uint64_t ino, struct node *out);
 void dir_orphan_touch(struct mount *mount);
 void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t));
@@ -115,5 +117,6 @@ int dir_lock_whole(const struct node *lk, int type);
 void dir_probe_ids(struct dir_mount *d);
 int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id);
 int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node *out);
+int dir_gone_dir(struct mount *mount, const uint8_t *id, struct node *out, uint64_t *ino);
 
 #endif /* FSD_BE_DIR_H */

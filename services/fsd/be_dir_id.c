@@ -127,8 +127,8 @@ static int open_handle(struct mount *mount, const uint8_t *id, size_t len,
 	memcpy(u.h.f_handle, id + ID_HEAD + 4, u.h.handle_bytes);
 	fd = open_by_handle_at(((struct dir_mount *)mount->priv)->fd, &u.h,
 	                       O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -ESTALE; /* gone, or not for us (EPERM) */
+	if (fd < 0) /* EPERM: not for us to know */
+		return errno == ESTALE ? -ENOENT : -ESTALE;
 	*out = (struct node){mount, fd};
 	return 0;
 }
@@ -142,4 +142,10 @@ int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node 
 	if (dir_orphan_find(mount, get_le(id + 6, 8), out) == 0)
 		return 0;
 	return open_handle(mount, id, len, out);
+}
+
+int dir_gone_dir(struct mount *mount, const uint8_t *id, struct node *out, uint64_t *ino)
+{
+	*ino = get_le(id + 6, 8);
+	return mount->read_only ? -EROFS : dir_orphan_dir(mount, out);
 }

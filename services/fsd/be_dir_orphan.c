@@ -26,9 +26,9 @@
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-static int make_dir(int at, const char *name)
+static int make_dir(int at, const char *name, mode_t mode)
 {
-	if (mkdirat(at, name, 0700) < 0 && errno != EEXIST)
+	if (mkdirat(at, name, mode) < 0 && errno != EEXIST)
 		return -errno;
 	const int fd = openat(at, name, DIR_FLAGS);
 
@@ -53,10 +53,10 @@ static int orphans_open_locked(struct dir_mount *d)
 
 	if (d->orphans >= 0)
 		return d->orphans;
-	top = make_dir(d->fd, ORPHANS_DIR);
+	top = make_dir(d->fd, ORPHANS_DIR, 0700);
 	if (top < 0)
 		return top;
-	d->orphans = make_dir(top, d->folder);
+	d->orphans = make_dir(top, d->folder, 0700);
 	close(top);
 	if (d->orphans >= 0)
 		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* ours: cannot be held */
@@ -111,6 +111,27 @@ void dir_orphan_drop(struct mount *mount, uint64_t ino)
 	if (d->orphans >= 0)
 		(void)unlinkat(d->orphans, name_of(ino).s, 0); /* gone already: well */
 	pthread_mutex_unlock(&d->lock);
+}
+
+int dir_orphan_dir(struct mount *mount, struct node *out)
+{
+	static const char name[] = ".gone";
+	struct dir_mount *d = mount->priv;
+	int fd;
+
+	pthread_mutex_lock(&d->lock);
+	fd = orphans_open_locked(d);
+	if (fd >= 0)
+		fd = make_dir(fd, name, 0777); /* nobody's rights matter: it is empty */
+	if (fd >= 0 && unlinkat(d->orphans, name, AT_REMOVEDIR) < 0) {
+		close(fd);
+		fd = -EIO;
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (fd < 0)
+		return fd;
+	*out = (struct node){mount, fd};
+	return 0;
 }
 
 int dir_orphan_find(struct mount *mount, uint64_t ino, struct node *out)

@@ -697,6 +697,8 @@ void serve_attr(const struct node *n, const struct handle *h, const struct statx
 	out->nlink = stx->stx_nlink;
 	if (h && out->nlink > 0 && serve_orphaned(h, stx))
 		out->nlink--;
+	if (h && h->gone_ino)
+		out->ino = h->gone_ino;
 	out->uid = stx->stx_uid;
 	out->gid = stx->stx_gid;
 	out->rdev = (uint64_t)stx->stx_rdev_major << 8 | (stx->stx_rdev_minor & 0xff) |

@@ -6,7 +6,7 @@
  * opened by the service's own rights.  Which file: the one at the path that the guest
  * remembers if it has that identity, else the one among the orphans, else wherever the
  * kernel's handle leads.  Never another one: what has no such identity any more is
- * ESTALE.
+ * ESTALE (a directory that was removed while it was open: one without a name).
  */
 #define _GNU_SOURCE
 #include "services/fsd/instance.h"
@@ -76,6 +76,29 @@ static bool find_by_id(struct reopening *o)
 		if (m->ops->attr(&n, 0, &o->stx) == 0 && is_it(o, &n, &o->stx)) {
 			o->it.node = n;
 			o->it.at = S_ISDIR(o->stx.stx_mode) ? tree_place(&n) : NULL;
+			return true;
+		}
+		node_put(&n);
+	}
+	return false;
+}
+
+/* A directory that was removed is as good as another one that was: there is nothing in
+ * it, and nothing can be made in it.  Only where it is known to be no more. */
+static bool find_gone_dir(struct reopening *o)
+{
+	const struct mounts *mounts = serve_mounts();
+	const ProtobufCBinaryData *id = &o->in->file_id;
+
+	for (unsigned i = 0; i < mounts->n && S_ISDIR(o->in->type); i++) {
+		struct mount *m = mounts->list[i];
+		struct node n;
+
+		if (m->ops->find_id(m, id->data, id->len, &n) != -ENOENT ||
+		    m->ops->gone_dir(m, id->data, &n, &o->t->opening->gone_ino) < 0)
+			continue;
+		if (m->ops->attr(&n, 0, &o->stx) == 0) {
+			o->it.node = n;
 			return true;
 		}
 		node_put(&n);
@@ -181,7 +204,7 @@ int serve_reopen(struct task *t)
 	r = cred_use(NULL);
 	if (r < 0)
 		return r;
-	if (!find_by_path(&o) && !find_by_id(&o))
+	if (!find_by_path(&o) && !find_by_id(&o) && !find_gone_dir(&o))
 		return -ESTALE;
 	if (in->type && in->type != (o.stx.stx_mode & S_IFMT))
 		r = -ESTALE;

@@ -982,6 +982,33 @@ static void a_file_is_found_wherever_it_is(void)
 	stop();
 }
 
+static void a_removed_directory_is_still_one(void)
+{
+	File__Attr was, is;
+
+	wipe();
+	start(1);
+	make_d();
+	keep("d", O_RDONLY | O_DIRECTORY, 1);
+	EQ(x_stat(c, 1, "", 0, &was), 0);
+	EQ(rmdir_d(), 0);
+	stop();
+	start(2);
+	EQ(reopen(0), g_root ? 0 : -ESTALE); /* without handles nobody knows that it is gone */
+	if (g_root) {
+		EQ(x_stat(c, 1, "", 0, &is), 0);
+		EQ(is.ino, was.ino);
+		EQ(is.dev, was.dev);
+		EQ(is.nlink, 0);
+		EQ(x_open(c, 1, "f", O_RDWR | O_CREAT, 0600, 2), -ENOENT);
+		EQ(x_make(c, M_MKDIR, 1, "e", 0700, NULL), -ENOENT);
+		EQ(x_open(c, 1, "f", O_RDONLY, 0, 2), -ENOENT);
+	}
+	EQ(orphans(), 0);
+	stop();
+	CU_ASSERT(!there(ORPHANS_DIR));
+}
+
 /* ---- locks ---- */
 
 static int lock(struct client *who, uint32_t h, uint32_t type, uint32_t reclaim)
@@ -1057,6 +1084,7 @@ int main(void)
 	        TEST(a_token_is_good_for_what_it_says),
 	        TEST(access_is_what_it_was_at_the_open),
 	        TEST(a_file_is_found_wherever_it_is),
+	        TEST(a_removed_directory_is_still_one),
 	        TEST(who_held_a_lock_has_it_first),
 	        CU_TEST_INFO_NULL,
 	};
