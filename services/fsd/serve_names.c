@@ -198,7 +198,7 @@ static void dying_begin(const struct node *dir, const char *name, struct dying *
 
 	*d = (struct dying){.stripe = NULL};
 	if (strchr(name, '/') || dir->mount->ops->attr_at(dir, name, &stx) < 0 ||
-	    !S_ISREG(stx.stx_mode))
+	    S_ISDIR(stx.stx_mode))
 		return;
 	d->stripe = inode_stripe(&stx);
 	pthread_mutex_lock(d->stripe);

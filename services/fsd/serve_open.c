@@ -135,7 +135,7 @@ static int get_inode(struct opening *o, struct inode **out)
 		r = -ENOMEM;
 	else if (inode_deaths() != o->deaths)
 		r = it->mount->ops->attr(it, 0, &o->stx);
-	if (r == 0 && named && S_ISREG(o->stx.stx_mode) &&
+	if (r == 0 && named && !S_ISDIR(o->stx.stx_mode) &&
 	    (o->stx.stx_nlink == 0 || atomic_load(&i->orphaned)))
 		r = -ESTALE;
 	pthread_mutex_unlock(stripe);
@@ -180,6 +180,12 @@ static int open_existing(struct opening *o)
 
 static int take_reference(struct opening *o)
 {
+	struct inode *i = NULL;
+	int r = S_ISDIR(o->stx.stx_mode) ? 0 : get_inode(o, &i);
+
+	if (r < 0)
+		return r;
+	o->h->inode = i; /* so that its last name is not its end */
 	keep(o, o->w.it.node, o->w.it.at);
 	o->h->flags |= O_PATH;
 	o->w.it.node = NODE_NONE; /* the handle's now */

@@ -130,7 +130,7 @@ int serve_adopt_locked(const struct node *n, struct statx *stx, struct inode **o
 	pthread_mutex_lock(stripe);
 	i = inode_get(m, stx);
 	r = i ? m->ops->attr(n, 0, stx) : -ENOMEM;
-	if (r == 0 && S_ISREG(stx->stx_mode)) {
+	if (r == 0 && !S_ISDIR(stx->stx_mode)) {
 		adopt_orphan(m, i, stx);
 		r = m->ops->attr(n, 0, stx);
 	}
@@ -155,17 +155,19 @@ static int open_it(struct reopening *o)
 	h->flags = access & (O_ACCMODE | O_PATH);
 	if (type != S_IFREG && type != S_IFDIR)
 		h->flags |= O_PATH; /* a reference is all there ever was */
-	if (h->flags & O_PATH) {
-		n = *it;
-		*it = NODE_NONE;
-	} else {
-		if (it->mount->read_only && (access & O_ACCMODE) != O_RDONLY)
-			return -EROFS;
+	if (!(h->flags & O_PATH) && it->mount->read_only &&
+	    (access & O_ACCMODE) != O_RDONLY)
+		return -EROFS;
+	if (!(h->flags & O_PATH) || type != S_IFDIR) {
 		pthread_mutex_lock(&it->mount->names);
 		r = serve_adopt_locked(it, &o->stx, &i);
 		pthread_mutex_unlock(&it->mount->names);
-		if (r == 0)
-			r = it->mount->ops->open(it, (int)access, &n);
+	}
+	if (r == 0 && (h->flags & O_PATH)) {
+		n = *it;
+		*it = NODE_NONE;
+	} else if (r == 0) {
+		r = it->mount->ops->open(it, (int)access, &n);
 	}
 	if (r < 0) {
 		inode_put(i);

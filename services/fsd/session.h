@@ -36,7 +36,7 @@ struct handle {
 	struct handle *resume; /* serve.c's list of handles with waiters to resume */
 	/* READY */
 	struct place place;
-	struct inode *inode; /* NULL: opened O_PATH */
+	struct inode *inode; /* NULL: a directory opened O_PATH */
 	struct cred *cred;   /* who opened it: reads and writes are this one's */
 	uint32_t flags;      /* O_ACCMODE, O_PATH */
 	mode_t type;

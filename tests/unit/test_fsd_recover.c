@@ -982,6 +982,46 @@ static void a_file_is_found_wherever_it_is(void)
 	stop();
 }
 
+static void unlink_references(void)
+{
+	static const char *const names[] = {"f", "p", "l"};
+	File__Attr a;
+
+	make_f();
+	EQ(mknod_p(), 0);
+	EQ(symlink_l(), 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		keep(names[i], O_PATH | O_NOFOLLOW, i + 1);
+		EQ(x_path(c, M_UNLINK, 0, names[i], 0, 0), 0);
+		EQ(x_stat(c, i + 1, "", 0, &a), 0);
+		EQ(a.nlink, 0);
+	}
+}
+
+static void what_is_only_referred_to_is_kept_too(void)
+{
+	File__Attr a;
+
+	wipe();
+	start(1);
+	unlink_references();
+	EQ(orphans(), 3);
+	stop();
+	EQ(orphans(), 0); /* all is released */
+
+	wipe();
+	instance(1, unlink_references, nothing, DIE_NOT);
+	start(2);
+	for (uint32_t i = 0; i < 3; i++) {
+		EQ(reopen(i), 0);
+		EQ(x_stat(c, i + 1, "", 0, &a), 0);
+		EQ(a.nlink, 0);
+	}
+	EQ(x_path(c, M_READLINK, 3, "", 0, 0), 0);
+	stop();
+	EQ(orphans(), 0);
+}
+
 static void a_removed_directory_is_still_one(void)
 {
 	File__Attr was, is;
@@ -1084,6 +1124,7 @@ int main(void)
 	        TEST(a_token_is_good_for_what_it_says),
 	        TEST(access_is_what_it_was_at_the_open),
 	        TEST(a_file_is_found_wherever_it_is),
+	        TEST(what_is_only_referred_to_is_kept_too),
 	        TEST(a_removed_directory_is_still_one),
 	        TEST(who_held_a_lock_has_it_first),
 	        CU_TEST_INFO_NULL,
