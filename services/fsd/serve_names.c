@@ -117,7 +117,6 @@ int serve_link(struct task *t)
 {
 	const File__TwoPathReq *in = (const File__TwoPathReq *)t->req->msg;
 	struct walk from, to;
-	struct statx there;
 	int r;
 
 	if (in->flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
@@ -136,11 +135,7 @@ int serve_link(struct task *t)
 	if (r == 0) {
 		if (from.it.node.mount != to.dir.node.mount)
 			r = -EXDEV;
-		else if (S_ISDIR(from.stx.stx_mode)) /* a name in the way comes first */
-			r = to.dir.node.mount->ops->attr_at(&to.dir.node, to.name, &there) == 0
-			            ? -EEXIST
-			            : -EPERM;
-		else
+		else /* of a directory: the kernel's EPERM, where nothing else is wrong */
 			r = again_make(t, &to.dir.node, to.name, do_link,
 			               &from.it.node);
 		walk_fini(&to);
