@@ -317,9 +317,13 @@ static void tw_export(struct move_out *o)
 	static Netstate__Addr addr[2 * TW_A_RECORD];
 	static struct naddr ends[2 * TW_A_RECORD];
 	Netstate__TimeWaits m = NETSTATE__TIME_WAITS__INIT;
-	const struct tw *w = tw_next(NULL);
 	const uint64_t now = clock_ms();
+	const struct tw *w;
 
+	/* Those whose last ACK is still owed: the record answers when the peer asks. */
+	for (struct tcp_pcb *p = tcp_tw_pcbs; p; p = p->next)
+		tw_add(p, demux_entry(p) && demux_entry(p)->reuse, now);
+	w = tw_next(NULL);
 	m.list = ptr;
 	while (w && !o->err) {
 		const size_t n = m.n_list;

@@ -567,6 +567,63 @@ static void swaps_that_fail_are_undone(void)
 	close(fd);
 }
 
+static uint8_t *insert(uint8_t *b, size_t *len, size_t at, const void *what, size_t n)
+{
+	uint8_t *to = malloc(*len + n);
+
+	memcpy(to, b, at);
+	memcpy(to + at, what, n);
+	memcpy(to + at + n, b + at, *len - at);
+	free(b);
+	*len += n;
+	return to;
+}
+
+/* A newer netd of the same major version: a field that we do not know, a kind of
+ * record that we do not know. */
+static void a_newer_writer_is_understood(void)
+{
+	static const uint8_t field[] = {0xc2, 0x3e, 3, 'n', 'e', 'w'}; /* 1000: bytes */
+	static const uint8_t record[16 + 3 + 5] = {99, [4] = 3, [8] = 5};
+	int fd, c = pair(&fd, false);
+	uint32_t msg_len;
+	size_t len;
+	uint8_t *b = ng_state(&len);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+	memcpy(&msg_len, b + 4, 4);
+	b = insert(b, &len, 16 + msg_len, record, sizeof(record));
+	b = insert(b, &len, 16 + msg_len, field, sizeof(field));
+	msg_len += sizeof(field);
+	memcpy(b + 4, &msg_len, 4);
+	CU_ASSERT_EQUAL(ng_state_taken(b, len), 1);
+	free(b);
+	(void)ng_close(c, false);
+	close(fd);
+}
+
+/* The connection is there, but accept() is to hear of it only with data. */
+static void a_deferred_accept_moves(void)
+{
+	uint16_t port = 0;
+	const int l = server(AF_INET, "0.0.0.0", &port, 8);
+	int fd, c;
+	char b[8];
+
+	CU_ASSERT_EQUAL(ng_setint(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, 10), 0);
+	fd = kernel_connect(g_set->guest, port);
+	CU_ASSERT_EQUAL(ng_accept(l, 100), -EAGAIN);
+	swap();
+	CU_ASSERT_EQUAL(ng_accept(l, 100), -EAGAIN);
+	CU_ASSERT_TRUE(kernel_write(fd, "now", 3));
+	c = ng_accept(l, NG_WAIT_MS);
+	CU_ASSERT_FATAL(c > 0);
+	CU_ASSERT_EQUAL(ng_recv_all(c, b, 3), 3);
+	(void)ng_close(c, false);
+	(void)ng_close(l, false);
+	close(fd);
+}
+
 /* Whatever byte is wrong: taken or refused, but alive. */
 static void no_broken_state_kills_its_reader(void)
 {
@@ -606,7 +663,13 @@ static void no_broken_state_kills_its_reader(void)
 
 /* ---- running ---- */
 
-#define ADD(s, f) CU_add_test(s, #f, f)
+static const char *g_case; /* NULL: all */
+
+#define ADD(s, f)                                  \
+	do {                                       \
+		if (!g_case || !strcmp(g_case, #f)) \
+			CU_add_test(s, #f, f);     \
+	} while (0)
 
 static long g_before;
 
@@ -671,6 +734,8 @@ static void add_states(CU_pSuite s)
 static void add_faults(CU_pSuite s)
 {
 	ADD(s, swaps_that_fail_are_undone);
+	ADD(s, a_newer_writer_is_understood);
+	ADD(s, a_deferred_accept_moves);
 	ADD(s, closed_windows_move);
 	ADD(s, a_guest_that_does_not_read_moves);
 	ADD(s, datagrams_and_groups_move);
@@ -725,6 +790,7 @@ int main(int argc, char **argv)
 	const char *only = argc > 1 ? argv[1] : NULL;
 	int worst = 0;
 
+	g_case = argc > 2 ? argv[2] : NULL; /* test_netd_move SETTING CASE */
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pattern_init();
