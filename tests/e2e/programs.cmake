@@ -10,4 +10,7 @@ if(TARGET strait AND TARGET strait-cc)
 			PROGRAMS ${name} native.${name}
 			COMMAND "${CMAKE_SOURCE_DIR}/tests/e2e/programs/${name}.sh")
 	endforeach()
+	strait_script_test(e2e.program.recover_net LABELS e2e slow TIMEOUT 300
+		PROGRAMS lighttpd redis native.redis
+		COMMAND "${CMAKE_SOURCE_DIR}/tests/e2e/programs/recover_net.sh")
 endif()

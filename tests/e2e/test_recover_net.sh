@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# netd is killed, and hangs, while a guest serves: listeners and datagrams go on, a
+# connection ends as after a reset, with what came before it.
+. "$(dirname "$0")/run/lib.sh"
+
+cp "$STRAIT_BIN/fsd" "$STRAIT_BIN/netd" "$W/bin/"
+"$STRAIT_BIN/strait-cc" -O1 -D_GNU_SOURCE -o "$W/bin/sockets" \
+	"$STRAIT_SRC/tests/e2e/recover/sockets.c" || exit 1
+chmod a+rx "$W/bin"/*
+STRAIT=$W/bin/strait
+
+# The world's side.  Commands by standard input, one answer each: hold (a connection
+# that the guest keeps unread, six bytes in it), tcp PORT, udp.
+cat >"$W/world.py" <<'P'
+import socket, sys, time
+
+def udp():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(("127.0.0.1", 7000))
+    s.settimeout(0.2)
+    return s
+
+def tcp(port):
+    s = socket.create_connection(("127.0.0.1", port), 5)
+    s.settimeout(5)
+    return s
+
+def echo(s, what):
+    s.sendall(what)
+    got = b""
+    while len(got) < len(what):
+        more = s.recv(64)
+        if not more:
+            raise OSError("end")
+        got += more
+    return got == what
+
+def tries(n, fn):
+    for i in range(n):
+        try:
+            if fn():
+                return True
+        except OSError:
+            pass
+        time.sleep(0.05)
+    return False
+
+u, held, n = udp(), [], 0
+def dgram():
+    global n
+    n += 1
+    word = b"dgram %d" % n
+    u.send(word)
+    while u.recv(64) != word:
+        pass
+    return True
+
+for line in sys.stdin:
+    w = line.split()
+    if w[0] == "hold":
+        s = tcp(7000)
+        r = echo(s, b"hold")
+        s.sendall(b"unread")
+        held.append(s)
+    elif w[0] == "tcp":
+        def once():
+            with tcp(int(w[1])) as s:
+                return echo(s, b"hello")
+        r = tries(60, once)
+    else:
+        r = tries(40, dgram)
+    print("yes" if r else "no", flush=True)
+P
+
+ask()
+{
+	local answer=none
+
+	echo "$*" >&"${world[1]}"
+	read -r -t 30 answer <&"${world[0]}"
+	[ "$answer" = yes ] || fail "$CASE: $*: $answer: $(cat "$W/guest.err")"
+}
+
+all_serve()
+{
+	ask tcp 7000
+	ask tcp 7001
+	ask udp
+}
+
+netd() { $as "$STRAIT" ps | awk '$1 == "netd" { print $2 }'; }
+
+# again SIGNAL N: netd gets it, and the Nth instance after the first comes.
+again()
+{
+	local i
+
+	kill "-$1" "$(netd)" || fail "$CASE: no netd"
+	for i in $(seq 400); do
+		grep -q "netd is back after [0-9]* ms (epoch $(($2 + 1)))" "$W/guest.err" && return
+		sleep 0.02
+	done
+	fail "$CASE: netd does not come back: $(cat "$W/guest.err")"
+}
+
+start()
+{
+	: >"$W/guest.out"
+	$as "$STRAIT" run --name inst --hang 1 "$@" "$W/bin/sockets" \
+		>"$W/guest.out" 2>"$W/guest.err" </dev/null &
+	pid=$!
+	wait_line "$W/guest.out" ready
+	coproc world { exec python3 "$W/world.py"; }
+	all_serve
+}
+
+stop()
+{
+	local rc
+
+	kill -TERM $pid
+	wait $pid
+	rc=$?
+	[ $rc = 143 ] || fail "$CASE: status $rc: $(cat "$W/guest.err")"
+	grep -v "netd ended (signal 9)\|netd is back after\|netd did not answer" "$W/guest.err" &&
+		fail "$CASE: says $(cat "$W/guest.err")"
+	kill $world_PID
+	wait $world_PID 2>/dev/null
+	nothing_left soon
+	passed
+}
+
+# serving NAME OPTIONS...
+serving()
+{
+	local i
+
+	CASE="$who: $1: all goes on after netd was killed"
+	shift
+	start "$@"
+	for i in 1 2 3; do
+		ask hold
+		sleep 0.1
+		again KILL $i
+		all_serve
+		wait_line "$W/guest.out" '^held: "unread" then ECONNRESET$'
+		[ "$(grep -c . "$W/guest.out")" = $((i + 1)) ] ||
+			fail "$CASE: guest says $(cat "$W/guest.out")"
+	done
+	again STOP 4
+	all_serve
+	stop
+}
+
+for who in $whos; do
+	if [ $who = root ]; then as=$alone; else as=$user; fi
+	serving lwip -p 7000:7000 -p 7001:7001 -p 7000:7000/udp
+	serving host --net host
+done
+finish
