@@ -2,8 +2,8 @@
 # Services that die while programs run.  The fault points of rpc/fault.h are in
 # faults/fsd and faults/netd of the build alone, never in bin/.
 #
-#   strait_fault_test(NAME COMMAND ... [LABELS slow] [TIMEOUT s] [PROGRAMS ...])
-#       a test faults.NAME with the short form; long forms: tests/faults/soak
+#   strait_fault_test(NAME COMMAND ... [TIMEOUT s] [PROGRAMS ...])
+#       a test faults.NAME, the short form; long forms: tests/faults/soak
 set(dir "${CMAKE_BINARY_DIR}/faults")
 set(here "${CMAKE_CURRENT_SOURCE_DIR}/faults")
 
@@ -43,7 +43,7 @@ function(strait_both_program name)
 endfunction()
 
 function(strait_fault_test name)
-	strait_script_test(faults.${name} ${ARGN} LABELS e2e faults)
+	strait_script_test(faults.${name} ${ARGN} LABELS e2e faults slow)
 endfunction()
 
 find_program(MUSL_GCC musl-gcc)
@@ -54,7 +54,7 @@ endif()
 file(MAKE_DIRECTORY "${dir}")
 strait_both_program(fileops fileops.c fileops_calls.c fileops_tree.c)
 
-strait_fault_test(built_in COMMAND "${here}/built_in.sh")
+strait_script_test(faults.built_in COMMAND "${here}/built_in.sh" LABELS e2e faults)
 strait_fault_test(same_as_linux COMMAND "${here}/differential" --seeds 1-60 --count 300
 	TIMEOUT 120)
 strait_fault_test(same_as_linux_threads COMMAND "${here}/differential" --seeds 500-505
@@ -62,10 +62,22 @@ strait_fault_test(same_as_linux_threads COMMAND "${here}/differential" --seeds 5
 
 # fsd dies before, within and after every frame of a sequence, and of others here and there.
 strait_fault_test(fsd_dies_at_each_frame COMMAND "${here}/differential" --seeds 1-3 --count 40
-	--faults frames --first 2 TIMEOUT 240)
+	--faults frames TIMEOUT 240)
 strait_fault_test(fsd_dies_at_a_change COMMAND "${here}/differential" --seeds 4-7 --count 80
 	--faults journal --every 3 TIMEOUT 120)
 strait_fault_test(fsd_dies_at_random COMMAND "${here}/differential" --seeds 60-62 --count 2000
 	--faults kill --rate 3 TIMEOUT 120)
 strait_fault_test(fsd_hangs COMMAND "${here}/differential" --seeds 70-71 --count 1500
 	--faults stop --rate 1 TIMEOUT 120 -- --hang 1)
+
+# Real programs: tests/faults/programs.
+foreach(how IN ITEMS kill swap)
+	strait_fault_test(sqlite_${how} COMMAND "${here}/programs" sqlite --how ${how} --seconds 6
+		PROGRAMS sqlite3 TIMEOUT 120)
+	strait_fault_test(redis_${how} COMMAND "${here}/programs" redis --how ${how} --seconds 8
+		PROGRAMS redis native.redis TIMEOUT 120)
+	strait_fault_test(web_${how} COMMAND "${here}/programs" web --how ${how} --seconds 8
+		PROGRAMS lighttpd TIMEOUT 120)
+endforeach()
+strait_fault_test(download_swap COMMAND "${here}/programs" download --how swap --seconds 8 --every 1
+	PROGRAMS lighttpd TIMEOUT 120)
