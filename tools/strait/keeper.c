@@ -360,6 +360,8 @@ static void reap(struct netkeeper *nk)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == nk->inside_pid) {
 			veth_remove(nk);
+			if (WIFSIGNALED(status))
+				say("the guest's network ended (signal %d)", WTERMSIG(status));
 			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_STRAIT);
 		}
 		if (pid == nk->pasta_pid) {

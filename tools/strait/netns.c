@@ -22,6 +22,7 @@
 #include <linux/virtio_net.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -371,6 +372,7 @@ int inside_main(const struct keeper *k, int netkeeper)
 	int err;
 	struct keeper_msg m = { .word = KEEPER_TAP };
 
+	signal(SIGPIPE, SIG_IGN); /* splice() to a connection that was reset */
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS))
 		die(EXIT_STRAIT, "--net lwip cannot make a network namespace: %s",
 		    strerror(errno));
