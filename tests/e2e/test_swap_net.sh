@@ -12,36 +12,47 @@ P=$W/bin/transfer
 chmod a+rx "$W/bin"/*
 SWAPS=${STRAIT_TEST_SWAPS:-10}
 
-# Of the namespace that netd's TAP leads to: what its kernel has sent or got as resets.
+# What the kernel that netd talks to, or through, has seen: behind the TAP it is in a
+# namespace of its own and counts what it sends, too.
 resets()
 {
 	local p
 
+	[ $net = host ] && {
+		awk '/^Tcp:/ && $2 + 0 { print $9; exit }' /proc/net/snmp
+		return
+	}
 	for p in $(ps -eo pid=); do
 		[ "$(readlink "/proc/$p/ns/net" 2>/dev/null)" != "$(readlink /proc/self/ns/net)" ] || continue
 		nsenter -t "$p" -n cat /proc/net/snmp 2>/dev/null && return
-	done | awk '/^Tcp:/ && !n { for (i = 1; i <= NF; i++) at[$i] = i; n = 1; next }
-		/^Tcp:/ { print $at["EstabResets"] + $at["OutRsts"]; exit }'
+	done | awk '/^Tcp:/ && $2 + 0 { print $9 + $15; exit }' # EstabResets, OutRsts
 }
 
-# numbers NAME: from what the client printed
-number() { sed -n "s/.*\\b$1 \\([0-9]*\\).*/\\1/p" "$W/client.out"; }
+# number FILE NAME: from what a client printed
+number() { sed -n "s/.*\\b$2 \\([0-9]*\\).*/\\1/p" "$1"; }
 
+# swapped NET PORT JOINED-PORT ARGS...: two guests, each with its client.
 swapped()
 {
-	local what=$1 pid client before n with
+	local net=$1 port=$2 port2=$3 pid pid2 client=() before n with c
 
-	shift
-	CASE="$who: $what: $SWAPS swaps under load"
-	rm -f "$W/stop"
+	shift 3
+	CASE="$who: $net: $SWAPS swaps under load"
+	rm -f "$W/stop" "$W/swaps"
 	: >"$W/guest.out"
-	$as "$STRAIT" run --name inst -p 18090:80 "$@" "$P" >"$W/guest.out" 2>"$W/guest.err" </dev/null &
+	: >"$W/joined.out"
+	$as "$STRAIT" run --name inst --net $net "$@" "$P" 8080 >"$W/guest.out" 2>"$W/guest.err" </dev/null &
 	pid=$!
 	wait_line "$W/guest.out" ready || return
+	$as "$STRAIT" run --join inst "$P" 8081 >"$W/joined.out" 2>"$W/joined.err" </dev/null &
+	pid2=$!
+	wait_line "$W/joined.out" ready || return
 	before=$(resets)
 	[ -n "$before" ] || fail "$CASE: nobody counts resets"
-	python3 "$STRAIT_SRC/tests/e2e/swap/client.py" 18090 "$W/stop" >"$W/client.out" 2>"$W/client.err" &
-	client=$!
+	for c in $port $port2; do
+		python3 "$STRAIT_SRC/tests/e2e/swap/client.py" $c "$W/stop" >"$W/client.$c" 2>&1 &
+		client+=($!)
+	done
 	sleep 0.5
 	for n in $(seq "$SWAPS"); do
 		with=
@@ -53,17 +64,24 @@ swapped()
 		sleep 0.5
 	done
 	touch "$W/stop"
-	wait "$client" || fail "$CASE: $(cat "$W/client.err") $(cat "$W/guest.err")"
+	for c in "${client[@]}"; do
+		wait "$c" || fail "$CASE: $(cat "$W"/client.* "$W/guest.err" "$W/joined.err")"
+	done
 	[ "$(resets)" = "$before" ] || fail "$CASE: resets: $before before, $(resets) after"
-	[ "$(number fetched)" -ge 104857600 ] || fail "$CASE: little was fetched: $(cat "$W/client.out")"
-	[ "$(number sent)" -ge 104857600 ] || fail "$CASE: little was sent: $(cat "$W/client.out")"
+	for c in $port $port2; do
+		[ "$(number "$W/client.$c" fetched)" -ge 104857600 ] &&
+			[ "$(number "$W/client.$c" sent)" -ge 104857600 ] ||
+			fail "$CASE: little was moved: $(cat "$W/client.$c")"
+		cat "$W/client.$c"
+	done
 	$as "$STRAIT" ps | grep -q "netd .*epoch $((SWAPS + 1))," || fail "$CASE: $($as "$STRAIT" ps)"
-	grep -q "failed" "$W/guest.out" && fail "$CASE: $(cat "$W/guest.out")"
-	echo "$(cat "$W/client.out")"
+	cat "$W/guest.out" "$W/joined.out" | grep "failed" && fail "$CASE: a guest's connection failed"
 	sed 's/^/  /' "$W/swaps"
-	rm -f "$W/swaps"
+	kill "$pid2"
+	wait "$pid2"
 	kill "$pid"
 	wait "$pid"
+	rm -f "$W"/client.*
 	nothing_left soon
 	passed
 }
@@ -71,6 +89,7 @@ swapped()
 for who in $whos; do
 	as=$alone
 	[ $who = user ] && as=$user
-	swapped "lwip"
+	swapped lwip 18090 18091 -p 18090:8080 -p 18091:8081
+	swapped host 8080 8081
 done
 finish

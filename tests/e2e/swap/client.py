@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
-# client.py PORT STOP - keeps connections to transfer.c busy until the file STOP is there:
-# one that fetches, one that sends, some that say a word now and then, and ever new
+# client.py PORT STOP - keeps connections to transfer.c busy until the file STOP is there
+# and enough was moved: one that fetches, one that sends, some that say a word now and then, and ever new
 # ones.  Every byte is accounted for; prints what was done and the longest silence.
 import os, socket, sys, threading, time, zlib
 
 port, stop = int(sys.argv[1]), sys.argv[2]
 PIECE = 8 << 20
+ENOUGH = 100 << 20  # in each direction, however slow the machine
 moved = {'fetched': 0, 'sent': 0, 'said': 0, 'connections': 0}
 longest = {'fetching': 0.0, 'saying': 0.0}
 wrong = []
 
 
-def ended():
-    return os.path.exists(stop)
+def ended(what=None):
+    return os.path.exists(stop) and (not what or moved[what] >= ENOUGH or wrong)
 
 
 def connect():
@@ -31,7 +32,7 @@ def whole(s, n):
 
 def fetch():
     s = connect()
-    while not ended():
+    while not ended('fetched'):
         s.sendall(b'get %d\n' % PIECE)
         got, sum, last = 0, 0, time.monotonic()
         while got < PIECE:
@@ -52,7 +53,7 @@ def send():
     s = connect()
     data = os.urandom(PIECE)
     want = zlib.crc32(data)
-    while not ended():
+    while not ended('sent'):
         s.sendall(b'put %d\n' % PIECE)
         s.sendall(data)
         if int(whole(s, 9), 16) != want:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * transfer.c - a program of test_swap_net.sh: serves connections on port 80, a thread
+ * transfer.c - a program of test_swap_net.sh: transfer PORT serves connections, a thread
  * each.  A request is a line: "get N" is answered by N bytes and their sum, "put N"
  * and N bytes by their sum, "say WORD" by WORD.
  */
@@ -147,9 +147,10 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(80)};
+	const int port = argc > 1 ? atoi(argv[1]) : 80;
+	const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	const int l = socket(AF_INET, SOCK_STREAM, 0);
 	pthread_t t;
 
