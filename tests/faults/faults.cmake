@@ -70,6 +70,8 @@ strait_fault_test(fsd_dies_at_random COMMAND "${here}/differential" --seeds 60-6
 strait_fault_test(fsd_hangs COMMAND "${here}/differential" --seeds 70-71 --count 1500
 	--faults stop --rate 1 TIMEOUT 120 -- --hang 1)
 
+strait_fault_test(hostile_guest COMMAND "${here}/hostile" --seeds 80-81 TIMEOUT 120)
+
 # Real programs: tests/faults/programs.
 foreach(how IN ITEMS kill swap)
 	strait_fault_test(sqlite_${how} COMMAND "${here}/programs" sqlite --how ${how} --seconds 6
