@@ -134,8 +134,8 @@ void move_put(struct move_out *o, Netstate__Kind kind, const ProtobufCMessage *m
 			o->err = -EMSGSIZE;
 		return;
 	}
-	if (o->room_used + HEAD_LEN + len > ROOM)
-		(void)move_flush(o);
+	if (o->room_used + HEAD_LEN + len > ROOM || o->n_io == MOVE_IOV)
+		(void)move_flush(o); /* before the room is written to: it starts anew */
 	at = o->room + o->room_used;
 	memcpy(at, head, sizeof(head));
 	memcpy(at + 8, &payload, 8);

@@ -577,7 +577,9 @@ static int hand_over(struct netd next)
 	close(sv[0]);
 	close(sv[1]);
 	r = answer(g_control, CONTROL__CONTROL__BODY_EXPORTED);
-	return r == 1 ? answer(next.control, CONTROL__CONTROL__BODY_IMPORTED) : r;
+	if (answer(next.control, CONTROL__CONTROL__BODY_IMPORTED) != 1 && r == 1)
+		r = 0;
+	return r;
 }
 
 static int switch_to(struct netd next, uint64_t since)

@@ -547,6 +547,35 @@ static void little_that_is_queued_moves_fast(void)
 	close(fd);
 }
 
+/* More records than go into one system call. */
+#define CROWD 700
+
+static void a_crowd_of_idle_connections_moves(void)
+{
+	uint16_t port = 0;
+	const int l = server(AF_INET, "0.0.0.0", &port, 512);
+	static int fd[CROWD], c[CROWD];
+
+	for (int i = 0; i < CROWD; i++) {
+		fd[i] = kernel_connect(g_set->guest, port);
+		c[i] = ng_accept(l, NG_WAIT_MS);
+		CU_ASSERT_FATAL(fd[i] >= 0 && c[i] > 0);
+	}
+	swap();
+	CU_ASSERT_TRUE(g_ng_swaps.connections >= CROWD);
+	for (int i = 0; i < CROWD; i++)
+		say(c[i], fd[i], "one of many");
+	for (int i = 0; i < CROWD; i++)
+		(void)ng_close(c[i], false); /* TIME_WAIT, when the peer has closed, too */
+	ng_sleep(100);
+	for (int i = 0; i < CROWD; i++)
+		close(fd[i]);
+	ng_sleep(100);
+	swap();
+	swap();
+	(void)ng_close(l, false);
+}
+
 /* ---- faults ---- */
 
 static void swaps_that_fail_are_undone(void)
@@ -736,6 +765,7 @@ static void add_faults(CU_pSuite s)
 	ADD(s, swaps_that_fail_are_undone);
 	ADD(s, a_newer_writer_is_understood);
 	ADD(s, a_deferred_accept_moves);
+	ADD(s, a_crowd_of_idle_connections_moves);
 	ADD(s, closed_windows_move);
 	ADD(s, a_guest_that_does_not_read_moves);
 	ADD(s, datagrams_and_groups_move);
