@@ -547,28 +547,45 @@ static void little_that_is_queued_moves_fast(void)
 	close(fd);
 }
 
-/* More records than go into one system call. */
-#define CROWD 700
+/* More records than go into two system calls. */
+#define CROWD 1300
 
+static void a_crowd_of_sockets_moves(void)
+{
+	static int u[CROWD];
+
+	for (int i = 0; i < CROWD; i++) {
+		u[i] = ng_socket(AF_INET, SOCK_DGRAM, 0);
+		CU_ASSERT_FATAL(u[i] > 0);
+		CU_ASSERT_EQUAL(ng_setint(u[i], IPPROTO_IP, IP_TTL, 1 + i % 255), 0);
+	}
+	swap();
+	for (int i = 0; i < CROWD; i++) {
+		CU_ASSERT_EQUAL(ng_getint(u[i], IPPROTO_IP, IP_TTL), 1 + i % 255);
+		(void)ng_close(u[i], false);
+	}
+}
+
+/* Both sides close many at once, and TIME_WAIT moves, twice. */
 static void a_crowd_of_idle_connections_moves(void)
 {
 	uint16_t port = 0;
 	const int l = server(AF_INET, "0.0.0.0", &port, 512);
-	static int fd[CROWD], c[CROWD];
+	static int fd[300], c[300];
 
-	for (int i = 0; i < CROWD; i++) {
+	for (int i = 0; i < 300; i++) {
 		fd[i] = kernel_connect(g_set->guest, port);
 		c[i] = ng_accept(l, NG_WAIT_MS);
 		CU_ASSERT_FATAL(fd[i] >= 0 && c[i] > 0);
 	}
 	swap();
-	CU_ASSERT_TRUE(g_ng_swaps.connections >= CROWD);
-	for (int i = 0; i < CROWD; i++)
+	CU_ASSERT_TRUE(g_ng_swaps.connections >= 300);
+	for (int i = 0; i < 300; i++)
 		say(c[i], fd[i], "one of many");
-	for (int i = 0; i < CROWD; i++)
-		(void)ng_close(c[i], false); /* TIME_WAIT, when the peer has closed, too */
+	for (int i = 0; i < 300; i++)
+		(void)ng_close(c[i], false);
 	ng_sleep(100);
-	for (int i = 0; i < CROWD; i++)
+	for (int i = 0; i < 300; i++)
 		close(fd[i]);
 	ng_sleep(100);
 	swap();
@@ -765,6 +782,7 @@ static void add_faults(CU_pSuite s)
 	ADD(s, swaps_that_fail_are_undone);
 	ADD(s, a_newer_writer_is_understood);
 	ADD(s, a_deferred_accept_moves);
+	ADD(s, a_crowd_of_sockets_moves);
 	ADD(s, a_crowd_of_idle_connections_moves);
 	ADD(s, closed_windows_move);
 	ADD(s, a_guest_that_does_not_read_moves);
