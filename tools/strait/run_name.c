@@ -89,7 +89,7 @@ static void answer_ps(struct run *r, char *out, size_t size)
 /* One question, one answer; the asker has sent it with connect, or loses. */
 void names_asked(struct run *r)
 {
-	struct timeval wait = { .tv_usec = 200000 };
+	struct timeval wait = { .tv_sec = 1 };
 	char ask[ASK_MAX], reply[2048] = "what?";
 	int c = accept4(r->name_sock, NULL, NULL, SOCK_CLOEXEC);
 
