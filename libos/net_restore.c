@@ -123,6 +123,7 @@ static int call_bind(struct recipe *c)
 	net_addr_wire(&c->bind, &w);
 	req.handle = c->handle;
 	req.addr = &w;
+	req.again = 1;
 	rpc_call_init(&call);
 	net__net__bind(rpc_service(&g_net_chan), &req, (Net__AddrRep_Closure)rpc_reply_taken,
 	               &call);

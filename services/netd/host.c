@@ -115,12 +115,24 @@ static int op_open(struct sock *s)
 	return watch_fd(h);
 }
 
+/* An instance that dies leaves its connections to the kernel, which ends them, and
+ * their port stays taken for a minute.  A listener can have it again while both say
+ * SO_REUSEADDR; what the guest said of that is in the table. */
+static void let_reuse(int fd)
+{
+	const int on = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* bind() tells */
+}
+
 static int op_bind(struct sock *s, const struct naddr *a)
 {
 	struct hsock *h = hsock_of(s);
 	struct sockaddr_storage ss;
 	const socklen_t len = host_to_kernel(s, a, &ss);
 
+	if (s->again && s->type == SOCK_STREAM)
+		let_reuse(h->fd);
 	if (bind(h->fd, (struct sockaddr *)&ss, len) < 0)
 		return -errno;
 	s->bound = true;
@@ -335,6 +347,7 @@ static void op_accept_more(struct sock *l)
 			return;
 		}
 		host_add(hsock_of(s), fd);
+		let_reuse(fd);
 		s->opt = l->opt;
 		s->rx_limit = l->accept_limit;
 		s->bound = true;
@@ -402,7 +415,7 @@ static int op_opt_get(struct sock *s, int level, int name, void *val, uint32_t *
 {
 	socklen_t n = *len;
 
-	if (level == SOL_SOCKET && (name == SO_LINGER || name == SO_ERROR))
+	if (level == SOL_SOCKET && (name == SO_LINGER || name == SO_ERROR || name == SO_REUSEADDR))
 		return -ENOPROTOOPT;
 	if (level != SOL_SOCKET && level != IPPROTO_TCP && level != IPPROTO_IP &&
 	    level != IPPROTO_IPV6)

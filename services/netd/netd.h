@@ -79,6 +79,7 @@ struct sock {
 	bool named;                   /* in guest->table */
 	bool ready;                   /* on the guest's ready list */
 	bool bound, listening, connecting, connected;
+	bool again;                   /* had its name at an earlier instance */
 	bool rx_shut, tx_shut;        /* by the guest */
 	bool eof;                     /* FIN received, after rx_got bytes */
 	bool gone;                    /* the connection is over; nothing more will come */

@@ -143,6 +143,7 @@ static int bind_checked(struct sock *s, const Net__Addr *addr)
 
 ON_SOCK(bind, Net__BindReq, Net__AddrRep_Closure)
 {
+	s->again = in->again == 1;
 	reply_names(req, s, bind_checked(s, in->addr));
 }
 

@@ -11,13 +11,15 @@ chmod a+rx "$W/bin"/*
 STRAIT=$W/bin/strait
 
 # The world's side.  Commands by standard input, one answer each: hold (a connection
-# that the guest keeps unread, six bytes in it), tcp PORT, udp.
+# that the guest keeps unread, six bytes in it), first, second, udp.
 cat >"$W/world.py" <<'P'
 import socket, sys, time
 
+PORT = int(sys.argv[1])
+
 def udp():
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.connect(("127.0.0.1", 7000))
+    s.connect(("127.0.0.1", PORT))
     s.settimeout(0.2)
     return s
 
@@ -59,14 +61,15 @@ def dgram():
 for line in sys.stdin:
     w = line.split()
     if w[0] == "hold":
-        s = tcp(7000)
+        s = tcp(PORT)
         r = echo(s, b"hold")
         s.sendall(b"unread")
         held.append(s)
-    elif w[0] == "tcp":
+    elif w[0] != "udp":
         def once():
-            with tcp(int(w[1])) as s:
-                return echo(s, b"hello")
+            second = w[0] == "second"
+            with tcp(PORT + second) as s:
+                return echo(s, b"hello") and (not second or s.recv(1) == b"")
         r = tries(60, once)
     else:
         r = tries(40, dgram)
@@ -84,8 +87,8 @@ ask()
 
 all_serve()
 {
-	ask tcp 7000
-	ask tcp 7001
+	ask first
+	ask second
 	ask udp
 }
 
@@ -107,11 +110,11 @@ again()
 start()
 {
 	: >"$W/guest.out"
-	$as "$STRAIT" run --name inst --hang 1 "$@" "$W/bin/sockets" \
+	$as "$STRAIT" run --name inst --hang 1 "$@" "$W/bin/sockets" $port \
 		>"$W/guest.out" 2>"$W/guest.err" </dev/null &
 	pid=$!
 	wait_line "$W/guest.out" ready
-	coproc world { exec python3 "$W/world.py"; }
+	coproc world { exec python3 "$W/world.py" $port; }
 	all_serve
 }
 
@@ -138,6 +141,7 @@ serving()
 
 	CASE="$who: $1: all goes on after netd was killed"
 	shift
+	port=$((port + 10)) # the one before is still taken by what was closed
 	start "$@"
 	for i in 1 2 3; do
 		ask hold
@@ -153,9 +157,11 @@ serving()
 	stop
 }
 
+port=7000
 for who in $whos; do
 	if [ $who = root ]; then as=$alone; else as=$user; fi
-	serving lwip -p 7000:7000 -p 7001:7001 -p 7000:7000/udp
+	next=$((port + 10))
+	serving lwip -p $next:$next -p $((next + 1)):$((next + 1)) -p $next:$next/udp
 	serving host --net host
 done
 finish

@@ -2,8 +2,8 @@
 /*
  * sockets.c - a guest with sockets of every kind, whose netd is killed again and again.
  *
- * Echoes on TCP port 7000 (epoll) and 7001 (a thread that waits in accept()) and on UDP
- * port 7000.  A TCP connection that says "hold" is not read from then on; when it ends
+ * sockets PORT: echoes on TCP at PORT (epoll) and the next one (a thread that waits in
+ * accept(), without SO_REUSEADDR, and closes first: the port stays taken), UDP at PORT.  A TCP connection that says "hold" is not read from then on; when it ends
  * in an error, what could still be read and the error are told.
  */
 #include <arpa/inet.h>
@@ -18,7 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PORT 7000
 #define N_FDS 256
 
 static bool g_held[N_FDS];
@@ -29,12 +28,12 @@ static void die(const char *what)
 	exit(1);
 }
 
-static int bound(int type, int port)
+static int bound(int type, int port, int reuse)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	const int fd = socket(AF_INET, type, 0), on = 1;
+	const int fd = socket(AF_INET, type, 0);
 
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) ||
 	    bind(fd, (struct sockaddr *)&a, sizeof(a)))
 		die("bind");
 	if (type == SOCK_STREAM && listen(fd, 16))
@@ -53,7 +52,8 @@ static void *accept_for_ever(void *arg)
 
 		if (fd < 0)
 			die("accept that waits");
-		while ((n = recv(fd, b, sizeof(b), 0)) > 0)
+		n = recv(fd, b, sizeof(b), 0);
+		if (n > 0)
 			(void)!send(fd, b, (size_t)n, MSG_NOSIGNAL);
 		close(fd);
 	}
@@ -125,11 +125,12 @@ static void echo_dgram(int fd)
 		perror("sendto");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	const int ep = epoll_create1(0), l = bound(SOCK_STREAM, PORT);
-	const int u = bound(SOCK_DGRAM, PORT);
-	int waiting = bound(SOCK_STREAM, PORT + 1);
+	const int port = argc > 1 ? atoi(argv[1]) : 0;
+	const int ep = epoll_create1(0), l = bound(SOCK_STREAM, port, 1);
+	const int u = bound(SOCK_DGRAM, port, 0);
+	int waiting = bound(SOCK_STREAM, port + 1, 0);
 	struct epoll_event e;
 	pthread_t t;
 
