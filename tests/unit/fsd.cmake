@@ -17,6 +17,10 @@ fsd_dispatch_test(test_fsd_lock)
 fsd_dispatch_test(test_fsd_cred)
 fsd_dispatch_test(test_fsd_ids)
 fsd_dispatch_test(test_fsd_recover)
+if(TARGET test_fsd_recover)
+	add_test(NAME unit.test_fsd_recover_memory COMMAND test_fsd_recover /dev/shm)
+	set_tests_properties(unit.test_fsd_recover_memory PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 120)
+endif()
 
 # The process, over real rings.
 strait_unit_test(test_fsd_process

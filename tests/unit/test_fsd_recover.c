@@ -37,14 +37,15 @@ static struct kept {
 	uint64_t value;
 } *g;
 
-static char g_dir[] = "/tmp/fsd-recover-XXXXXX";
+static char g_dir[64];
+static const char *g_top = "/tmp";
 static struct client *c;
 static bool g_root;
 
 /* A path of ours: used as ourselves. */
 static const char *at(const char *name)
 {
-	static char path[4][128];
+	static char path[4][256];
 	static unsigned next;
 	char *p = path[next++ % 4];
 
@@ -748,7 +749,7 @@ static void attributes_change_once(void)
 	wipe();
 	make_f();
 	if (setxattr(at("f"), "user.a", "x", 1, 0) < 0 && errno == EOPNOTSUPP) {
-		fprintf(stderr, "no user attributes in /tmp: not tried\n");
+		fprintf(stderr, "no user attributes here: not tried\n");
 		return;
 	}
 	for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
@@ -1093,6 +1094,7 @@ static int begin(void)
 	g = mmap(NULL, sizeof *g, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	g_root = geteuid() == 0;
 	umask(0);
+	snprintf(g_dir, sizeof g_dir, "%s/fsd-recover-XXXXXX", g_top);
 	return g != MAP_FAILED && mkdtemp(g_dir) && chmod(g_dir, 0777) == 0 ? 0 : -1;
 }
 
@@ -1104,7 +1106,7 @@ static int end(void)
 	return system(cmd);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
 	        TEST(names_change_once),
@@ -1130,6 +1132,8 @@ int main(void)
 	        CU_TEST_INFO_NULL,
 	};
 
+	if (argc > 1)
+		g_top = argv[1];
 #ifdef __SANITIZE_THREAD__
 	fprintf(stderr, "a forked process has no threads under this sanitizer: skipped\n");
 	return 77;
