@@ -65,10 +65,10 @@ strait_fault_test(fsd_dies_at_each_frame COMMAND "${here}/differential" --seeds 
 	--faults frames TIMEOUT 240)
 strait_fault_test(fsd_dies_at_a_change COMMAND "${here}/differential" --seeds 4-7 --count 80
 	--faults journal --every 3 TIMEOUT 120)
-strait_fault_test(fsd_dies_at_random COMMAND "${here}/differential" --seeds 60-62 --count 2000
-	--faults kill --rate 3 TIMEOUT 120)
-strait_fault_test(fsd_hangs COMMAND "${here}/differential" --seeds 70-71 --count 1500
-	--faults stop --rate 1 TIMEOUT 120 -- --hang 1)
+strait_fault_test(fsd_dies_at_random COMMAND "${here}/differential" --seeds 60-62 --count 6000
+	--faults kill --rate 5 TIMEOUT 120)
+strait_fault_test(fsd_hangs COMMAND "${here}/differential" --seeds 70-71 --count 6000
+	--faults stop --rate 5 TIMEOUT 120 -- --hang 1)
 
 strait_fault_test(hostile_guest COMMAND "${here}/hostile" --seeds 80-81 TIMEOUT 120)
 

@@ -105,8 +105,9 @@ class Running:
     """strait run, with what it says in a file."""
 
     def __init__(self, options, program, env=None, stdin=subprocess.DEVNULL):
-        self.err = tempfile.TemporaryFile("w+")
-        self.out = tempfile.TemporaryFile("w+")
+        # appended to by one description, read by another: offsets of their own
+        self.err = tempfile.NamedTemporaryFile("ab")
+        self.out = tempfile.NamedTemporaryFile("ab")
         self.p = subprocess.Popen(
             [os.path.join(BIN, "strait"), "run", *options, *program], stdin=stdin,
             stdout=self.out, stderr=self.err, env={**os.environ, **(env or {})})
@@ -138,19 +139,25 @@ class Running:
         return None
 
     def said(self):
-        self.err.seek(0)
-        return self.err.read()
+        with open(self.err.name, errors="replace") as f:
+            return f.read()
 
     def printed(self):
-        self.out.seek(0)
-        return self.out.read()
+        with open(self.out.name, errors="replace") as f:
+            return f.read()
+
+    def back(self):
+        """How often a service came back."""
+        return self.said().count(" is back ")
 
 
 class Faults:
     """What is done to fsd while a sequence runs.
 
     kind: none; or a fault point with its number, as STRAIT_FAULT takes it; or kill,
-    stop: that signal at random instants of @rate a second."""
+    stop: that signal at random instants, @rate of them a second of service.  A fourth
+    come while it recovers from the one before; never many in a row, since a service that
+    never comes up is given up, and that is right."""
 
     def __init__(self, kind="none", rate=20.0, seed=0):
         self.kind, self.rate, self.seed = kind, rate, seed
@@ -168,8 +175,14 @@ class Faults:
         """Send signals until the guest ends."""
         rng = random.Random(self.seed)
         while running.p.poll() is None:
-            time.sleep(rng.expovariate(self.rate))
+            time.sleep(0.3 + rng.expovariate(self.rate))
+            before = running.back()
             running.hit("fsd", self.signals())
+            if rng.random() < 0.25:
+                time.sleep(rng.random() * 0.1)
+                running.hit("fsd", self.signals())
+            while running.back() == before and running.p.poll() is None:
+                time.sleep(0.01)
 
 
 def run_strait(case, path, faults=None, options=(), timeout=60):
