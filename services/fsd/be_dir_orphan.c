@@ -63,6 +63,23 @@ static int orphans_open_locked(struct dir_mount *d)
 	return d->orphans;
 }
 
+/* The folder if there is one: the instance before may have made it after we began. */
+static int orphans_find_locked(struct dir_mount *d)
+{
+	int top;
+
+	if (d->orphans >= 0)
+		return d->orphans;
+	top = openat(d->fd, ORPHANS_DIR, DIR_FLAGS);
+	if (top < 0)
+		return -errno;
+	d->orphans = openat(top, d->folder, DIR_FLAGS);
+	close(top);
+	if (d->orphans >= 0)
+		(void)flock(d->orphans, LOCK_EX | LOCK_NB); /* it may not have ended yet */
+	return d->orphans;
+}
+
 static bool is_file(int fd, const char *name, const struct node *node)
 {
 	struct stat a, b;
@@ -108,7 +125,7 @@ void dir_orphan_drop(struct mount *mount, uint64_t ino)
 	struct dir_mount *d = mount->priv;
 
 	pthread_mutex_lock(&d->lock);
-	if (d->orphans >= 0)
+	if (orphans_find_locked(d) >= 0)
 		(void)unlinkat(d->orphans, name_of(ino).s, 0); /* gone already: well */
 	pthread_mutex_unlock(&d->lock);
 }
@@ -140,7 +157,7 @@ int dir_orphan_find(struct mount *mount, uint64_t ino, struct node *out)
 	int fd = -1, err = ENOENT;
 
 	pthread_mutex_lock(&d->lock);
-	if (d->orphans >= 0) {
+	if (orphans_find_locked(d) >= 0) {
 		fd = openat(d->orphans, name_of(ino).s, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		err = errno;
 	}
@@ -158,7 +175,7 @@ bool dir_orphan_kept(struct mount *mount, uint64_t ino)
 	bool kept;
 
 	pthread_mutex_lock(&d->lock);
-	kept = d->orphans >= 0 &&
+	kept = orphans_find_locked(d) >= 0 &&
 	       fstatat(d->orphans, name_of(ino).s, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	pthread_mutex_unlock(&d->lock);
 	return kept;
@@ -171,7 +188,8 @@ void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t
 	DIR *dp;
 
 	pthread_mutex_lock(&d->lock);
-	dp = d->orphans < 0 ? NULL : fdopendir(openat(d->orphans, ".", DIR_FLAGS));
+	dp = orphans_find_locked(d) < 0 ? NULL
+	                                : fdopendir(openat(d->orphans, ".", DIR_FLAGS));
 	while (dp && (e = readdir(dp)))
 		if (e->d_name[0] != '.' && !used(mount, strtoull(e->d_name, NULL, 16)))
 			(void)unlinkat(d->orphans, e->d_name, 0);

@@ -34,7 +34,7 @@ struct fsd {
 	/* After another instance, until its guests are back: guests.c. */
 	bool recovering;
 	unsigned n_expected, n_back;
-	uint64_t recover_end_ms;
+	uint64_t recover_end_ms; /* 0: no guest came yet */
 };
 
 /* ---- log.c: to stderr; level 0 errors, 1 warnings, 2 information, 3 debugging ---- */

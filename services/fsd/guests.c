@@ -115,6 +115,11 @@ bool guests_recover(struct fsd *f)
 		return false;
 	const bool all = f->n_back >= f->n_expected && serve_all_again();
 
+	/* The instance before may serve until the first guest comes over. */
+	if (!f->guests && f->n_back == 0)
+		return false;
+	if (f->recover_end_ms == 0)
+		f->recover_end_ms = now_ms() + RECOVER_MS;
 	if (!all && now_ms() < f->recover_end_ms) {
 		tick_need(&f->tick, f->recover_end_ms);
 		return false;
@@ -131,7 +136,6 @@ void guests_init(struct fsd *f, unsigned n_expected)
 {
 	f->n_expected = n_expected;
 	f->recovering = f->inst.epoch > 1 && n_expected > 0;
-	f->recover_end_ms = now_ms() + RECOVER_MS;
 	if (f->recovering)
 		serve_recover();
 	f->ops = (struct rpc_server_ops){

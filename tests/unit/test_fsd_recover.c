@@ -34,7 +34,7 @@ static struct kept {
 	} open[KEPT_MAX];
 	unsigned n_open;
 	int err;
-	uint64_t value;
+	volatile uint64_t value;
 } *g;
 
 static char g_dir[64];
@@ -168,11 +168,10 @@ static int reopen(unsigned i)
 }
 
 /* In a process of its own: an instance that ends as told, if it comes to it. */
-static void instance(uint32_t epoch, void (*setup)(void), int (*deed)(void),
-                     enum bench_die die)
+static pid_t instance_begin(uint32_t epoch, void (*setup)(void), int (*deed)(void),
+                            enum bench_die die)
 {
 	const unsigned failed = CU_get_number_of_failures();
-	int status;
 	pid_t pid;
 
 	fflush(NULL);
@@ -185,13 +184,27 @@ static void instance(uint32_t epoch, void (*setup)(void), int (*deed)(void),
 			setup();
 		for (unsigned i = 0; epoch > 1 && i < g->n_open; i++)
 			EQ(reopen(i), 0);
-		g_bench_fault = (struct bench_fault){.journal = &g->journal, .die = die, .replay = epoch > 1};
+		g_bench_fault = (struct bench_fault){
+		        .journal = &g->journal, .die = die, .replay = epoch > 1};
 		g->err = deed ? deed() : 0;
 		fflush(NULL);
 		_exit(CU_get_number_of_failures() > failed ? 1 : BENCH_DIED);
 	}
+	return pid;
+}
+
+static void instance_end(pid_t pid)
+{
+	int status;
+
 	EQ(waitpid(pid, &status, 0), pid);
 	EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, BENCH_DIED);
+}
+
+static void instance(uint32_t epoch, void (*setup)(void), int (*deed)(void),
+                     enum bench_die die)
+{
+	instance_end(instance_begin(epoch, setup, deed, die));
 }
 
 struct rule {
@@ -503,6 +516,31 @@ static void a_file_without_a_name_is_adopted(void)
 	EQ(x_release(c, 2), 0);
 	EQ(x_read(c, 2, 0, 1), -EBADF);
 	has("text", 0);
+	stop();
+	EQ(orphans(), 0);
+	CU_ASSERT(!there(ORPHANS_DIR));
+}
+
+static void open_and_unlink_when_told(void)
+{
+	for (int i = 0; i < 5000 && g->value == 0; i++)
+		usleep(1000);
+	open_and_unlink();
+}
+
+/* A swap: the next instance is ready before the old one ends. */
+static void what_the_old_one_keeps_at_last_is_found(void)
+{
+	wipe();
+	const pid_t old = instance_begin(1, open_and_unlink_when_told, nothing, DIE_NOT);
+
+	start(2); /* it sees no orphans' folder */
+	g->value = 1;
+	instance_end(old);
+	EQ(orphans(), 2);
+	EQ(reopen(0), 0);
+	has("text", 0);
+	EQ(reopen(1), 0);
 	stop();
 	EQ(orphans(), 0);
 	CU_ASSERT(!there(ORPHANS_DIR));
@@ -1113,6 +1151,7 @@ int main(int argc, char **argv)
 	        TEST(errors_stay_what_they_were),
 	        TEST(open_files_lose_their_names_once),
 	        TEST(a_file_without_a_name_is_adopted),
+	        TEST(what_the_old_one_keeps_at_last_is_found),
 	        TEST(a_file_of_somebody_still_away_is_kept),
 	        TEST(files_are_made_once),
 	        TEST(one_made_and_unlinked_is_found),
