@@ -84,10 +84,21 @@ shows netd "epoch 4, up, 2 restarts"
 CASE="what was swapped in is what is started again"
 cp "$S" "$W/bin/other"
 goes 4 5 swap inst --service fsd --with "$W/bin/other"
+sleep 0.4 # else it has not lived: see below
 kill -KILL "$($as "$STRAIT" ps | awk '$1 == "fsd" { print $2 }')"
 wait_line "$W/guest.err" "fsd is back after .*(epoch 6)"
 [ "$(readlink "/proc/$($as "$STRAIT" ps | awk '$1 == "fsd" { print $2 }')/exe")" = "$W/bin/other" ] ||
 	fail "$CASE: $(ls -l "/proc/$($as "$STRAIT" ps | awk '$1 == "fsd" { print $2 }')/exe")"
+passed
+
+CASE="what passes the check and does not live gives way to what was there"
+$as "$STRAIT" swap inst --service fsd --with "${S}_DIES" >"$W/out" 2>"$W/err"
+[ $? = 125 ] && grep -q "it ended meanwhile (exit status 9) and is started again" "$W/err" ||
+	fail "$CASE: $(cat "$W/out" "$W/err")"
+wait_line "$W/guest.err" "fsd: $W/bin/other takes the place of ${S}_DIES again"
+wait_line "$W/guest.err" "fsd is back after .*(epoch 8)"
+[ "$(readlink "/proc/$($as "$STRAIT" ps | awk '$1 == "fsd" { print $2 }')/exe")" = "$W/bin/other" ] ||
+	fail "$CASE: $($as "$STRAIT" ps)"
 passed
 
 CASE="what is no service is refused"

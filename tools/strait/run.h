@@ -61,6 +61,7 @@ struct service {
 	bool used;
 	struct instance cur;
 	struct instance next; /* of a planned swap, until it takes over */
+	char *before;        /* the binary that was swapped out; NULL once the new one has lived */
 	uint32_t last_epoch; /* no two instances have the same */
 	/* the instance's own guest */
 	bool added;          /* was told of the guest */
@@ -72,6 +73,7 @@ struct service {
 	enum life life;
 	uint64_t due;        /* DOWN: start another; AGAIN: must be ready; monotonic ms */
 	uint64_t lost_at;    /* what it must be back from; 0: it is there */
+	uint64_t up_at;      /* when it last came to be UP */
 	uint64_t row_at;     /* when the first of a row of short lives ended */
 	unsigned failures;   /* in a row, before it was ready */
 	unsigned short_lives; /* in a row */

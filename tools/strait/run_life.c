@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -121,6 +122,7 @@ static void settle(struct run *r, struct service *s)
 	    (unsigned long long)(run_now() - s->lost_at), s->cur.epoch);
 	swap_settled(r, s);
 	s->life = LIFE_UP;
+	s->up_at = run_now();
 	s->lost_at = s->due = 0;
 	s->restarts++;
 	joins_resume(r);
@@ -195,11 +197,23 @@ static const char *how(int status, char out[32])
 	return out;
 }
 
+/* What was swapped in is no good: the binary before it is used again. */
+static void fall_back(struct service *s)
+{
+	if (!s->before)
+		return;
+	if (strcmp(s->before, s->cur.path))
+		say("%s: %s takes the place of %s again", s->name, s->before, s->cur.path);
+	free(s->cur.path);
+	s->cur.path = s->before;
+	s->before = NULL;
+}
+
 /* It served, and ended. */
 static void lost(struct run *r, struct service *s, int status)
 {
 	const uint64_t now = run_now();
-	const bool was_short = s->life == LIFE_AGAIN || now - s->cur.started < LIFE_SHORT_MS;
+	const bool was_short = s->life == LIFE_AGAIN || now - s->up_at < LIFE_SHORT_MS;
 	char text[32];
 
 	if (s->hung)
@@ -207,8 +221,13 @@ static void lost(struct run *r, struct service *s, int status)
 		    r->o.hang_s);
 	else
 		say("%s ended (%s); it is started again", s->name, how(status, text));
-	if (!was_short)
+	if (was_short) {
+		fall_back(s);
+	} else {
 		s->short_lives = 0;
+		free(s->before); /* the one that is there has lived */
+		s->before = NULL;
+	}
 	if (!s->short_lives)
 		s->row_at = now;
 	if (was_short)
@@ -224,6 +243,7 @@ static void start_failed(struct run *r, struct service *s, const char *why)
 {
 	say("%s (%s) did not start: %s", s->name, s->cur.path, why);
 	s->failures++;
+	fall_back(s);
 	try_later(r, s);
 }
 
@@ -316,10 +336,12 @@ void service_ready(struct run *r, struct service *s, struct instance *i, uint32_
 	if (i == &s->next)
 		return; /* it has been asked for more */
 	s->failures = 0;
-	if (s->life == LIFE_STARTING)
+	if (s->life == LIFE_STARTING) {
 		s->life = LIFE_UP;
-	else if (s->life == LIFE_AGAIN)
+		s->up_at = run_now();
+	} else if (s->life == LIFE_AGAIN) {
 		service_readd(r, s);
+	}
 }
 
 void service_failed(struct run *r, struct service *s, struct instance *i,

@@ -13,7 +13,9 @@
  *    instance alone: the old one serves on (Resume, if it had stopped for Export).
  * 2. The old one is reaped, or has said that it is sealed, before the next one gets its
  *    first guest.
- * 3. A restart of netd hands nothing over, and two instances cannot serve one link: the
+ * 3. A new binary that passes the check and then does not live is given up for the one
+ *    before it (run_life.c).
+ * 4. A restart of netd hands nothing over, and two instances cannot serve one link: the
  *    next one is checked, ended, and started once more when the old one has gone.
  *
  * Who asked is told each phase and how long it took; should it hang up, we go on.
@@ -160,7 +162,8 @@ static void take_over(struct run *r, struct swap *w)
 {
 	struct service *s = w->s;
 
-	free(s->cur.path);
+	free(s->before);
+	s->before = s->cur.path;
 	s->cur = s->next;
 	s->next = (struct instance){ .sock = -1 };
 	service_watch(r, s, &s->cur);
@@ -297,7 +300,8 @@ bool swap_drained(struct run *r, struct service *s)
 		return true;
 	}
 	/* Checked and ended, or dead meanwhile: start it (once more). */
-	free(s->cur.path);
+	free(s->before);
+	s->before = s->cur.path;
 	s->cur.path = w->path;
 	w->path = NULL;
 	s->life = LIFE_DOWN;
