@@ -274,6 +274,25 @@ void file_node_put(struct fnode *n)
 	lock_drop(&g_node_lock);
 }
 
+bool file_nodes_lose(void)
+{
+	bool any = false;
+
+	lock_take(&g_node_lock);
+	for (unsigned i = 0; i < NODE_BUCKETS; i++) {
+		for (struct fnode *n = g_nodes[i]; n; n = n->next) {
+			const uint64_t written = atomic_load(&n->written);
+
+			if (atomic_exchange(&n->synced, written) == written)
+				continue;
+			atomic_fetch_add(&n->lost, 1);
+			any = true;
+		}
+	}
+	lock_drop(&g_node_lock);
+	return any;
+}
+
 void file_release(struct ofd *o)
 {
 	struct file *f = file_of(o);

@@ -24,6 +24,7 @@
 
 #include "file.pb-c.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +45,9 @@ struct fnode {
 	uint32_t refs;            /* under the table's lock */
 	_Atomic bool posix_locks; /* this process may hold POSIX locks on it */
 	struct lock_range *locks; /* the POSIX locks that fsd granted; file_lock.c's lock */
+	/* Changes of its data that were answered, and of those, that reached the disk. */
+	_Atomic uint64_t written, synced;
+	_Atomic uint32_t lost; /* counts: some never will */
 	struct fmap *_Atomic map; /* memory of shared mappings, or NULL */
 };
 
@@ -60,6 +64,7 @@ struct file {
 	uint32_t open_flags;           /* as they were sent */
 	struct file_ids *ids;          /* who opened it */
 	uint64_t dev, ino;
+	_Atomic uint32_t lost_seen;  /* of node->lost, by fsync() here */
 	_Atomic uint64_t append_end; /* an append in pieces reserved up to here; 0: none */
 	struct lock_range *locks;    /* OFD locks; file_lock.c's lock */
 	uint8_t flock;               /* 0, or F_RDLCK or F_WRLCK plus one; file_lock.c's lock */
@@ -188,6 +193,16 @@ void file_attr_to_kstat(const File__Attr *a, struct kstat *st);
 /* Change attributes; req->path, base and flags are filled from @p. */
 long file_set_attr(const struct fpath *p, uint32_t at_flags, File__SetAttrReq *req);
 long file_sync_handle(uint32_t handle, uint32_t what);
+/* fsync() or fdatasync(); -EIO once if what was written before was lost. */
+long file_sync_data(struct file *f, bool data_only);
+/* A change of @f's data was answered; before file_settled() of that call. */
+static inline void file_note_written(struct file *f)
+{
+	if (f->node)
+		atomic_fetch_add_explicit(&f->node->written, 1, memory_order_relaxed);
+}
+/* What was not synced may never be: true if there is any such. */
+bool file_nodes_lose(void);
 
 /* ---- locks (file_lock.c) ---- */
 

@@ -46,8 +46,7 @@ static long write_piece(struct write_out *w, rpc_move_fn *source, void *arg, siz
 	struct rpc_call call;
 
 	rpc_call_init(&call);
-	if (reserves)
-		file_watch(&call, &watch);
+	file_watch(&call, &watch);
 	req.handle = w->f->handle;
 	req.offset = off;
 	req.append = append_total != 0;
@@ -60,11 +59,11 @@ static long write_piece(struct write_out *w, rpc_move_fn *source, void *arg, siz
 	rep = (const File__WriteRep *)call.reply;
 	if (append_total && call.err == 0)
 		w->off = rep->offset;
-	if (reserves) {
-		if (call.err == 0)
-			atomic_store(&w->f->append_end, w->off + append_total);
-		file_settled(&watch);
-	}
+	if (reserves && call.err == 0)
+		atomic_store(&w->f->append_end, w->off + append_total);
+	if (!w->sync && call.err == 0)
+		file_note_written(w->f);
+	file_settled(&watch);
 	if (call.err)
 		return call.err;
 	return rep->count > n ? -EIO : (long)rep->count;
@@ -326,6 +325,7 @@ static long file_truncate(struct ofd *o, uint64_t size)
 {
 	struct file *f = file_of(o);
 	File__SetAttrReq req = FILE__SET_ATTR_REQ__INIT;
+	struct file_watch watch;
 	struct rpc_call call;
 	int r;
 
@@ -337,11 +337,15 @@ static long file_truncate(struct ofd *o, uint64_t size)
 	if (r < 0)
 		return r;
 	rpc_call_init(&call);
+	file_watch(&call, &watch);
 	req.at = f->handle;
 	req.flags = AT_EMPTY_PATH;
 	req.what = FILE_SET_SIZE;
 	req.size = size;
 	FILE_CALL(set_attr, AttrRep, &req, &call);
+	if (call.err == 0)
+		file_note_written(f);
+	file_settled(&watch);
 	if (call.err == 0)
 		filemap_resized(f->dev, f->ino, size);
 	return call.err;
@@ -359,20 +363,49 @@ long file_sync_handle(uint32_t handle, uint32_t what)
 	return call.err;
 }
 
+static void note_synced(struct fnode *n, uint64_t written)
+{
+	uint64_t was = atomic_load(&n->synced);
+
+	while (was < written && !atomic_compare_exchange_weak(&n->synced, &was, written))
+		;
+}
+
+long file_sync_data(struct file *f, bool data_only)
+{
+	const uint64_t written = f->node ? atomic_load(&f->node->written) : 0;
+	File__SyncReq req = FILE__SYNC_REQ__INIT;
+	struct file_watch watch;
+	struct rpc_call call;
+	uint32_t lost;
+
+	rpc_call_init(&call);
+	file_watch(&call, &watch);
+	req.handle = f->handle;
+	req.what = data_only ? 1 : 0;
+	FILE_CALL(sync, SyncRep, &req, &call);
+	if (call.err == 0 && f->node)
+		note_synced(f->node, written);
+	file_settled(&watch);
+	if (call.err || !f->node)
+		return call.err;
+	lost = atomic_load(&f->node->lost);
+	return atomic_exchange(&f->lost_seen, lost) == lost ? 0 : -EIO;
+}
+
 static long file_sync(struct ofd *o, int datasync)
 {
 	struct file *f = file_of(o);
 	long r = filemap_flush(f);
 
-	if (r < 0)
-		return r;
-	return file_sync_handle(f->handle, datasync ? 1 : 0);
+	return r < 0 ? r : file_sync_data(f, datasync != 0);
 }
 
 static long file_fallocate(struct ofd *o, int mode, uint64_t off, uint64_t len)
 {
 	File__RangeReq req = FILE__RANGE_REQ__INIT;
 	struct file *f = file_of(o);
+	struct file_watch watch;
 	struct rpc_call call;
 	long r;
 
@@ -382,11 +415,15 @@ static long file_fallocate(struct ofd *o, int mode, uint64_t off, uint64_t len)
 	if (r < 0)
 		return r;
 	rpc_call_init(&call);
+	file_watch(&call, &watch);
 	req.handle = f->handle;
 	req.mode = (uint32_t)mode;
 	req.offset = off;
 	req.len = len;
 	FILE_CALL(fallocate, Empty, &req, &call);
+	if (call.err == 0)
+		file_note_written(f);
+	file_settled(&watch);
 	if (call.err == 0)
 		filemap_after_write(f, off, len);
 	return call.err;

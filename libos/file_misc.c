@@ -154,6 +154,7 @@ long file_copy_range(struct ofd *in, uint64_t in_off, struct ofd *out, uint64_t 
 	File__CopyReq req = FILE__COPY_REQ__INIT;
 	struct file *from = file_of(in), *to = file_of(out);
 	const File__WriteRep *rep;
+	struct file_watch watch;
 	struct rpc_call call;
 	long r;
 
@@ -165,12 +166,16 @@ long file_copy_range(struct ofd *in, uint64_t in_off, struct ofd *out, uint64_t 
 	if (r < 0)
 		return r;
 	rpc_call_init(&call);
+	file_watch(&call, &watch);
 	req.in_handle = from->handle;
 	req.in_offset = in_off;
 	req.out_handle = to->handle;
 	req.out_offset = out_off;
 	req.len = len;
 	FILE_CALL(copy_range, WriteRep, &req, &call);
+	if (call.err == 0)
+		file_note_written(to);
+	file_settled(&watch);
 	if (call.err)
 		return call.err;
 	rep = (const File__WriteRep *)call.reply;

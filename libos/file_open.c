@@ -79,6 +79,8 @@ static void take_answer(struct file *f, const File__OpenRep *rep, uint32_t flags
 		f->ofd.ops = &g_file_ops;
 	if ((S_ISREG(f->mode) || S_ISDIR(f->mode)) && !(flags & K_PATH))
 		f->node = file_node_get(f->dev, f->ino, true);
+	if (f->node)
+		f->lost_seen = f->node->lost;
 }
 
 static long send_open(struct file *f, const struct fpath *p, uint32_t flags,

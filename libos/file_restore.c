@@ -11,7 +11,10 @@
  *    is a thread that has its answer and did not note it yet: g_unsettled counts
  *    those.  They need nobody but the processor to get on.
  * 2. No lock that is held across a call is taken: their holders may be waiting.
- * 3. A file that cannot be opened again is said once; its calls give what fsd gives
+ * 3. With another write verifier what was answered but not synced may be lost.  It
+ *    cannot be written again from here; fsync() says EIO once a description, and what
+ *    mappings wrote is compared with what is there now.
+ * 4. A file that cannot be opened again is said once; its calls give what fsd gives
  *    for such a handle, ESTALE.
  */
 #include "libos/file.h"
@@ -137,6 +140,8 @@ int file_restore(const struct rpc_restore *how)
 {
 	int r = wait_settled();
 
+	if (r == 0 && how->verifier_changed && file_nodes_lose())
+		rpc_log("fsd", "what was written and not synced may be lost: fsync() tells");
 	if (r == 0 && !how->moved) {
 		r = file_cred_restore();
 		if (r == 0)

@@ -381,7 +381,7 @@ static long sync_view_locked(struct view *v, uintptr_t start, uintptr_t end, int
 	if (r == 0 && (flags & MS_INVALIDATE))
 		r = fmap_refetch(v->map, off, b - a);
 	if (r == 0 && (flags & MS_SYNC) && v->map->writer)
-		r = file_sync_handle(file_of(v->map->writer)->handle, 1);
+		r = file_sync_data(file_of(v->map->writer), true);
 	return r;
 }
 

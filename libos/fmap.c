@@ -244,6 +244,7 @@ long fmap_use(struct fmap *m, struct file *f)
 			       min64(FMAP_PART, m->room - at));
 	}
 	m->writer = ofd_ref(&f->ofd);
+	m->lost_seen = atomic_load(&f->node->lost);
 	return 0;
 }
 
@@ -290,6 +291,31 @@ static long flush_part(struct fmap *m, uint64_t from, uint64_t to)
 	return r;
 }
 
+/* What was written may be lost: what fsd has now is what counts as written. */
+static long look_again(struct fmap *m)
+{
+	const uint32_t lost = atomic_load(&file_of(m->writer)->node->lost);
+	long n = 0;
+
+	if (lost == m->lost_seen)
+		return 0;
+	for (uint64_t at = 0; at < m->room && n >= 0; at += FMAP_PART) {
+		const size_t len = (size_t)min64(FMAP_PART, m->room - at);
+		struct uio u;
+
+		if (!m->filled[at / FMAP_PART])
+			continue;
+		uio_init(&u, g_bounce, len);
+		n = file_fetch(file_of(m->reader), &u, at);
+		if (n < 0)
+			return n;
+		memset(g_bounce + n, 0, len - (size_t)n);
+		memcpy(m->shadow + at, g_bounce, len);
+	}
+	m->lost_seen = lost;
+	return 0;
+}
+
 long fmap_flush(struct fmap *m, uint64_t off, uint64_t len)
 {
 	uint64_t end;
@@ -297,6 +323,7 @@ long fmap_flush(struct fmap *m, uint64_t off, uint64_t len)
 
 	if (!m->writer || off >= m->room || len == 0)
 		return 0;
+	r = look_again(m);
 	end = whole_pages(off + min64(len, m->room - off));
 	off &= ~(uint64_t)(PAGE - 1);
 	while (off < end && end <= m->room && r == 0) {

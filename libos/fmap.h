@@ -34,6 +34,7 @@ struct fmap {
 	size_t n_filled; /* parts that `filled` has room for */
 	struct ofd *reader;
 	struct ofd *writer; /* or NULL */
+	uint32_t lost_seen; /* of the file's node */
 };
 
 /* For the file of @f, which is open for reading. */

@@ -186,16 +186,18 @@ static int take_one(struct rpc_chan *ch)
 int chan_poll(struct rpc_chan *ch)
 {
 	int n = 0;
+	bool gone;
 
 	if (!chan_live(ch))
 		return 0;
+	/* First: what it answered before it left is all there then. */
+	gone = atomic_load_explicit(&ch->ctl->srv_live, memory_order_acquire) == 0;
 	while (n < 256 && take_one(ch))
 		n++;
 	tx_wake(ch, false);
 	if (n)
 		tx_credit(ch);
-	else if (atomic_load_explicit(&ch->ctl->srv_live, memory_order_acquire) == 0 &&
-	         atomic_load(&ch->state) != CHAN_LOST)
+	else if (gone && atomic_load(&ch->state) != CHAN_LOST)
 		chan_gone(ch);
 	return n;
 }

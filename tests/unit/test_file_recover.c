@@ -5,7 +5,7 @@
  */
 #include "libos/file.h"
 #include "tests/testlib/testlib.h"
-#include "tests/unit/supervisor.h"
+#include "tests/unit/file_recover.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,23 +18,17 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define K_O_PATH 010000000
-#define K_OFD_GETLK 36
-#define K_OFD_SETLK 37
-#define K_OFD_SETLKW 38
-
 static const char *g_fsd;
+static Control__Configure g_conf = CONTROL__CONFIGURE__INIT;
 static char g_dir[] = "/tmp/file-recover-XXXXXX";
 
 static bool start_all(void)
 {
 	static struct plat_config config = {
 	        .cwd = "/", .client_id = "file-recover-tes", .recover_ns = 30000000000u};
-	static Control__Configure conf = CONTROL__CONFIGURE__INIT;
 	static Control__FileConfig file = CONTROL__FILE_CONFIG__INIT;
 	static Control__Mount m = CONTROL__MOUNT__INIT, *list[1] = {&m};
 	bool ok;
@@ -51,22 +45,12 @@ static bool start_all(void)
 	file.mounts = list;
 	file.n_mounts = 1;
 	file.can_setcred = geteuid() == 0;
-	conf.file = &file;
-	conf.instance = bytes("0123456789abcdef", 16);
-	conf.write_verifier = 77;
-	ok = supervisor_start(g_fsd, "fsd", &conf, &fd, 1);
+	g_conf.file = &file;
+	g_conf.instance = bytes("0123456789abcdef", 16);
+	g_conf.write_verifier = 77;
+	ok = supervisor_start(g_fsd, "fsd", &g_conf, &fd, 1);
 	close(fd);
 	return ok && supervisor_guest(&config, &config.file) && file_present();
-}
-
-#define KILL() CU_ASSERT_FATAL(supervisor_restart())
-
-static long open_file(const char *path, int flags)
-{
-	const long fd = SYS(SYS_open, path, flags, 0644);
-
-	CU_ASSERT_FATAL(fd >= 0);
-	return fd;
 }
 
 /* ---- what is open ---- */
@@ -288,6 +272,75 @@ static void a_file_that_is_no_more_is_stale(void)
 	EQ(SYS(SYS_unlink, "/kept"), 0);
 }
 
+/* ---- what was not synced, where the file system itself went ---- */
+
+#define LOSE()                                                                         \
+	do {                                                                           \
+		g_conf.write_verifier++;                                               \
+		KILL();                                                                \
+	} while (0)
+
+static void fsync_tells_of_what_was_lost(void)
+{
+	const long a = open_file("/l", O_CREAT | O_RDWR), b = open_file("/l", O_RDWR);
+	const long c = open_file("/m", O_CREAT | O_RDWR), d = open_file("/n", O_CREAT | O_RDWR);
+
+	EQ(SYS(SYS_write, a, "x", 1), 1);
+	EQ(SYS(SYS_write, c, "x", 1), 1);
+	EQ(SYS(SYS_fsync, c), 0);
+	LOSE();
+	EQ(SYS(SYS_fsync, a), -EIO);
+	EQ(SYS(SYS_fsync, a), 0);
+	EQ(SYS(SYS_fdatasync, b), -EIO);
+	EQ(SYS(SYS_fsync, b), 0);
+	EQ(SYS(SYS_fsync, c), 0);
+	EQ(SYS(SYS_fsync, d), 0);
+	EQ(SYS(SYS_ftruncate, d, 10), 0);
+	EQ(SYS(SYS_fallocate, c, 0, 0, 100), 0);
+	KILL(); /* the service alone: nothing was lost */
+	EQ(SYS(SYS_fsync, d), 0);
+	EQ(SYS(SYS_ftruncate, d, 20), 0);
+	LOSE();
+	EQ(SYS(SYS_fsync, d), -EIO);
+	EQ(SYS(SYS_fsync, c), -EIO);
+	SYS(SYS_close, a);
+	SYS(SYS_close, b);
+	SYS(SYS_close, c);
+	SYS(SYS_close, d);
+	EQ(SYS(SYS_unlink, "/l"), 0);
+	EQ(SYS(SYS_unlink, "/m"), 0);
+	EQ(SYS(SYS_unlink, "/n"), 0);
+}
+
+static void a_mapping_is_written_again(void)
+{
+	const long fd = open_file("/map", O_CREAT | O_RDWR);
+	char path[128], buf[4] = "", *p;
+	int host;
+
+	EQ(SYS(SYS_ftruncate, fd, 200000), 0);
+	p = (char *)SYS(SYS_mmap, 0, 200000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CU_ASSERT_FATAL((long)p > 0);
+	memcpy(p + 150000, "abc", 3);
+	EQ(SYS(SYS_msync, p, 200000, MS_ASYNC), 0);
+	/* As if it had never come to the disk. */
+	snprintf(path, sizeof(path), "%s/map", g_dir);
+	host = open(path, O_RDWR);
+	EQ(pwrite(host, "\0\0\0", 3, 150000), 3);
+	LOSE();
+	memcpy(p, "xyz", 3);
+	EQ(SYS(SYS_msync, p, 200000, MS_SYNC), -EIO);
+	EQ(SYS(SYS_msync, p, 200000, MS_SYNC), 0);
+	EQ(pread(host, buf, 3, 150000), 3);
+	EQ(memcmp(buf, "abc", 3), 0);
+	EQ(pread(host, buf, 3, 0), 3);
+	EQ(memcmp(buf, "xyz", 3), 0);
+	close(host);
+	SYS(SYS_close, fd);
+	EQ(SYS(SYS_munmap, p, 200000), 0);
+	EQ(SYS(SYS_unlink, "/map"), 0);
+}
+
 /* ---- who opened it ---- */
 
 static void a_file_stays_opened_by_who_opened_it(void)
@@ -332,13 +385,6 @@ static void a_file_stays_opened_by_who_opened_it(void)
 }
 
 /* ---- locks ---- */
-
-static long set_lock(long fd, int cmd, short type, off_t start, off_t len)
-{
-	struct flock fl = {.l_type = type, .l_start = start, .l_len = len};
-
-	return SYS(SYS_fcntl, fd, cmd, &fl);
-}
 
 /* What an OFD lock of @fd for writing at @at would meet: its type and range. */
 static void meets(long fd, off_t at, short type, off_t start, off_t len)
@@ -499,9 +545,12 @@ static void an_append_in_pieces_stays_whole(void)
 		b[i].fd = open_file("/big", O_WRONLY | O_APPEND);
 		EQ(testlib_thread(&t[i], append_big, &b[i]), 0);
 	}
-	for (unsigned i = 0; b[0].done + b[1].done < 110; i++) {
+	for (unsigned i = 0, before; b[0].done + b[1].done < 110; i++) {
+		before = b[0].done + b[1].done;
 		usleep(500 + i % 7 * 400);
 		KILL();
+		while (b[0].done + b[1].done == before)
+			usleep(100);
 	}
 	for (int i = 0; i < 2; i++) {
 		pthread_join(t[i], NULL);
@@ -519,201 +568,6 @@ static void an_append_in_pieces_stays_whole(void)
 	EQ(n[1], 60);
 	SYS(SYS_close, rd);
 	EQ(SYS(SYS_unlink, "/big"), 0);
-}
-
-/* ---- beside many threads ---- */
-
-#define THREADS 8
-#define KILLS 20
-
-static _Atomic bool g_stop;
-static _Atomic unsigned g_bad, g_done;
-static long g_log;
-
-#define OK(is, want)                                                                   \
-	do {                                                                           \
-		const long is_ = (long)(is), want_ = (long)(want);                     \
-		if (is_ != want_ && g_bad++ < 20)                                      \
-			fprintf(stderr, "thread %u: %s is %ld, not %ld\n", n, #is,     \
-			        is_, want_);                                           \
-	} while (0)
-
-/* Each name is made and unmade once: a call done twice, or not at all, shows. */
-static void names(unsigned n, unsigned round)
-{
-	char a[32], b[32];
-
-	snprintf(a, sizeof(a), "/t%u/a%u", n, round % 7);
-	snprintf(b, sizeof(b), "/t%u/b%u", n, round % 7);
-	OK(SYS(SYS_mkdir, a, 0755), 0);
-	OK(SYS(SYS_mkdir, a, 0755), -EEXIST);
-	OK(SYS(SYS_rename, a, b), 0);
-	OK(SYS(SYS_rmdir, a), -ENOENT);
-	OK(SYS(SYS_rmdir, b), 0);
-}
-
-static void files(unsigned n, unsigned round)
-{
-	char a[32], b[32], buf[64], want[64];
-	long fd, len;
-
-	snprintf(a, sizeof(a), "/t%u/f%u", n, round % 5);
-	snprintf(b, sizeof(b), "/t%u/g%u", n, round % 5);
-	len = snprintf(want, sizeof(want), "%u %u", n, round);
-	fd = SYS(SYS_open, a, O_CREAT | O_EXCL | O_RDWR, 0600);
-	OK(fd >= 0, 1);
-	OK(SYS(SYS_write, fd, want, len), len);
-	OK(SYS(SYS_link, a, b), 0);
-	OK(SYS(SYS_unlink, a), 0);
-	OK(SYS(SYS_open, b, O_CREAT | O_EXCL | O_RDWR, 0600), -EEXIST);
-	OK(SYS(SYS_unlink, b), 0);
-	OK(SYS(SYS_pread64, fd, buf, sizeof(buf), 0), len);
-	OK(memcmp(buf, want, (size_t)len), 0);
-	OK(SYS(SYS_close, fd), 0);
-	OK(SYS(SYS_unlink, a), -ENOENT);
-}
-
-#define PATTERN (2u << 20)
-#define LONG_READ 300000u
-
-static uint8_t pattern_at(uint64_t at)
-{
-	return (uint8_t)(at * 2654435761u >> 24);
-}
-
-static void make_pattern(void)
-{
-	const long fd = open_file("/pattern", O_CREAT | O_WRONLY);
-	uint8_t *p = malloc(PATTERN);
-
-	for (uint64_t i = 0; i < PATTERN; i++)
-		p[i] = pattern_at(i);
-	EQ(SYS(SYS_write, fd, p, PATTERN), PATTERN);
-	free(p);
-	SYS(SYS_close, fd);
-}
-
-/* Several frames in flight, and into several pieces of memory. */
-static void read_long(unsigned n, unsigned round)
-{
-	const uint64_t from = (round * 7919ull + n * 104729) % (PATTERN - LONG_READ);
-	const long fd = SYS(SYS_open, "/pattern", O_RDONLY);
-	uint8_t *p = malloc(LONG_READ);
-	struct iovec v[3] = {{p, 1000}, {p + 1000, 0}, {p + 1000, LONG_READ - 1000}};
-	bool good = true;
-
-	OK(SYS(SYS_preadv, fd, v, 3, from), LONG_READ);
-	for (uint64_t i = 0; i < LONG_READ; i++)
-		good &= p[i] == pattern_at(from + i);
-	OK(good, true);
-	free(p);
-	OK(SYS(SYS_close, fd), 0);
-}
-
-/* Everybody appends its number to one file: each is there once, whole. */
-#define RECORD 16
-
-static void append_one(unsigned n, unsigned round)
-{
-	char rec[RECORD + 1];
-
-	snprintf(rec, sizeof(rec), "%4u %10u\n", n, round);
-	OK(SYS(SYS_write, g_log, rec, RECORD), RECORD);
-}
-
-static void lock_one(unsigned n, unsigned round)
-{
-	static _Atomic int inside;
-	long fd = SYS(SYS_open, "/lockfile", O_RDWR);
-
-	(void)round;
-	OK(fd >= 0, 1);
-	OK(set_lock(fd, K_OFD_SETLKW, F_WRLCK, 0, 1), 0);
-	OK(atomic_fetch_add(&inside, 1), 0);
-	SYS(SYS_fsync, fd);
-	OK(atomic_fetch_sub(&inside, 1), 1);
-	OK(SYS(SYS_close, fd), 0);
-}
-
-static void *storm(void *arg)
-{
-	static void (*const what[])(unsigned, unsigned) = {names, files};
-	const unsigned n = (unsigned)(uintptr_t)arg;
-	char dir[32];
-	unsigned round = 0;
-
-	snprintf(dir, sizeof(dir), "/t%u", n);
-	OK(SYS(SYS_mkdir, dir, 0755), 0);
-	for (; !g_stop; round++) {
-		append_one(n, round);
-		what[(n + round) % 2](n, round);
-		if (round % 8 == n)
-			lock_one(n, round);
-		if (round % 8 == (n ^ 3))
-			read_long(n, round);
-		g_done++;
-	}
-	OK(SYS(SYS_rmdir, dir), 0);
-	return (void *)(uintptr_t)round;
-}
-
-static void look_at_log(const unsigned rounds[THREADS])
-{
-	const long fd = open_file("/all", O_RDONLY);
-	unsigned next[THREADS] = {0};
-	char rec[RECORD + 1] = {0};
-	struct stat st;
-	unsigned total = 0;
-
-	for (unsigned i = 0; i < THREADS; i++)
-		total += rounds[i];
-	EQ(SYS(SYS_fstat, fd, &st), 0);
-	EQ(st.st_size, total * RECORD);
-	while (SYS(SYS_read, fd, rec, RECORD) == RECORD) {
-		unsigned n, round;
-
-		if (sscanf(rec, "%4u %10u\n", &n, &round) != 2 || n >= THREADS ||
-		    round != next[n]) {
-			CU_FAIL("a record is not as it was written");
-			fprintf(stderr, "record: %s", rec);
-			break;
-		}
-		next[n]++;
-	}
-	SYS(SYS_close, fd);
-}
-
-static void threads_see_no_more_than_a_pause(void)
-{
-	unsigned rounds[THREADS];
-	pthread_t t[THREADS];
-
-	g_log = open_file("/all", O_CREAT | O_WRONLY | O_APPEND);
-	SYS(SYS_close, open_file("/lockfile", O_CREAT | O_RDWR));
-	make_pattern();
-	for (uintptr_t i = 0; i < THREADS; i++)
-		EQ(testlib_thread(&t[i], storm, (void *)i), 0);
-	for (int i = 0; i < KILLS; i++) {
-		const unsigned before = g_done;
-
-		usleep(10000 + (unsigned)i * 1700);
-		KILL();
-		while (g_done < before + THREADS && g_bad == 0)
-			usleep(1000);
-	}
-	g_stop = true;
-	for (unsigned i = 0; i < THREADS; i++) {
-		void *r;
-
-		pthread_join(t[i], &r);
-		rounds[i] = (unsigned)(uintptr_t)r;
-	}
-	EQ(g_bad, 0);
-	look_at_log(rounds);
-	SYS(SYS_close, g_log);
-	EQ(SYS(SYS_unlink, "/all"), 0);
-	EQ(SYS(SYS_unlink, "/lockfile"), 0);
-	EQ(SYS(SYS_unlink, "/pattern"), 0);
 }
 
 /* ---- the end ---- */
@@ -748,6 +602,8 @@ int main(int argc, char **argv)
 	        TEST(a_directory_is_read_on),
 	        TEST(a_shared_mapping_is_written_back),
 	        TEST(a_file_that_is_no_more_is_stale),
+	        TEST(fsync_tells_of_what_was_lost),
+	        TEST(a_mapping_is_written_again),
 	        TEST(a_file_stays_opened_by_who_opened_it),
 	        TEST(locks_are_held_on),
 	        TEST(a_flock_that_was_lost_does_not_come_back),
