@@ -455,6 +455,9 @@ static int wait_ms(bool busy, uint64_t now_ms)
 	s = g_loop.stack->deadline();
 	if (s < d)
 		d = s;
+	s = move_deadline();
+	if (s < d)
+		d = s;
 	if (loop_still())
 		d = UINT64_MAX;
 	if (g_loop.guests && now_ms + BEAT_MS < d) /* at each sleep; the first one is set */
@@ -519,6 +522,7 @@ static bool work(void)
 		g_loop.link_more = g_loop.stack->input(NULL, EPOLLIN);
 	g_loop.stack->run(clock_ms());
 	linger_run(clock_ms());
+	move_run(clock_ms());
 	busy = serve_guests();
 	busy |= flush_stack();
 	push_all();

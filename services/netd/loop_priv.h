@@ -54,6 +54,9 @@ void move_resume(void);
 bool move_go(void);
 /* What was imported for that client, to be filled with a channel; NULL: nothing. */
 struct guest *move_guest(const uint8_t *client_id);
+/* While serving: what was imported for guests that do not come. */
+uint64_t move_deadline(void);
+void move_run(uint64_t now_ms);
 /* The platform says that it is gone.  True: seen to here. */
 bool move_guest_gone(uint32_t domid);
 /* After the last turn.  True: the sockets are another's, nothing may be sent. */

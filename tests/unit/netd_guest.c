@@ -173,7 +173,7 @@ static int configure(const char *stack, const char *link, bool takeover)
 	return expect(CONTROL__CONTROL__BODY_READY);
 }
 
-static int guest_add(void)
+static int guest_add(const uint8_t client_id[16])
 {
 	static uint8_t name[] = "test", path[] = "/test/net", id[16];
 	Control__Control c = CONTROL__CONTROL__INIT;
@@ -187,7 +187,7 @@ static int guest_add(void)
 	fds[0] = g_fc.ring_fd;
 	fds[1] = g_fc.event_fd;
 	fds[2] = g_fc.doorbell_fd;
-	memcpy(id, g_id, 16);
+	memcpy(id, client_id, 16);
 	g.domid = 7;
 	g.name = (ProtobufCBinaryData){4, name};
 	g.xs_path = (ProtobufCBinaryData){strlen((char *)path), path};
@@ -391,7 +391,7 @@ int ng_start(const char *stack, const char *link)
 	g_ng = calloc(NG_SOCKS, sizeof(*g_ng));
 	g_stack_name = stack;
 	g_link_name = link;
-	if (!g_ng || netd_spawn() < 0 || configure(stack, link, false) < 0 || guest_add() < 0)
+	if (!g_ng || netd_spawn() < 0 || configure(stack, link, false) < 0 || guest_add(g_id) < 0)
 		return -1;
 	memcpy(g_config.client_id, g_id, 16);
 	fake_channel_use(&g_fc, &g_config.net, 0);
@@ -588,7 +588,7 @@ static int switch_to(struct netd next, uint64_t since)
 	unsigned before = atomic_load(&g_restored);
 
 	use(next);
-	if (guest_add() < 0) {
+	if (guest_add(g_id) < 0) {
 		fprintf(stderr, "the next netd takes no guest\n");
 		return -1;
 	}
@@ -649,12 +649,21 @@ int ng_swap(enum ng_swap how)
 
 	if (netd_next(&next) < 0)
 		return -1;
-	if (how != SWAP_WELL)
+	if (how != SWAP_WELL && how != SWAP_GUEST_LEFT)
 		return fail_over(next, how);
 	start = plat_mono_ns();
 	if (hand_over(next) != 1) {
 		fprintf(stderr, "the connections were not handed over\n");
 		return -1;
+	}
+	if (how == SWAP_GUEST_LEFT) {
+		const struct netd old = current();
+
+		use(next);
+		if (guest_add((const uint8_t *)"somebody else...") < 0)
+			return -1;
+		end_it(old, false);
+		return 0;
 	}
 	if (switch_to(next, start) < 0)
 		return -1;

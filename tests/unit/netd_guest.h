@@ -67,7 +67,10 @@ pid_t ng_pid(void);
 /* Another netd takes over all, as the supervisor of a planned swap does it.  @how says
  * what goes wrong on the way.  0: done, or, with something wrong, undone; -1: not as it
  * should be, said on stderr. */
-enum ng_swap { SWAP_WELL, SWAP_NEW_DIES, SWAP_TRUNCATED, SWAP_NEWER, SWAP_GARBLED };
+enum ng_swap {
+	SWAP_WELL, SWAP_NEW_DIES, SWAP_TRUNCATED, SWAP_NEWER, SWAP_GARBLED,
+	SWAP_GUEST_LEFT /* the new netd is given another guest, not us: we are lost */
+};
 int ng_swap(enum ng_swap how);
 struct ng_swaps { /* what the last one was like, and all together */
 	unsigned n, connections, max_connections;

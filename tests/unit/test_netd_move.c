@@ -305,6 +305,20 @@ static void no_broken_state_kills_its_reader(void)
 	close(fd);
 }
 
+/* It died while netd was swapped, so the new netd never gets it: what it had is closed
+ * as at its end.  The last case, since the guest is us. */
+static void a_guest_that_left_meanwhile_is_closed(void)
+{
+	int fd, c = pair(&fd, false);
+	char b[8];
+
+	CU_ASSERT_EQUAL(ng_send(c, "bye", 3, false), 3);
+	CU_ASSERT_EQUAL(ng_swap(SWAP_GUEST_LEFT), 0);
+	CU_ASSERT_TRUE(kernel_read(fd, b, 3));
+	CU_ASSERT_EQUAL(recv(fd, b, sizeof(b), 0), 0); /* within 30 s */
+	close(fd);
+}
+
 /* ---- running ---- */
 
 static const char *g_case; /* NULL: all */
@@ -390,6 +404,7 @@ static void add_faults(CU_pSuite s)
 	ADD(s, much_that_is_queued_moves);
 	ADD(s, keepalive_finds_a_dead_peer_after_moves);
 	ADD(s, no_broken_state_kills_its_reader);
+	ADD(s, a_guest_that_left_meanwhile_is_closed);
 }
 
 static int run_setting(const struct setting *set, void (*add)(CU_pSuite), unsigned every_ms)
