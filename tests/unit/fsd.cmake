@@ -16,11 +16,18 @@ endif()
 fsd_dispatch_test(test_fsd_lock)
 fsd_dispatch_test(test_fsd_cred)
 fsd_dispatch_test(test_fsd_ids)
-fsd_dispatch_test(test_fsd_recover)
-if(TARGET test_fsd_recover)
-	add_test(NAME unit.test_fsd_recover_memory COMMAND test_fsd_recover /dev/shm)
-	set_tests_properties(unit.test_fsd_recover_memory PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 120)
-endif()
+# Instances one after the other, on a disk and in memory.
+foreach(name IN ITEMS test_fsd_recover test_fsd_reopen)
+	strait_unit_test(${name}
+		SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/${name}.c"
+		        "${CMAKE_SOURCE_DIR}/tests/unit/fsd_instances.c"
+		        "${CMAKE_SOURCE_DIR}/tests/unit/fsd_bench.c"
+		LIBS fsd_core)
+	if(TARGET ${name})
+		add_test(NAME unit.${name}_memory COMMAND ${name} /dev/shm)
+		set_tests_properties(unit.${name}_memory PROPERTIES LABELS unit SKIP_RETURN_CODE 77 TIMEOUT 120)
+	endif()
+endforeach()
 
 # The process, over real rings.
 strait_unit_test(test_fsd_process

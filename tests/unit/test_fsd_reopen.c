@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What guests had open in an instance of fsd that is gone: given back to who proves
+ * it, whatever happened to name and mode meanwhile, and to nobody else.
+ */
+#include "tests/unit/fsd_instances.h"
+#include "tests/unit/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static void open_and_unlink(void)
+{
+	open_f();
+	EQ(unlink_f(), 0);
+	make_f_t(); /* another "f" */
+	keep("t", O_RDONLY, 2);
+	EQ(x_path(c, M_UNLINK, 0, "t", 0, 0), 0);
+}
+
+static void a_file_without_a_name_is_adopted(void)
+{
+	wipe();
+	instance(1, open_and_unlink, nothing, DIE_NOT);
+	EQ(orphans(), 2);
+	begin_epoch(2);
+	EQ(reopen(0), 0);
+	has("text", 0);
+	serve_recovered(false); /* not all came back: none is forgotten */
+	EQ(orphans(), 2);
+	EQ(reopen(1), 0);
+	EQ(x_release(c, 1), 0);
+	EQ(orphans(), 1);
+	EQ(x_release(c, 2), 0);
+	EQ(orphans(), 0);
+	end_epoch();
+
+	wipe();
+	instance(1, open_and_unlink, nothing, DIE_NOT);
+	begin_epoch(2);
+	EQ(reopen(0), 0);
+	EQ(orphans(), 2);
+	serve_recovered(true); /* nobody has the other one open */
+	EQ(orphans(), 1);
+	EQ(reopen(1), -ESTALE);
+	EQ(x_read(c, 2, 0, 1), -ESTALE); /* not EBADF: the program has it open */
+	EQ(reopen(1), -EINVAL);          /* its number is taken */
+	EQ(x_release(c, 2), 0);
+	EQ(x_read(c, 2, 0, 1), -EBADF);
+	has("text", 0);
+	end_epoch();
+	EQ(orphans(), 0);
+	CU_ASSERT(!there(ORPHANS_DIR));
+}
+
+static void open_and_unlink_when_told(void)
+{
+	for (int i = 0; i < 5000 && g->value == 0; i++)
+		usleep(1000);
+	open_and_unlink();
+}
+
+/* A swap: the next instance is ready before the old one ends. */
+static void what_the_old_one_keeps_at_last_is_found(void)
+{
+	wipe();
+	const pid_t old = instance_begin(1, open_and_unlink_when_told, nothing, DIE_NOT);
+
+	begin_epoch(2); /* it sees no orphans' folder */
+	g->value = 1;
+	instance_end(old);
+	EQ(orphans(), 2);
+	EQ(reopen(0), 0);
+	has("text", 0);
+	EQ(reopen(1), 0);
+	end_epoch();
+	EQ(orphans(), 0);
+	CU_ASSERT(!there(ORPHANS_DIR));
+}
+
+/* Removed before the guest that has it open is back. */
+static void a_file_of_somebody_still_away_is_kept(void)
+{
+	wipe();
+	instance(1, open_f, nothing, DIE_NOT);
+	begin_epoch(2);
+	EQ(unlink_f(), 0);
+	EQ(orphans(), 1);
+	EQ(reopen(0), 0);
+	has("text", 0);
+	serve_recovered(true);
+	EQ(orphans(), 1);
+	end_epoch();
+	EQ(orphans(), 0);
+}
+
+/* What one handle reserved for an append in pieces is still its own. */
+static void a_reservation_is_kept(void)
+{
+	File__ReopenReq q;
+
+	wipe();
+	instance(1, open_log, nothing, DIE_NOT);
+	begin_epoch(2);
+	q = reopen_req(0);
+	q.append_end = 10;
+	EQ(reopen_as(&q), 0);
+	EQ(x_open(c, 0, "log", O_WRONLY | O_APPEND, 0, 2), 0);
+	EQ(x_append(c, 2, "behind", 6), 6);
+	EQ(((File__WriteRep *)c->rep.msg)->offset, 10);
+	EQ(x_write(c, 1, 2, "in front", 8), 8);
+	CU_ASSERT(holds("log", "xxin frontbehind"));
+	end_epoch();
+}
+
+/* One that must fail. */
+static int refused(File__ReopenReq *q)
+{
+	const int r = reopen_as(q);
+
+	EQ(x_release(c, q->handle), 0);
+	return r;
+}
+
+static void a_token_is_good_for_what_it_says(void)
+{
+	File__ReopenReq q;
+
+	wipe();
+	begin_epoch(1);
+	make_f();
+	keep("f", O_RDONLY, 1);
+	keep("f", O_RDWR, 2);
+	end_epoch();
+	begin_epoch(2);
+	q = reopen_req(0);
+	q.flags = O_RDWR; /* more than it had */
+	EQ(refused(&q), -EPERM);
+	q.flags = O_PATH;
+	EQ(refused(&q), -EPERM);
+	q = reopen_req(0);
+	q.token.len = 15;
+	EQ(refused(&q), -EPERM);
+	q.token.len = 0;
+	EQ(refused(&q), -EPERM);
+	q = reopen_req(0);
+	q.token.data = g->open[1].token;
+	EQ(refused(&q), -EPERM);
+	for (int bit = 0; bit < 128; bit++) {
+		g->open[0].token[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		q = reopen_req(0);
+		EQ(refused(&q), -EPERM);
+		g->open[0].token[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	for (size_t i = 0; i < g->open[0].id_len; i++) {
+		g->open[0].id[i] ^= 1;
+		q = reopen_req(0);
+		EQ(refused(&q), -EPERM);
+		g->open[0].id[i] ^= 1;
+	}
+	struct client *other = client_new(0, 0), *me = c;
+
+	c = other;
+	q = reopen_req(0);
+	EQ(refused(&q), -EPERM); /* somebody else's */
+	c = me;
+	client_free(other);
+	q = reopen_req(0);
+	q.file_id.len = 0;
+	EQ(refused(&q), -ESTALE);
+	q = reopen_req(0);
+	q.type = S_IFDIR;
+	EQ(refused(&q), -ESTALE);
+	q = reopen_req(0);
+	q.flags |= O_CREAT | O_TRUNC; /* do not count */
+	EQ(reopen_as(&q), 0);
+	CU_ASSERT(holds("f", "text"));
+	EQ(x_write(c, 1, 0, "x", 1), -EBADF);
+	EQ(reopen(1), 0);
+	EQ(x_write(c, 2, 0, "x", 1), 1);
+	end_epoch();
+}
+
+static void access_is_what_it_was_at_the_open(void)
+{
+	wipe();
+	begin_epoch(1);
+	make_f();
+	keep("f", O_RDWR, 1);
+	make_d();
+	keep("d", O_RDONLY | O_DIRECTORY, 2);
+	end_epoch();
+	EQ(chmod(at("f"), 0), 0);
+	EQ(chmod(at("d"), 0), 0);
+	if (g_root) {
+		EQ(chown(at("f"), 0, 0), 0);
+		EQ(chown(at("d"), 0, 0), 0);
+	}
+	begin_epoch(2);
+	if (g_root || access(at("f"), R_OK) == 0) {
+		EQ(reopen(0), 0);
+		EQ(x_write(c, 1, 0, "x", 1), 1);
+		EQ(reopen(1), 0);
+	}
+	end_epoch();
+	EQ(chmod(at("d"), 0700), 0);
+}
+
+static void a_file_is_found_wherever_it_is(void)
+{
+	const bool by_handle = g_root;
+
+	wipe();
+	begin_epoch(1);
+	make_f();
+	make_d();
+	keep("f", O_RDWR, 1);
+	keep("d", O_RDONLY | O_DIRECTORY, 2);
+	EQ(x_make(c, M_MKNOD, 0, "p", S_IFIFO | 0600, NULL), 0);
+	keep("p", O_RDWR, 3);
+	EQ(x_make(c, M_SYMLINK, 0, "l", 0, "nowhere"), 0);
+	keep("l", O_PATH | O_NOFOLLOW, 4);
+	end_epoch();
+	EQ(rename(at("f"), at("d/moved")), 0);
+	put("f", "another");
+	EQ(mkdir(at("e"), 0777), 0);
+	EQ(rename(at("d"), at("e/d")), 0);
+	begin_epoch(2);
+	EQ(reopen(0), by_handle ? 0 : -ESTALE);
+	if (by_handle)
+		has("text", 1);
+	EQ(reopen(1), by_handle ? 0 : -ESTALE);
+	if (by_handle) {
+		File__HandleReq q = FILE__HANDLE_REQ__INIT;
+
+		q.handle = 2;
+		EQ(call(c, M_GETCWD, &q.base, NULL, 0), 0);
+		EQ(c->rep.len, 4);
+		CU_ASSERT(memcmp(c->rep.payload, "/e/d", 4) == 0);
+	}
+	EQ(reopen(2), 0);
+	EQ(x_read(c, 3, 0, 1), -EBADF); /* a reference, as it was */
+	EQ(reopen(3), 0);
+	EQ(x_path(c, M_READLINK, 4, "", 0, 0), 0);
+	end_epoch();
+	/* What is gone is not replaced by what has its name now. */
+	EQ(unlink(at("e/d/moved")), 0);
+	begin_epoch(3);
+	EQ(reopen(0), -ESTALE);
+	end_epoch();
+}
+
+static void unlink_references(void)
+{
+	static const char *const names[] = {"f", "p", "l"};
+	File__Attr a;
+
+	make_f();
+	EQ(mknod_p(), 0);
+	EQ(symlink_l(), 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		keep(names[i], O_PATH | O_NOFOLLOW, i + 1);
+		EQ(x_path(c, M_UNLINK, 0, names[i], 0, 0), 0);
+		EQ(x_stat(c, i + 1, "", 0, &a), 0);
+		EQ(a.nlink, 0);
+	}
+}
+
+static void what_is_only_referred_to_is_kept_too(void)
+{
+	File__Attr a;
+
+	wipe();
+	begin_epoch(1);
+	unlink_references();
+	EQ(orphans(), 3);
+	end_epoch();
+	EQ(orphans(), 0); /* all is released */
+
+	wipe();
+	instance(1, unlink_references, nothing, DIE_NOT);
+	begin_epoch(2);
+	for (uint32_t i = 0; i < 3; i++) {
+		EQ(reopen(i), 0);
+		EQ(x_stat(c, i + 1, "", 0, &a), 0);
+		EQ(a.nlink, 0);
+	}
+	EQ(x_path(c, M_READLINK, 3, "", 0, 0), 0);
+	end_epoch();
+	EQ(orphans(), 0);
+}
+
+static void a_removed_directory_is_still_one(void)
+{
+	File__Attr was, is;
+
+	wipe();
+	begin_epoch(1);
+	make_d();
+	keep("d", O_RDONLY | O_DIRECTORY, 1);
+	EQ(x_stat(c, 1, "", 0, &was), 0);
+	EQ(rmdir_d(), 0);
+	end_epoch();
+	begin_epoch(2);
+	EQ(reopen(0), g_root ? 0 : -ESTALE); /* without handles nobody knows that it is gone */
+	if (g_root) {
+		EQ(x_stat(c, 1, "", 0, &is), 0);
+		EQ(is.ino, was.ino);
+		EQ(is.dev, was.dev);
+		EQ(is.nlink, 0);
+		EQ(x_open(c, 1, "f", O_RDWR | O_CREAT, 0600, 2), -ENOENT);
+		EQ(x_make(c, M_MKDIR, 1, "e", 0700, NULL), -ENOENT);
+		EQ(x_open(c, 1, "f", O_RDONLY, 0, 2), -ENOENT);
+	}
+	EQ(orphans(), 0);
+	end_epoch();
+	CU_ASSERT(!there(ORPHANS_DIR));
+}
+
+static int lock(struct client *who, uint32_t h, uint32_t type, uint32_t reclaim)
+{
+	File__LockReq q = FILE__LOCK_REQ__INIT;
+
+	q.handle = h;
+	q.type = type;
+	q.reclaim = reclaim;
+	return call(who, M_LOCK, &q.base, NULL, 0);
+}
+
+static void who_held_a_lock_has_it_first(void)
+{
+	File__LockReq q = FILE__LOCK_REQ__INIT;
+	struct client *b;
+	struct pending *p;
+
+	wipe();
+	begin_epoch(2);
+	put("f", "x");
+	EQ(chmod(at("f"), 0666), 0);
+	b = client_new(g_root ? 1000 : 0, g_root ? 1000 : 0);
+	EQ(x_open(c, 0, "f", O_RDWR, 0, 1), 0);
+	EQ(x_open(b, 0, "f", O_RDWR, 0, 1), 0);
+	q.handle = 1;
+	q.type = F_WRLCK;
+	p = call_start(b, M_LOCK, &q.base, NULL, 0); /* has to wait for who held it */
+	EQ(lock(c, 1, F_WRLCK, 1), 0);
+	EQ(lock(b, 1, F_WRLCK, 1), -EAGAIN); /* a lie */
+	serve_recovered(true);
+	EQ(call_wait(b, p), -EAGAIN);
+	EQ(lock(c, 1, F_UNLCK, 0), 0);
+	EQ(lock(c, 1, F_WRLCK, 1), -ENOLCK); /* too late */
+	EQ(lock(b, 1, F_WRLCK, 0), 0);
+	client_free(b);
+	end_epoch();
+}
+
+int main(int argc, char **argv)
+{
+	static CU_TestInfo tests[] = {
+	        TEST(a_file_without_a_name_is_adopted),
+	        TEST(what_the_old_one_keeps_at_last_is_found),
+	        TEST(a_file_of_somebody_still_away_is_kept),
+	        TEST(a_reservation_is_kept),
+	        TEST(a_token_is_good_for_what_it_says),
+	        TEST(access_is_what_it_was_at_the_open),
+	        TEST(a_file_is_found_wherever_it_is),
+	        TEST(what_is_only_referred_to_is_kept_too),
+	        TEST(a_removed_directory_is_still_one),
+	        TEST(who_held_a_lock_has_it_first),
+	        CU_TEST_INFO_NULL,
+	};
+
+	if (argc > 1)
+		instances_in(argv[1]);
+#ifdef __SANITIZE_THREAD__
+	fprintf(stderr, "a forked process has no threads under this sanitizer: skipped\n");
+	return 77;
+#endif
+	return suite_run("fsd reopen", instances_begin, instances_end, tests);
+}
