@@ -3,7 +3,8 @@
  * channel.c - the guest's end of its vchans: libxenvchan's client, by hand.
  *
  *   absent ──channel_init()──> open ──keeper: the peer is gone──> private
- *                                └───channel_close_all()───> closed, the guest ends
+ *                              │  ^────plat_channel_renew()─────────┘
+ *                              └───channel_close_all()───> closed, the guest ends
  *
  * The service is hostile: orders and grants are read once, from then on its page is
  * only rpc's affair.  The peer's death shows as its live byte at 0 (its event comes),
@@ -12,7 +13,8 @@
  * reading at this moment, find what the service had published, and the live byte at 0.
  * No page of the dead domain stays mapped, so that it does not linger as a zombie.
  *
- * A changed epoch is only said: reconnecting is libos's to come.
+ * The next instance may live in another domain: dom0 then names it anew in the guest's
+ * own nodes.  Its pages take the places of the private copies.
  */
 #include "platform/lock.h"
 #include "platform/xen/cmdline.h"
@@ -34,6 +36,7 @@
 #define WAIT_NS UINT64_C(30000000000) /* for the service to make its end */
 #define PAUSE_NS 10000000ul
 #define LOOK_NS UINT64_C(1000000000)
+#define NEXT_NS UINT64_C(50000000) /* from look to look for the next instance */
 
 _Static_assert(GRANTS_OFFSET + 4 * DATA_PAGES_MAX <= VCHAN_STRAIT_OFFSET,
                "Strait's area");
@@ -48,9 +51,17 @@ static struct channel {
 	_Atomic bool gone; /* the peer is: the keeper is to look */
 	uint64_t ctl_gfn, data_gfn;
 	uint64_t spare[2]; /* frames for when there is no memory */
+	bool promised;     /* the copies of the data count as the program's memory */
 	char port_path[SERVICE_PATH_MAX + 20], epoch_path[32];
 	uint32_t ctl_handle, handles[DATA_PAGES_MAX];
+	struct offer {
+		uint32_t domid, epoch, ref, port;
+		char path[SERVICE_PATH_MAX];
+	} next; /* of the recovery thread */
 } g_channels[N_SERVICES];
+
+/* Letting go and taking anew: keeper and recovery threads, which may sleep on it. */
+static struct lock g_lock = LOCK_INIT;
 
 /* ---- notifications; IF=0 ---- */
 
@@ -284,6 +295,7 @@ static void release(struct channel *ch)
 	}
 	keep = vm_commit(ch->n_data) ==
 	       0; /* what the program was promised stays its own */
+	ch->promised = keep;
 	memcpy(copy, ch->ctl, PAGE_SIZE);
 	copy->srv_live = 0;
 	if (!keep) /* what was published is lost: nothing is there to read */
@@ -302,18 +314,180 @@ static void release(struct channel *ch)
 
 /* ---- another instance ---- */
 
+/* What dom0 and the service say of an instance that may be a new one.  False: there is
+ * none, or not all of it is there yet. */
+static bool look_for_next(unsigned id, struct offer *to)
+{
+	const struct service_node *s = &g_services[id];
+	char own[2][40], at[3][SERVICE_PATH_MAX + 20], text[4][16];
+	static const char *const names[3] = {"/epoch", "/ring-ref", "/event-channel"};
+	struct xenstore_node nodes[3];
+	uint32_t *const values[4] = {&to->domid, &to->epoch, &to->ref, &to->port};
+
+	for (unsigned i = 0; i < 2; i++) {
+		const size_t n = join(own[i], sizeof(own[i]), "strait/", s->name);
+
+		join(own[i] + n, sizeof(own[i]) - n, i ? "/path" : "/backend-id", "");
+	}
+	nodes[0] = (struct xenstore_node){own[0], text[0], sizeof(text[0]), 0};
+	nodes[1] = (struct xenstore_node){own[1], to->path, sizeof(to->path), 0};
+	xenstore_read_all(nodes, 2);
+	if (nodes[0].result <= 0 || nodes[1].result <= 0 || to->path[0] != '/')
+		return false;
+	for (unsigned i = 0; i < 3; i++) {
+		join(at[i], sizeof(at[i]), to->path, names[i]);
+		nodes[i] = (struct xenstore_node){at[i], text[i + 1], sizeof(text[0]), 0};
+	}
+	xenstore_read_all(nodes, 3);
+	for (unsigned i = 0; i < 3; i++)
+		if (nodes[i].result <= 0)
+			return false;
+	for (unsigned i = 0; i < 4; i++) {
+		uint64_t v;
+
+		if (!cmdline_number(text[i], UINT32_MAX, &v))
+			return false;
+		*values[i] = (uint32_t)v;
+	}
+	return to->epoch > s->epoch;
+}
+
 int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch)
 {
-	(void)id;
-	(void)deadline;
-	(void)epoch;
-	return -EPIPE; /* none comes: config.c leaves recover_ns at 0 */
+	struct channel *ch = &g_channels[id];
+	_Atomic uint32_t nobody = 0;
+
+	for (;;) {
+		const uint64_t flags = irq_off(), now = plat_mono_ns();
+
+		if (ch->state == CH_OPEN) { /* whoever asks is done with it */
+			ch->gone = true;
+			keeper_wake();
+		}
+		irq_restore(flags);
+		if (ch->state == CH_PRIVATE && look_for_next(id, &ch->next)) {
+			*epoch = ch->next.epoch;
+			return 0;
+		}
+		if (now >= deadline)
+			return -ETIMEDOUT;
+		(void)plat_futex_wait(&nobody, 0,
+		                      deadline - now < NEXT_NS ? deadline : now + NEXT_NS);
+	}
+}
+
+/* The pages of a new instance, mapped elsewhere. */
+struct fresh {
+	struct vchan_wire *ctl;
+	char *data;
+	uint32_t ctl_handle, *handles;
+	unsigned port;
+};
+
+static uint32_t g_next_refs[DATA_PAGES_MAX], g_next_handles[DATA_PAGES_MAX];
+
+/* Under g_lock. */
+static int map_next(struct channel *ch, struct fresh *f)
+{
+	const unsigned order =
+	        (unsigned)__builtin_ctz(ch->n_data) - 1 + PAGE_SHIFT;
+	const struct offer *o = &ch->next;
+	int err = 0;
+
+	f->ctl = gnttab_map(o->domid, &o->ref, 1, &f->ctl_handle, &err);
+	if (!f->ctl)
+		return err;
+	if (__atomic_load_n(&f->ctl->left_order, __ATOMIC_RELAXED) != order ||
+	    __atomic_load_n(&f->ctl->right_order, __ATOMIC_RELAXED) != order)
+		err = -EINVAL;
+	if (!err) {
+		memcpy(g_next_refs, (const char *)f->ctl + GRANTS_OFFSET, 4ul * ch->n_data);
+		f->handles = g_next_handles;
+		f->data = gnttab_map(o->domid, g_next_refs, ch->n_data, f->handles, &err);
+	}
+	if (!err) {
+		const int port = evtchn_bind_interdomain(o->domid, o->port, on_event, ch);
+
+		f->port = (unsigned)port;
+		err = port < 0 ? port : 0;
+		if (err)
+			gnttab_unmap(f->data, f->handles, ch->n_data);
+	}
+	if (err)
+		gnttab_unmap(f->ctl, &f->ctl_handle, 1);
+	return err;
+}
+
+/* The frame @gfn at @at, where a private one was.  IF=0. */
+static void put_page(const struct channel *ch, char *at, uint64_t gfn)
+{
+	uint64_t stop, *entry = pt_leaf((uintptr_t)at, &stop);
+	const uint64_t was = *entry & PTE_ADDR;
+
+	*entry = gfn << PAGE_SHIFT | PTE_FRAME | PTE_BORROWED | pt_bits(PROT_R | PROT_W);
+	pt_flush((uintptr_t)at);
+	if (was != ch->spare[0] && was != ch->spare[1])
+		page_free(was);
+}
+
+/* Nobody uses the old memory now; afterwards the new one stands there. */
+static void put_next(struct channel *ch, const struct fresh *f)
+{
+	const uint64_t flags = irq_off();
+
+	ch->ctl_gfn = vm_phys(f->ctl) >> PAGE_SHIFT;
+	ch->data_gfn = vm_phys(f->data) >> PAGE_SHIFT;
+	put_page(ch, (char *)ch->ctl, ch->ctl_gfn);
+	for (unsigned i = 0; i < ch->n_data; i++)
+		put_page(ch, ch->data + i * PAGE_SIZE, ch->data_gfn + i);
+	if (ch->promised)
+		vm_uncommit(ch->n_data);
+	ch->promised = false;
+	ch->ctl_handle = f->ctl_handle;
+	memcpy(ch->handles, f->handles, 4ul * ch->n_data);
+	ch->port = f->port;
+	ch->gone = false;
+	ch->state = CH_OPEN;
+	keeper_wake();
+	irq_restore(flags);
+	vm_window_unmap(f->ctl, 1);
+	vm_window_unmap(f->data, ch->n_data);
+}
+
+static void on_port_node(const char *path, void *arg);
+
+static void watch_next(unsigned id)
+{
+	struct service_node *s = &g_services[id];
+	struct channel *ch = &g_channels[id];
+	const bool moved = strcmp(s->path, ch->next.path) != 0;
+
+	s->domid = ch->next.domid;
+	s->epoch = ch->next.epoch;
+	join(s->path, sizeof(s->path), ch->next.path, "");
+	join(ch->port_path, sizeof(ch->port_path), s->path, "/event-channel");
+	if (moved) /* without it the port's state tells, a second later */
+		(void)xenstore_watch(ch->port_path, on_port_node, ch);
 }
 
 int plat_channel_renew(unsigned id)
 {
-	(void)id;
-	return -ENOSYS;
+	struct channel *ch = &g_channels[id];
+	struct fresh f;
+	int r = -EPIPE;
+
+	lock_take(&g_lock);
+	if (ch->state == CH_PRIVATE)
+		r = map_next(ch, &f);
+	if (r == 0) {
+		watch_next(id);
+		put_next(ch, &f);
+		ch->ctl->cli_live = 1;
+		ch->ctl->srv_notify = WIRE_NOTIFY_WRITE;
+		evtchn_send(ch->port);
+	}
+	lock_drop(&g_lock);
+	return r;
 }
 
 /* ---- the keeper's part ---- */
@@ -334,7 +508,7 @@ static void on_epoch_node(const char *path, void *arg)
 	uint64_t epoch;
 	size_t n;
 
-	if (xenstore_read(path, value, sizeof(value)) < 0 ||
+	if (g_config.recover_ns || xenstore_read(path, value, sizeof(value)) < 0 ||
 	    !cmdline_number(value, UINT32_MAX, &epoch) || (uint32_t)epoch == s->epoch)
 		return;
 	s->epoch = (uint32_t)epoch;
@@ -378,11 +552,14 @@ uint64_t channel_keep(uint64_t now)
 
 		if (ch->state != CH_OPEN)
 			continue;
-		if (ch->gone || !ch->ctl->srv_live ||
-		    (look_now && !evtchn_peer_alive(ch->port)))
+		lock_take(&g_lock);
+		if (ch->state == CH_OPEN &&
+		    (ch->gone || !ch->ctl->srv_live ||
+		     (look_now && !evtchn_peer_alive(ch->port))))
 			release(ch);
 		else
 			any = true;
+		lock_drop(&g_lock);
 	}
 	if (look_now)
 		next_look = now + LOOK_NS;

@@ -11,6 +11,7 @@
 #define LOG_CHANNEL 2u
 #define TIMEOUT_DEFAULT 30u
 #define TIMEOUT_MAX 86400u
+#define RECOVER_DEFAULT 30u
 
 static bool blank(char c)
 {
@@ -311,6 +312,16 @@ static bool set_timeout(struct cmdline *c, char *v)
 	return true;
 }
 
+static bool set_recover(struct cmdline *c, char *v)
+{
+	uint64_t s;
+
+	if (!cmdline_number(v, TIMEOUT_MAX, &s))
+		return false;
+	c->recover = (uint32_t)s;
+	return true;
+}
+
 static const struct {
 	const char *name;
 	bool (*set)(struct cmdline *c, char *value);
@@ -328,6 +339,7 @@ static const struct {
         {"memory=", set_memory},
         {"console=", set_console},
         {"shutdown-timeout=", set_timeout},
+        {"recover=", set_recover},
 };
 
 static const char *take_option(struct cmdline *c, char *word)
@@ -350,7 +362,8 @@ const char *cmdline_parse(char *text, struct cmdline *c)
 	char *word;
 	int r, n = 0, split = -1;
 
-	*c = (struct cmdline){.timeout = TIMEOUT_DEFAULT};
+	*c = (struct cmdline){.timeout = TIMEOUT_DEFAULT,
+	                      .recover = RECOVER_DEFAULT};
 	/* All words first: only a `--` tells whether there are options. */
 	while ((r = next_word(&text, &word, &why)) > 0) {
 		if (split < 0 && equal(word, "--")) {

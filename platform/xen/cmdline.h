@@ -33,6 +33,7 @@ struct cmdline {
 	uint64_t memory;  /* bytes, 0: not given */
 	uint32_t log;     /* BOOT_LOG_* */
 	uint32_t timeout; /* seconds from SIGTERM to the end */
+	uint32_t recover; /* seconds that a service may stay away */
 	bool strace, stamps, raw_console;
 	char error[CMDLINE_ERROR_MAX];
 };

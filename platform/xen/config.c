@@ -207,4 +207,5 @@ void config_init(void)
 	if (c->raw_console)
 		console_set_raw();
 	g_shutdown_timeout = c->timeout;
+	g_config.recover_ns = (uint64_t)c->recover * 1000000000u;
 }

@@ -178,8 +178,9 @@ static unsigned ports_in_use(evtchn_port_t *to)
 	return n;
 }
 
-/* Runs on a stack of its own, from the top each time that nobody is ready; an
- * interrupt that makes a thread ready does not come back to it. */
+/* Runs on a stack of its own, from the top each time that nobody is ready.  With IF=0
+ * throughout: SCHEDOP_poll returns for a port that it names whatever the flag says, and
+ * to look at the events ourselves is cheaper than to be interrupted by them. */
 static _Noreturn void idle(void)
 {
 	evtchn_port_t ports[POLL_PORTS];
@@ -187,7 +188,7 @@ static _Noreturn void idle(void)
 
 	set_xen_guest_handle(poll.ports, ports);
 	for (;;) {
-		__asm__ volatile("cli" : : : "memory");
+		evtchn_upcall();
 		end_sleeps(plat_mono_ns());
 		if (!list_empty(&g_cpu.ready))
 			sched_switch();
@@ -195,7 +196,6 @@ static _Noreturn void idle(void)
 		if (g_cpu.timers.top && g_cpu.timers.top->at < g_cpu.armed &&
 		    g_cpu.timers.top->at < FAR_NS)
 			poll.timeout = g_cpu.timers.top->at;
-		__asm__ volatile("sti" : : : "memory");
 		(void)hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (long)&poll, 0, 0);
 	}
 }

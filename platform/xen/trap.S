@@ -9,7 +9,8 @@
  *
  * Event channels have a stack of their own, left at once: QEMU's TCG (seen in 7.2)
  * may deliver an event that Xen injected a second time, whatever the interrupt flag
- * says (tests/xen/README.md).  Such a one finds IF=0 in its frame and goes back.
+ * says (tests/xen/README.md).  Such a one finds IF=0 in its frame and goes back; see
+ * trap_upcall.
  */
 #define CPU_SCRATCH 16			/* struct cpu, see trap.c */
 #define SEL_CODE 0x08
@@ -27,6 +28,9 @@
 #define FRAME_RSP 160
 #define FRAME_SS 168
 #define FRAME_SIZE 176
+
+#define TSS_IST 152			/* in trap_tss (trap.c): IST 1, and its stack's end */
+#define TSS_STACK_END 160
 
 	.section .text.trap_entry, "ax", @progbits
 	.balign 16
@@ -95,10 +99,15 @@ trap_raw:
 	jmp trap_entry
 	.size trap_raw, . - trap_raw
 
-/* VEC_UPCALL.  The frame moves to the trap stack without a branch: the emulator asks
- * for a second time only between blocks of code, so none is lost but one that comes
- * before the first instruction. */
-	.balign 128
+/* VEC_UPCALL.  The emulator may deliver it again between any two blocks of code, so
+ * this is one block up to the branch:
+ *   before it   the stack ends just behind its own pointer in the TSS, so the first
+ *               frame's SS lies there: the second delivery faults at address 0 or at
+ *               the end of memory, and the page fault goes back here (trap.c)
+ *   behind it   the frame is on the trap stack, the pointer is set again, and a frame
+ *               with IF=0 is not moved there but to trap_unwanted
+ */
+	.balign 256
 	.global trap_upcall
 	.hidden trap_upcall
 	.type trap_upcall, @function
@@ -125,21 +134,17 @@ trap_upcall:
 	movq %rcx, FRAME_RSP(%rax)
 	movq 48(%rsp), %rcx
 	movq %rcx, FRAME_SS(%rax)
+	leaq trap_tss + TSS_STACK_END(%rip), %rcx
+	movq %rcx, trap_tss + TSS_IST(%rip)
 	jz 1f
 	leaq FRAME_VECTOR(%rax), %rsp
 	movq FRAME_RCX(%rax), %rcx
 	movq FRAME_RAX(%rax), %rax
 	jmp trap_entry
-1:	leaq trap_upcall(%rip), %rcx
-	cmpq %rcx, 16(%rsp)
-	je 2f
-	popq %rcx
-	popq %rax
+1:	leaq FRAME_RIP(%rax), %rsp
+	movq FRAME_RCX(%rax), %rcx
+	movq FRAME_RAX(%rax), %rax
 	iretq
-2:	leaq trap_unwanted(%rip), %rdi	/* the first one's frame is lost */
-	movq $trap_double_stack_end, %rsp
-	call trap_lost
-	ud2
 	.size trap_upcall, . - trap_upcall
 
 /* One stub of 16 bytes a vector: 0 to 0x42. */
@@ -183,10 +188,6 @@ trap_nmi_stack_end:
 trap_machine_stack_end:
 	.skip 4096
 trap_double_stack_end:
-	.global trap_upcall_stack_end
-	.hidden trap_upcall_stack_end
-	.skip 256
-trap_upcall_stack_end:
 trap_unwanted:
 	.skip FRAME_SIZE
 

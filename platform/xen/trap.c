@@ -29,7 +29,7 @@
 
 #define SI_KERNEL_ 0x80
 
-enum { IST_TRAP = 1, IST_FAULT, IST_NMI, IST_MACHINE, IST_DOUBLE, IST_UPCALL };
+enum { IST_UPCALL = 1, IST_TRAP, IST_FAULT, IST_NMI, IST_MACHINE, IST_DOUBLE };
 
 enum {
 	VEC_DIVIDE = 0,
@@ -59,6 +59,15 @@ struct tss {
 } __attribute__((packed));
 _Static_assert(sizeof(struct tss) == 104, "the CPU's layout");
 
+/* With the stack of trap_upcall, whose first word lies over the pointer to it, and the
+ * others over rsp[], which nothing in ring 0 needs. */
+#define UPCALL_STACK 116u
+struct trap_tss {
+	uint8_t stack[UPCALL_STACK];
+	struct tss t;
+} __attribute__((packed, aligned(256)));
+_Static_assert(offsetof(struct trap_tss, t.ist) == 152, "trap.S knows");
+
 struct descriptor_table {
 	uint16_t limit;
 	uint64_t base;
@@ -74,12 +83,12 @@ _Static_assert(offsetof(struct trap_frame, rcx) == 96 &&
 
 extern const char trap_stubs[], trap_upcall[], trap_raw[];
 extern char trap_stack_end[], trap_fault_stack_end[], trap_nmi_stack_end[],
-        trap_machine_stack_end[], trap_double_stack_end[], trap_upcall_stack_end[];
-
-_Noreturn void trap_lost(const struct trap_frame *f);
+        trap_machine_stack_end[], trap_double_stack_end[];
+extern struct trap_tss trap_tss __attribute__((visibility("hidden")));
 
 static _Alignas(16) struct gate g_idt[N_VECTORS];
-static struct tss g_tss;
+struct trap_tss trap_tss;
+#define g_tss trap_tss.t
 static uint64_t g_gdt[5] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0};
 
 static void wrmsr(uint32_t msr, uint64_t v)
@@ -130,7 +139,7 @@ void trap_init(void)
 	g_tss.ist[IST_NMI - 1] = (uintptr_t)trap_nmi_stack_end;
 	g_tss.ist[IST_MACHINE - 1] = (uintptr_t)trap_machine_stack_end;
 	g_tss.ist[IST_DOUBLE - 1] = (uintptr_t)trap_double_stack_end;
-	g_tss.ist[IST_UPCALL - 1] = (uintptr_t)trap_upcall_stack_end;
+	g_tss.ist[IST_UPCALL - 1] = (uintptr_t)&g_tss.ist[IST_UPCALL];
 	g_tss.io_map = sizeof(g_tss);
 	g_gdt[3] = (sizeof(g_tss) - 1) | (tss & 0xffffff) << 16 | 0x89ul << 40 |
 	           (tss >> 24 & 0xff) << 56;
@@ -220,6 +229,8 @@ static struct trap_frame *page_fault(struct trap_frame *f)
 {
 	struct signal s;
 
+	if (f->rip == (uintptr_t)trap_upcall)
+		return f; /* an event that came twice: the first one's frame is whole */
 	__asm__ volatile("movq %%cr2, %0" : "=r"(s.addr));
 	g_tss.ist[IST_FAULT - 1] -= FAULT_STACK_PIECE;
 	if (vm_fault(s.addr, f->err, &s.sig, &s.code) != 0)
@@ -234,12 +245,6 @@ static struct trap_frame *debug(struct trap_frame *f)
 
 	__asm__ volatile("movq %0, %%dr6" : : "r"(clean));
 	return fault(f, signal_of(f));
-}
-
-/* trap.S: an event came twice before anything of the first was saved. */
-void trap_lost(const struct trap_frame *f)
-{
-	crash("the emulator delivered an event twice", f);
 }
 
 struct trap_frame *trap(struct trap_frame *f)

@@ -44,8 +44,17 @@ struct service {
 	pid_t pid;      /* 0: does not run */
 	int sock;
 	bool ready;
-	int mount_fds[CONFIG_MOUNTS_MAX]; /* kept, to flush them at the end */
+	int mount_fds[CONFIG_MOUNTS_MAX]; /* kept, for a later instance, and to flush them */
 	unsigned n_mounts;
+	/* Lives: an instance that ends unasked is followed by another one. */
+	unsigned expected;     /* guests that the last one had */
+	unsigned lives;        /* how often it was ready */
+	unsigned in_a_row;     /* ends with little time between */
+	uint64_t ended_ms;     /* when the last one did */
+	uint64_t again_ms;     /* when the next one is due; 0: none is */
+	bool asked;            /* its end is by dom0's order */
+	uint64_t ping, pong;   /* nonces: of the last question, of the last answer */
+	uint64_t ping_ms;      /* when the last question was */
 };
 
 /* What the service records, and the channel by which dom0 fetches it. */
@@ -68,6 +77,7 @@ struct agent {
 	bool failed;             /* said so in the state node; nothing is served */
 	bool configured;
 	bool stopping;
+	char order[24];          /* of dom0's last restart */
 	struct config config;
 	struct service service;
 	struct trace trace;
@@ -79,8 +89,21 @@ struct agent {
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The service cannot go on: one sentence into the state node and on the console. */
 void agent_fail(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+uint64_t now_ms(void);
 /* <data>/state */
 void agent_state(struct agent *a, const char *text);
+void agent_ready(struct agent *a); /* and <data>/epoch */
+
+/* ---- life.c ---- */
+/* The service's process ended with @status (waitpid). */
+void service_died(struct agent *a, int status);
+/* It answered a Ping. */
+void life_pong(struct agent *a, uint64_t nonce);
+/* dom0 asks for another instance: <base>/restart changed. */
+void life_look_for_order(struct agent *a);
+/* Do what is due: another instance, a Ping, the end of one that hangs.  Returns how
+ * many milliseconds until there is something again, -1: never. */
+int life_step(struct agent *a);
 
 /* ---- guests.c ---- */
 /* Bring the service's guests in line with xenstore and with who lives. */
@@ -90,6 +113,8 @@ void guests_released(struct agent *a, uint32_t domid);
 void guests_failed(struct agent *a, uint32_t domid, const char *why);
 /* The service is gone, and all channels with it. */
 void guests_drop_all(struct agent *a);
+/* How many have a channel. */
+unsigned guests_served(const struct agent *a);
 
 /* ---- service.c ---- */
 /* Open what the configuration names, start the program, configure it.  On failure
@@ -97,9 +122,12 @@ void guests_drop_all(struct agent *a);
 int service_start(struct agent *a) __attribute__((warn_unused_result));
 void service_readable(struct agent *a);
 int service_add(struct agent *a, const struct config_guest *g) __attribute__((warn_unused_result));
+int service_ping(struct agent *a, uint64_t nonce) __attribute__((warn_unused_result));
 int service_gone(struct agent *a, uint32_t domid) __attribute__((warn_unused_result));
 void service_stop(struct agent *a); /* asks; SIGCHLD tells that it ended */
-/* The process ended: flush and let go of what it worked with. */
+/* The process ended; what it worked with stays for the next one. */
+void service_lost(struct agent *a);
+/* The same, and no other follows: flush and let go of what it worked with. */
 void service_ended(struct agent *a);
 
 /* ---- mounts.c ---- */

@@ -250,6 +250,29 @@ static void read_net(struct reader *r, struct config *c)
 	read_dns(r, c);
 }
 
+static bool from_hex(const char *text, uint8_t *to, size_t n)
+{
+	if (strlen(text) != 2 * n ||
+	    strspn(text, "0123456789abcdefABCDEF") != strlen(text))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const char digits[3] = {text[2 * i], text[2 * i + 1], 0};
+
+		to[i] = (uint8_t)strtoul(digits, NULL, 16);
+	}
+	return true;
+}
+
+/* The same for all instances of a deployment's service, whatever domain they are in. */
+static void read_instance(struct reader *r, struct config *c)
+{
+	char text[2 * sizeof(c->instance) + 2];
+
+	c->has_instance = get(r, "instance", text, sizeof(text));
+	if (c->has_instance && !from_hex(text, c->instance, sizeof(c->instance)))
+		wrong(r, "instance", "is not 32 hexadecimal digits");
+}
+
 int config_read(struct store *s, const char *base, struct config *c, char why[CONFIG_WHY])
 {
 	char dir[CONFIG_TEXT], kind[16];
@@ -263,6 +286,7 @@ int config_read(struct store *s, const char *base, struct config *c, char why[CO
 		return wrong(&r, "kind", "is \"%s\", not file or net", kind);
 	c->kind = strcmp(kind, "file") == 0 ? KIND_FILE : KIND_NET;
 	c->epoch = (uint32_t)get_number(&r, "epoch", 1, UINT_MAX);
+	read_instance(&r, c);
 	c->log = (uint32_t)get_number(&r, "log", 1, 3);
 	const uint64_t trace = get_number(&r, "trace", 0, 2);
 
@@ -302,16 +326,8 @@ static void get_client_id(struct reader *r, uint8_t id[RPC_CLIENT_ID_LEN])
 	char text[2 * RPC_CLIENT_ID_LEN + 2];
 
 	get(r, "client-id", text, sizeof(text));
-	if (strlen(text) != 2 * RPC_CLIENT_ID_LEN ||
-	    strspn(text, "0123456789abcdefABCDEF") != strlen(text)) {
+	if (!from_hex(text, id, RPC_CLIENT_ID_LEN))
 		wrong(r, "client-id", "is not 32 hexadecimal digits");
-		return;
-	}
-	for (unsigned i = 0; i < RPC_CLIENT_ID_LEN; i++) {
-		const char digits[3] = {text[2 * i], text[2 * i + 1], 0};
-
-		id[i] = (uint8_t)strtoul(digits, NULL, 16);
-	}
 }
 
 static void get_groups(struct reader *r, struct config_guest *g)

@@ -45,6 +45,8 @@ struct config_addr {
 struct config {
 	enum config_kind kind;
 	uint32_t epoch, log;
+	bool has_instance;
+	uint8_t instance[16];    /* Configure.instance */
 	bool trace, trace_payload;
 	uint64_t trace_size;
 	/* file */

@@ -213,18 +213,19 @@ void guests_look(struct agent *a)
 
 void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port)
 {
-	static const char *const names[] = {"event-channel", "ring-ref"}; /* what a client
-	                                                                     waits for: last */
+	/* What a client waits for comes last. */
+	static const char *const names[] = {"epoch", "event-channel", "ring-ref"};
+	const uint32_t values[] = {a->config.epoch, port, ring_ref};
 	struct guest *g = find(a, domid);
 	char path[AGENT_PATH + 48], text[16];
 
 	if (!g || g->state != GUEST_ADDED)
 		return;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		int r;
 
 		snprintf(path, sizeof(path), "%s/%u/%s", a->data, domid, names[i]);
-		snprintf(text, sizeof(text), "%u", i == 0 ? port : ring_ref);
+		snprintf(text, sizeof(text), "%u", values[i]);
 		put(a, path, text);
 		r = store_share(&a->store, path, a->domid, domid);
 		if (r < 0) {
@@ -269,4 +270,13 @@ void guests_drop_all(struct agent *a)
 {
 	while (a->guests)
 		forget(a, a->guests);
+}
+
+unsigned guests_served(const struct agent *a)
+{
+	unsigned n = 0;
+
+	for (const struct guest *g = a->guests; g; g = g->next)
+		n += g->state == GUEST_READY;
+	return n;
 }

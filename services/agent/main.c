@@ -3,9 +3,8 @@
  * main.c - strait-agent: arguments, the loop, the end.
  *
  * Waits for its configuration in xenstore, starts the service, then follows events:
- * xenstore's watches, the service's words, signals.  A service that ends unasked is
- * said to have failed; starting another one (a new epoch) has its place in
- * service_died().
+ * xenstore's watches, the service's words, signals.  What follows a service's end is
+ * life.c's.
  */
 #include "services/agent/agent.h"
 #include "tools/strait/strait.h"
@@ -18,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -65,6 +65,17 @@ void agent_state(struct agent *a, const char *text)
 	r = store_write(&a->store, path, text);
 	if (r < 0)
 		say("cannot write xenstore node %s: %s", path, strerror(-r));
+}
+
+void agent_ready(struct agent *a)
+{
+	char path[AGENT_PATH + 16], text[16];
+
+	snprintf(path, sizeof(path), "%s/epoch", a->data);
+	snprintf(text, sizeof(text), "%u", a->config.epoch);
+	if (store_write(&a->store, path, text) < 0)
+		say("cannot write xenstore node %s", path);
+	agent_state(a, "ready");
 }
 
 void agent_fail(struct agent *a, const char *fmt, ...)
@@ -129,6 +140,9 @@ static void configure(struct agent *a)
 	if (r == -EAGAIN)
 		return;
 	a->configured = true;
+	if (r == 0 && !a->config.has_instance &&
+	    getrandom(a->config.instance, sizeof(a->config.instance), 0) < 0)
+		r = -errno, snprintf(why, sizeof(why), "no random numbers");
 	if (r < 0)
 		agent_fail(a, "%s", why);
 	else if (service_start(a) < 0 && !a->failed)
@@ -171,6 +185,8 @@ static void look(struct agent *a)
 		configure(a);
 	else
 		guests_look(a);
+	if (a->configured)
+		life_look_for_order(a);
 }
 
 static int store_readable(struct agent *a)
@@ -190,21 +206,6 @@ static int store_readable(struct agent *a)
 	if (any)
 		look(a); /* whatever it was: see guests.c */
 	return 0;
-}
-
-/* The one place where a service's end is judged. */
-static void service_died(struct agent *a, int status)
-{
-	const bool was_ready = a->service.ready;
-
-	service_ended(a);
-	guests_drop_all(a);
-	if (a->stopping)
-		return;
-	agent_fail(a, "%s ended %s (%s %d)", a->config.kind == KIND_FILE ? "fsd" : "netd",
-	           was_ready ? "unasked" : "before it was ready",
-	           WIFSIGNALED(status) ? "signal" : "exit status",
-	           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 static void reap(struct agent *a)
@@ -236,7 +237,7 @@ static bool take_signals(struct agent *a, int fd, bool *again)
 	return end;
 }
 
-static uint64_t now_ms(void)
+uint64_t now_ms(void)
 {
 	struct timespec ts;
 
@@ -276,7 +277,7 @@ static int run(struct agent *a, int signals, bool *again)
 	int r = 0;
 
 	while (r == 0 && (a->init || !a->failed))
-		r = wait_events(a, signals, -1, again);
+		r = wait_events(a, signals, life_step(a), again);
 	return r < 0 ? r : a->failed ? -EIO : 0;
 }
 

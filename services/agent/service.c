@@ -154,13 +154,15 @@ static int fill_file(struct agent *a, struct message *m)
 	control__file_config__init(&m->file);
 	for (unsigned i = 0; i < c->n_mounts; i++) {
 		const struct config_mount *from = &c->mounts[i];
-		const int fd = mount_open(c, from, why);
+		const bool kept = i < a->service.n_mounts;
+		const int fd = kept ? a->service.mount_fds[i] : mount_open(c, from, why);
 
 		if (fd < 0) {
 			agent_fail(a, "mount %s: %s", from->guest, why);
 			return -1;
 		}
-		a->service.mount_fds[a->service.n_mounts++] = fd;
+		if (!kept)
+			a->service.mount_fds[a->service.n_mounts++] = fd;
 		control__mount__init(&m->mounts[i]);
 		m->mounts[i].guest_path = text(from->guest);
 		m->mounts[i].kind = text(from->memory ? "mem" : "dir");
@@ -266,6 +268,8 @@ static int send_configure(struct agent *a)
 
 	control__configure__init(&m.conf);
 	m.conf.epoch = a->config.epoch;
+	m.conf.instance = bytes(a->config.instance, sizeof(a->config.instance));
+	m.conf.expected_guests = a->service.expected;
 	m.conf.log_level = a->config.log;
 	r = a->config.kind == KIND_FILE ? fill_file(a, &m) : fill_net(a, &m);
 	if (r == 0) {
@@ -284,7 +288,6 @@ static int send_configure(struct agent *a)
 
 int service_start(struct agent *a)
 {
-	a->service.n_mounts = 0;
 	if (start_program(a) < 0)
 		return -1;
 	if (send_configure(a) == 0)
@@ -328,6 +331,17 @@ int service_gone(struct agent *a, uint32_t domid)
 	return control_send(a->service.sock, &c, NULL, 0);
 }
 
+int service_ping(struct agent *a, uint64_t nonce)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Ping m = CONTROL__PING__INIT;
+
+	m.nonce = nonce;
+	c.body_case = CONTROL__CONTROL__BODY_PING;
+	c.ping = &m;
+	return control_send(a->service.sock, &c, NULL, 0);
+}
+
 /* ---- what it says ---- */
 
 static void handle_failed(struct agent *a, const Control__Failed *f)
@@ -364,7 +378,8 @@ static void handle(struct agent *a, const Control__Control *c)
 			break;
 		}
 		a->service.ready = true;
-		agent_state(a, "ready");
+		a->service.lives++;
+		agent_ready(a);
 		say_ready(a);
 		trace_offer(a);
 		guests_look(a);
@@ -372,6 +387,9 @@ static void handle(struct agent *a, const Control__Control *c)
 	case CONTROL__CONTROL__BODY_GUEST_READY:
 		guests_ready(a, c->guest_ready->domid, c->guest_ready->ring_ref,
 		             c->guest_ready->event_channel);
+		break;
+	case CONTROL__CONTROL__BODY_PONG:
+		life_pong(a, c->pong->nonce);
 		break;
 	case CONTROL__CONTROL__BODY_RELEASED:
 		guests_released(a, c->released->domid);
@@ -418,7 +436,7 @@ void service_stop(struct agent *a)
 		(void)kill(a->service.pid, SIGKILL);
 }
 
-void service_ended(struct agent *a)
+void service_lost(struct agent *a)
 {
 	struct service *s = &a->service;
 
@@ -427,6 +445,14 @@ void service_ended(struct agent *a)
 	if (s->sock >= 0)
 		close(s->sock);
 	s->sock = -1;
+	trace_close(a);
+}
+
+void service_ended(struct agent *a)
+{
+	struct service *s = &a->service;
+
+	service_lost(a);
 	for (unsigned i = 0; i < s->n_mounts; i++) {
 		if (a->config.mounts[i].memory || a->config.mounts[i].read_only) {
 			close(s->mount_fds[i]);
@@ -443,5 +469,4 @@ void service_ended(struct agent *a)
 		close(s->mount_fds[i]); /* the last reference: unmounts a disk */
 	}
 	s->n_mounts = 0;
-	trace_close(a);
 }

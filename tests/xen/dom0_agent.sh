@@ -148,17 +148,39 @@ case_the_trace_is_fetched() {
 	cat /run/none
 }
 
-case_a_service_that_dies_is_said_to_have_failed() {
+# another PID: fsd runs as another process, and is ready.
+another() { [ -n "$(pidof fsd)" ] && [ "$(pidof fsd)" != "$1" ] && [ "$(xenstore-read $DATA/state)" = ready ]; }
+
+case_a_service_that_dies_is_followed_by_another() {
+	local pid end
 	xenstore-rm $AT/guests/0
 	announced seven || fail "not announced again"
 	client ping 1 hold 60 &
 	sleep 2
-	kill -9 "$(pidof fsd)"
-	is $DATA/state 'failed: fsd ended unasked (signal 9)' || fail "its state"
+	pid=$(pidof fsd)
+	kill -9 "$pid"
+	end=$(($(now) + 2000))
+	until another "$pid"; do [ "$(now)" -lt $end ] || fail "no other comes"; sleep 0.1; done
 	wait $!
 	cat /run/client
-	want "the client sees it" grep -q 'CLIENT' /run/client
+	want "a client that does not recover sees it" grep -q 'CLIENT' /run/client
+	want "the next epoch" [ "$(xenstore-read $DATA/epoch)" = 2 ]
+	is $DATA/guests/0/state ready || fail "the guest may not connect again"
+	want "its channel is of that epoch" [ "$(xenstore-read $DATA/0/epoch)" = 2 ]
+}
+
+case_one_that_dies_again_and_again_has_failed() {
+	local pid n end
+	for n in 2 3 4 5; do
+		pid=$(pidof fsd)
+		kill -9 "$pid"
+		end=$(($(now) + 2000))
+		until another "$pid"; do [ "$(now)" -lt $end ] || fail "no other comes after end $n"; sleep 0.1; done
+	done
+	kill -9 "$(pidof fsd)"
+	is $DATA/state 'failed: fsd ended unasked (signal 9), 6 times in a row' || fail "its state"
 	want "no channel's nodes stay" sh -c "! xenstore-exists $DATA/0"
+	sleep 1
 	! kill -0 "$(cat /run/agent.pid)" 2>/dev/null || fail "the agent of dom0 still runs"
 }
 

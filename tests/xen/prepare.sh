@@ -130,6 +130,19 @@ prepare_shared() {
 
 after_shared() { check_disk; }
 
+prepare_recover() {
+	prepare_site
+	{
+		echo 'CREATE TABLE t(id INTEGER PRIMARY KEY, word TEXT);'
+		seq -f "INSERT INTO t VALUES(%.0f, 'word');" 100
+		echo 'PRAGMA integrity_check; SELECT count(*) FROM t;'
+	} >"$work/many.sql"
+	debugfs -w -R "write $work/many.sql many.sql" "$work/disk.img" 2>/dev/null
+	cp "$STRAIT_BUILD/tests/xen/probe" "$work/"
+	files+=("$work/probe" "$here/services.sh")
+	seconds=300
+}
+
 prepare_domains() {
 	prepare_site
 	prepare_more

@@ -317,6 +317,12 @@ int names_cmd_restart(int argc, char **argv)
 	               "connections are reset, as when netd dies.  Prints what took how long.\n"))
 		return 0;
 	swap_args(argc, argv, &name, &service, NULL);
+	int fd = names_connect(name), status;
+
+	if (fd >= 0)
+		close(fd);
+	else if (xen_restart(name, service, &status))
+		return status;
 	return ask_swap(name, xprintf("restart %s", service));
 }
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define RESTART_MS 60000
 #define STOP_MS 10000
 
 static bool wants_help(int argc, char **argv, const char *usage)
@@ -302,5 +303,49 @@ bool xen_stop(const char *what, int *status)
 	if (failed)
 		die(EXIT_STRAIT, "stop %s: xl destroy: %s", what, xl_sentence(text));
 	say("note: %s did not end in time; it was destroyed", m->domain);
+	return true;
+}
+
+static const struct member *service_of(const struct deployment *d, const struct member *m,
+                                       const char *what, enum desc_kind kind)
+{
+	if (m->role != MEMBER_GUEST && m->kind == kind)
+		return m;
+	for (unsigned i = 0; i < d->n && m->role == MEMBER_GUEST; i++)
+		if (d->m[i].role != MEMBER_GUEST && !strcmp(d->m[i].name, m->uses[kind]))
+			return &d->m[i];
+	die(EXIT_STRAIT, "restart %s: it has no such service", what);
+}
+
+bool xen_restart(const char *what, const char *service, int *status)
+{
+	static struct deployment d;
+	const struct member *m;
+
+	if (!state_list()[0])
+		return false;
+	m = state_find(what, &d);
+	m = service_of(&d, m, what, strcmp(service, "fsd") ? DESC_NET : DESC_FILE);
+	xst_open();
+	const unsigned before = nodes_epoch(m);
+	int err = before ? nodes_restart(m) : -ENOENT;
+
+	*status = EXIT_STRAIT;
+	if (err)
+		say("%s: %s", m->domain, before ? xst_why(err) : "it is not ready");
+	for (int ms = 0; !err && ms < RESTART_MS; ms += 50) {
+		char *state = nodes_service_state(m);
+
+		if (nodes_epoch(m) > before && state && !strcmp(state, "ready")) {
+			printf("%s: epoch %u follows %u, after %d ms\n", m->domain, nodes_epoch(m),
+			       before, ms);
+			*status = 0;
+			return true;
+		}
+		free(state);
+		sleep_ms(50);
+	}
+	if (!err)
+		say("%s: no other instance comes within %d s", m->domain, RESTART_MS / 1000);
 	return true;
 }

@@ -30,6 +30,7 @@
 #define XL_MS 15000        /* between two looks with xl, which is slow */
 #define TAIL_LINES 12
 #define GUESTS_END_MS 10000
+#define WATCH_END_MS 60000
 #define SERVICES_END_MS 30000
 
 static struct deployment g_d;      /* what was made */
@@ -73,7 +74,7 @@ static void progress(const struct member *m, const char *fmt, ...)
 
 /* Services in domains of their own, of all deployments, learn of deaths; those of the
  * deployment @without, which is going, no more: their numbers may come again. */
-static int share_releases(const char *without)
+int deploy_share_releases(const char *without)
 {
 	static struct deployment d;
 	struct xst_domids ids = { 0 }, gone = { 0 };
@@ -180,14 +181,27 @@ static void end_in_order(const struct deployment *d, enum member_role role, uint
 		    role == MEMBER_GUEST ? "guests" : "services", d->name);
 }
 
+/* It may be making a service's domain anew: what it made is in the state then. */
+static const struct deployment *without_watcher(const struct deployment *d)
+{
+	static struct deployment now;
+	const char *why;
+
+	if (!d->watch || process_born(d->watch) != d->watch_born)
+		return d;
+	(void)kill(d->watch, SIGTERM);
+	for (int ms = 0; ms < WATCH_END_MS && process_born(d->watch) == d->watch_born; ms += 20)
+		nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	return state_read(d->name, &now, &why) ? &now : d;
+}
+
 bool deploy_undo(const struct deployment *d, bool quiet)
 {
 	struct xl_domain *list;
 	char *text;
 	bool all = true;
 
-	if (d->watch && process_born(d->watch) == d->watch_born)
-		(void)kill(d->watch, SIGTERM);
+	d = without_watcher(d);
 	if (!xst_watch(XST_RELEASE) && !quiet)
 		end_in_order(d, MEMBER_GUEST, GUESTS_END_MS);
 	int n = xl_list(&list, &text);
@@ -214,7 +228,7 @@ bool deploy_undo(const struct deployment *d, bool quiet)
 	}
 	free(list);
 	free(text);
-	(void)share_releases(d->name); /* a permission too many does no harm */
+	(void)deploy_share_releases(d->name); /* a permission too many does no harm */
 	if (all)
 		state_remove(d->name);
 	return all;
@@ -369,7 +383,7 @@ static void make_service(const struct desc *d, const struct desc_service *s)
 	err = nodes_service(s, m);
 	if (err)
 		fail(m, EXIT_STRAIT, "its configuration cannot be written: %s", xst_why(err));
-	err = dom0 ? 0 : share_releases(NULL);
+	err = dom0 ? 0 : deploy_share_releases(NULL);
 	if (err)
 		fail(m, EXIT_STRAIT, "it cannot be told of domains that end: %s", xst_why(err));
 	if (!dom0) {

@@ -92,6 +92,9 @@ int nodes_guest(const struct desc_guest *g, const struct member *m, const char *
 void nodes_guest_gone(const struct member *m);
 void nodes_service_gone(const struct member *m);
 char *nodes_service_state(const struct member *m); /* "ready", "failed: ...", NULL */
+/* Ask the agent of @m for another instance; then nodes_epoch() goes up. */
+int nodes_restart(const struct member *m) __attribute__((warn_unused_result));
+unsigned nodes_epoch(const struct member *m); /* 0: it was never ready */
 char *nodes_guest_at_service(const struct member *m, enum desc_kind kind);
 char *nodes_guest_state(const struct member *m);
 
@@ -108,6 +111,15 @@ void agent_stop(const struct member *m);
 /* Become the agent that writes @m's trace to stdout; says and exits when it cannot. */
 void agent_fetch_trace(const struct member *m) __attribute__((noreturn));
 
+/* rebuild.c: a service domain that ended, again */
+struct kept_node;
+/* Keep a copy of what @m was told, instead of *@kept, as long as it can be read. */
+void rebuild_keep(const struct member *m, struct kept_node **kept);
+/* Loop devices of its disks stay until this process ends. */
+void rebuild_hold_disks(const char *deployment, const struct member *m);
+/* Make it anew and tell its guests; m->domid is then the new one.  NULL, or why not. */
+char *rebuild(struct deployment *d, struct member *m, const struct kept_node *kept);
+
 /* console.c */
 /* The last @n lines that @domain wrote; NULL: nothing is known of them. */
 char *console_tail(const char *domain, unsigned domid, unsigned n);
@@ -120,6 +132,9 @@ int watch_main(int argc, char **argv);   /* `strait watch NAME` */
 char *watch_verdict(const char *node, int reason);
 
 /* deploy.c */
+/* Services in domains of their own, of all deployments, learn of deaths; those of the
+ * deployment @without, which is going, no more. */
+int deploy_share_releases(const char *without) __attribute__((warn_unused_result));
 int deploy_main(int argc, char **argv);
 /* Remove what @d made, the last first; not @quiet: guests are asked to end before.  What
  * fails is said; false if something did. */
@@ -134,5 +149,7 @@ int trace_fetch_main(int argc, char **argv);
 void xen_ps(void);                       /* deployments, if there are any */
 /* `strait stop`: true when @what is a guest on Xen; *status is then the exit status. */
 bool xen_stop(const char *what, int *status);
+/* `strait restart`: the same for @what, a guest or one of its services on Xen. */
+bool xen_restart(const char *what, const char *service, int *status);
 
 #endif /* TOOLS_STRAIT_XEN_DEPLOY_H */

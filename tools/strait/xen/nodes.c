@@ -82,11 +82,23 @@ static char *data_path(unsigned domid, const char *name, const char *rest)
 	return xprintf("/local/domain/%u/data/strait/%s%s", domid, name, rest);
 }
 
+static int random_hex(char *to, size_t n)
+{
+	uint8_t bytes[32];
+
+	if (getrandom(bytes, n, 0) != (ssize_t)n)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		sprintf(to + 2 * i, "%02x", bytes[i]);
+	return 0;
+}
+
 /* --- a service -------------------------------------------------------------- */
 
 struct of_service {
 	const struct desc_service *s;
 	const struct member *m;
+	const char *instance;
 };
 
 static void put_mount(struct nodes *n, const struct mount_opt *m, const char *at)
@@ -161,6 +173,7 @@ static void fill_service(struct nodes *n, const void *arg)
 	put(n, NULL, "%s/guests", at);
 	put(n, NULL, "%s", c);
 	put_number(n, DEPLOY_EPOCH, c, "epoch");
+	put_text(n, of->instance, c, "instance");
 	put_number(n, s->o.log_level, c, "log");
 	put_number(n, s->trace, c, "trace");
 	if (s->trace_size)
@@ -175,8 +188,11 @@ static void fill_service(struct nodes *n, const void *arg)
 int nodes_service(const struct desc_service *s, const struct member *m)
 {
 	struct nodes n = { .reader = m->domid };
-	const struct of_service of = { s, m };
+	char instance[33];
+	const struct of_service of = { s, m, instance };
 
+	if (random_hex(instance, 16))
+		return -EIO;
 	/* What an instance of the same name left behind in dom0. */
 	if (!m->domid) {
 		(void)xst_rm(service_path(0, s->name, ""));
@@ -238,17 +254,6 @@ static void fill_announcement(struct nodes *n, const void *arg)
 	if (*groups)
 		put_text(n, groups, at, "groups");
 	put_text(n, of->m->uuid, at, "uuid");
-}
-
-static int random_hex(char *to, size_t n)
-{
-	uint8_t bytes[32];
-
-	if (getrandom(bytes, n, 0) != (ssize_t)n)
-		return -1;
-	for (size_t i = 0; i < n; i++)
-		sprintf(to + 2 * i, "%02x", bytes[i]);
-	return 0;
 }
 
 int nodes_guest(const struct desc_guest *g, const struct member *m, const char *cmdline)
@@ -314,4 +319,22 @@ char *nodes_guest_at_service(const struct member *m, enum desc_kind kind)
 char *nodes_guest_state(const struct member *m)
 {
 	return xst_read(xprintf("/local/domain/%u/data/strait/state", m->domid));
+}
+
+int nodes_restart(const struct member *m)
+{
+	char id[17];
+
+	if (random_hex(id, 8))
+		return -EIO;
+	return xst_put(service_path(m->domid, m->name, "/restart"), id, m->domid);
+}
+
+unsigned nodes_epoch(const struct member *m)
+{
+	char *text = xst_read(data_path(m->domid, m->name, "/epoch"));
+	unsigned epoch = text ? (unsigned)strtoul(text, NULL, 10) : 0;
+
+	free(text);
+	return epoch;
 }

@@ -5,7 +5,8 @@
  * A guest that shuts down is kept by xl (on_poweroff = "preserve") until we have read
  * how it ended; then its services are told, and it is destroyed.  One that is destroyed
  * by others has no nodes any more: what it said last was seen by a watch, or it said
- * nothing.  A service that ends is not destroyed: its console tells why.
+ * nothing.  A service domain that ends is made anew (rebuild.c), unless it ends again
+ * and again; then it is not destroyed, so that its console can be read.
  *
  * When we are killed nothing is lost: domains that end stay, and `strait down` removes
  * them.
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +26,16 @@
 #include <unistd.h>
 
 #define LOOK_MS 30000 /* also without an event: one may be lost with a connection */
+#define CALM_S 600     /* between ends of a service domain that have to do with each other */
+#define IN_A_ROW 3
 
 struct watched {
 	bool over;
 	char *last; /* what its state node said */
+	/* of a service's domain */
+	struct kept_node *kept;
+	time_t ended;
+	unsigned in_a_row;
 };
 
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -76,7 +84,34 @@ static void destroy(const struct member *m)
 	free(text);
 }
 
-static void look_at(const struct deployment *d, const struct member *m, struct watched *w,
+/* False: it stays as it is. */
+static bool make_anew(struct deployment *d, struct member *m, struct watched *w, bool there)
+{
+	const time_t now = time(NULL);
+	sigset_t term, before;
+	char *why;
+
+	w->in_a_row = w->ended && now - w->ended < CALM_S ? w->in_a_row + 1 : 0;
+	w->ended = now;
+	if (w->in_a_row >= IN_A_ROW) {
+		note("%s ends again and again: it is not made anew", m->domain);
+		return false;
+	}
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &before); /* `strait down` waits */
+	if (there)
+		destroy(m);
+	why = rebuild(d, m, w->kept);
+	if (why)
+		note("%s cannot be made anew: %s", m->domain, why);
+	else
+		note("%s is domain %u now", m->domain, m->domid);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return !why;
+}
+
+static void look_at(struct deployment *d, struct member *m, struct watched *w,
                     const struct xl_domain *list, int n)
 {
 	const struct xl_domain *x = xl_find_id(list, n, m->domid, m->uuid);
@@ -92,6 +127,11 @@ static void look_at(const struct deployment *d, const struct member *m, struct w
 	char *verdict = watch_verdict(m->role == MEMBER_GUEST ? w->last : NULL, x ? x->reason : -1);
 
 	note("%s (domain %u): %s", m->domain, m->domid, verdict);
+	if (m->role == MEMBER_SERVICE && make_anew(d, m, w, x != NULL)) {
+		w->over = false;
+		free(verdict);
+		return;
+	}
 	state_set_status(d->name, m, verdict);
 	free(verdict);
 	if (m->role != MEMBER_GUEST)
@@ -101,7 +141,7 @@ static void look_at(const struct deployment *d, const struct member *m, struct w
 		destroy(m);
 }
 
-static void look(const struct deployment *d, struct watched *w)
+static void look(struct deployment *d, struct watched *w)
 {
 	struct xl_domain *list;
 	char *text;
@@ -174,7 +214,13 @@ int watch_main(int argc, char **argv)
 	if (err)
 		die(EXIT_STRAIT, "watch: %s", xst_why(err));
 	note("watching %s", d.name);
+	for (unsigned i = 0; i < d.n; i++)
+		if (d.m[i].role == MEMBER_SERVICE)
+			rebuild_hold_disks(d.name, &d.m[i]);
 	while (!access(state_path(d.name, NULL, ""), F_OK)) {
+		for (unsigned i = 0; i < d.n; i++)
+			if (d.m[i].role == MEMBER_SERVICE && !w[i].over)
+				rebuild_keep(&d.m[i], &w[i].kept);
 		if (released)
 			look(&d, w);
 		else

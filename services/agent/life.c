@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * life.c - a service's instances, one after the other.
+ *
+ *   starts ──ready──> serves ──it ends, or hangs and is killed──> another one starts
+ *      └──it ends before it was ever ready: failed          (a later epoch, the same
+ *                                                            mounts and guests)
+ *
+ * All that the guests need to go on is with them, and with the kernel: so an instance
+ * that ends unasked is followed by another one at once, the next ones after pauses
+ * that grow.  One that ends again and again fails for good.
+ */
+#include "services/agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define CALM_MS 60000u /* between ends that have to do with each other */
+#define IN_A_ROW 5u
+#define PAUSE_MS 200u  /* doubled each time */
+#define PING_MS 5000u
+#define HANG_MS 15000u /* without an answer: nobody waits that long for a CPU */
+
+static const char *program(const struct agent *a)
+{
+	return a->config.kind == KIND_FILE ? "fsd" : "netd";
+}
+
+static void say_end(const struct agent *a, int status, char *to, size_t size)
+{
+	snprintf(to, size, "%s ended %s (%s %d)", program(a),
+	         a->service.ready ? "unasked" : "before it was ready",
+	         WIFSIGNALED(status) ? "signal" : "exit status",
+	         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+/* The one place where a service's end is judged. */
+void service_died(struct agent *a, int status)
+{
+	struct service *s = &a->service;
+	const unsigned served = guests_served(a);
+	const uint64_t now = now_ms();
+	char text[CONFIG_WHY];
+
+	say_end(a, status, text, sizeof(text));
+	if (a->stopping || !s->lives || a->failed) {
+		service_ended(a);
+		guests_drop_all(a);
+		if (!a->stopping)
+			agent_fail(a, "%s", text);
+		return;
+	}
+	if (served > s->expected || s->ready)
+		s->expected = served;
+	service_lost(a);
+	guests_drop_all(a);
+	s->in_a_row = s->ended_ms && now - s->ended_ms < CALM_MS && !s->asked ? s->in_a_row + 1 : 0;
+	s->ended_ms = now;
+	if (s->in_a_row >= IN_A_ROW) {
+		service_ended(a);
+		agent_fail(a, "%s, %u times in a row", text, s->in_a_row + 1);
+		return;
+	}
+	a->config.epoch++;
+	s->again_ms = now + (s->in_a_row ? PAUSE_MS << (s->in_a_row - 1) : 0);
+	say("%s; epoch %u follows", s->asked ? "the service ended as it was told" : text,
+	    a->config.epoch);
+	s->asked = false;
+	agent_state(a, "starting");
+}
+
+void life_look_for_order(struct agent *a)
+{
+	char path[AGENT_PATH + 16], text[sizeof(a->order)];
+
+	snprintf(path, sizeof(path), "%s/restart", a->base);
+	if (store_read(&a->store, path, text, sizeof(text)) <= 0 ||
+	    strcmp(text, a->order) == 0 || !a->service.ready)
+		return;
+	snprintf(a->order, sizeof(a->order), "%s", text);
+	say("dom0 asks for another instance");
+	a->service.asked = true;
+	service_stop(a);
+}
+
+void life_pong(struct agent *a, uint64_t nonce)
+{
+	a->service.pong = nonce;
+}
+
+static int ask_and_judge(struct agent *a, uint64_t now)
+{
+	struct service *s = &a->service;
+
+	if (s->ping != s->pong && now - s->ping_ms >= HANG_MS) {
+		say("%s does not answer for %u s and is killed", program(a), HANG_MS / 1000);
+		s->pong = s->ping;
+		(void)kill(s->pid, SIGKILL);
+	} else if (s->ping == s->pong && now - s->ping_ms >= PING_MS) {
+		s->ping_ms = now;
+		if (service_ping(a, s->ping + 1) == 0)
+			s->ping++;
+	}
+	return (int)PING_MS;
+}
+
+int life_step(struct agent *a)
+{
+	struct service *s = &a->service;
+	const uint64_t now = now_ms();
+
+	if (s->again_ms && now < s->again_ms)
+		return (int)(s->again_ms - now);
+	if (s->again_ms) {
+		s->again_ms = 0;
+		s->ping = s->pong = 0;
+		s->ping_ms = now;
+		if (service_start(a) < 0 && !a->failed)
+			agent_fail(a, "the service could not be started again");
+	}
+	return s->ready && s->pid ? ask_and_judge(a, now) : -1;
+}

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+# dom0_recover.sh - in dom0: services that are killed under guests which go on.
+image=dom0
+file="mount=/srv:/srv"
+net="interface=vnet1"
+bridge xenbr0 10.55.0.1/24
+ip link add vnet0 type veth # busybox names the other end veth0
+ip link set veth0 name vnet1
+brctl addif xenbr0 vnet0
+ip link set vnet0 up
+mkdir -p /srv
+mount -t ext4 /dev/vdc /srv || exit 1
+
+. ./services.sh
+
+state_of() { xenstore-read "/local/domain/0/data/strait/$1/state"; }
+is_ready() { [ "$(state_of "$1")" = ready ]; }
+lines() { [ "$(wc -l </srv/log)" -ge "$1" ]; }
+# another FILE-OR-NET PID: that service runs as another process than PID, and is ready.
+another() { [ -n "$(pidof "$2")" ] && [ "$(pidof "$2")" != "$3" ] && is_ready "$1"; }
+
+case_guests_go_on_over_kills_of_the_file_service() {
+	local pid n kills=0
+	deploy site \
+		'[ "sql", "elf=/test/sqlite3", "args=/srv/www/many.db '"'.read /srv/many.sql'"'", "memory=32", "log=channel" ]' \
+		'[ "log", "elf=/test/probe", "args=append /srv/log 900", "memory=16", "log=channel" ]' \
+		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ]' ||
+		fail "strait deploy"
+	for n in 100 300 500; do
+		soon lines $n || fail "the log does not grow"
+		pid=$(pidof fsd)
+		kill -9 "$pid" || fail "no fsd"
+		kills=$((kills + 1))
+		soon another file fsd "$pid" || fail "no other fsd comes: $(state_of file)"
+	done
+	waits log 0
+	want "each line once, in order" [ "$(cat /srv/log)" = "$(seq 0 899 | sed 's/^/acknowledged /')" ]
+	waits sql 0
+	want "SQLite's own check" grep -qx ok /run/sql.said
+	want "all rows" grep -qx 100 /run/sql.said
+	grep 'the service is back' /run/log.said || fail "the guest did not notice $kills kills"
+	page index.html || fail "the web server's files are gone"
+}
+
+case_an_ordered_restart_is_not_noticed() {
+	local pid
+	pid=$(pidof fsd)
+	strait restart site.web --service fsd || fail "strait restart"
+	[ -n "$(pidof fsd)" ] && [ "$(pidof fsd)" != "$pid" ] || fail "the same process serves"
+	page big.bin || fail "the web server's files are gone"
+	strait down site || fail "strait down"
+	want "nothing hidden is left" [ -z "$(find /srv -name '.strait*')" ]
+}
+
+cases .script
+rc=$?
+umount /srv || rc=1
+exit $rc
