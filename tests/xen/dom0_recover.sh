@@ -52,6 +52,33 @@ case_an_ordered_restart_is_not_noticed() {
 	want "nothing hidden is left" [ -z "$(find /srv -name '.strait*')" ]
 }
 
+# A line that was synced before it was acknowledged outlives the domain that had it; one
+# that was not may be lost, and then the guest is told.
+case_a_service_domain_is_made_anew() {
+	local last said=/var/log/xen/console/guest-far.log.log
+	image=default file="disk=/dev/vdd, mount=xvda:/srv" net="bridge=xenbr0"
+	deploy far '[ "log", "elf=/test/probe", "args=append-fsync /srv/log 300", "memory=16", "log=channel", "recover=120" ]' ||
+		fail "strait deploy"
+	soon grep -q 'acknowledged 50' $said || fail "the log does not grow"
+	xl destroy far.file || fail "xl destroy"
+	timeout 120 strait wait log
+	echo "the guest ended with $?"
+	cat /run/strait/far/watch.log
+	tr -d '\r' <$said | grep -v acknowledged
+	grep -q 'the service is back' $said || fail "the guest did not notice"
+	last=$(tr -d '\r' <$said | sed -n 's/^acknowledged //p' | tail -n 1)
+	if [ "$last" != 299 ]; then
+		want "it ends by an error of fsync" grep -q 'append: I/O error' $said
+		echo "told of a loss behind line $last"
+	fi
+	strait down far || fail "strait down"
+	want "no domain is left" [ "$(xl list | wc -l)" = 2 ]
+	mkdir -p /far && mount -o ro /dev/vdd /far || fail "the disk"
+	head -n $((last + 1)) /far/log >/run/log
+	umount /far
+	want "all that was acknowledged" [ "$(cat /run/log)" = "$(seq 0 "$last" | sed 's/^/acknowledged /')" ]
+}
+
 cases .script
 rc=$?
 umount /srv || rc=1

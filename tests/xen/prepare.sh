@@ -139,8 +139,12 @@ prepare_recover() {
 	} >"$work/many.sql"
 	debugfs -w -R "write $work/many.sql many.sql" "$work/disk.img" 2>/dev/null
 	cp "$STRAIT_BUILD/tests/xen/probe" "$work/"
+	mkdir "$work/far"
+	mke2fs -q -F -t ext4 -d "$work/far" "$work/far.img" 32M
+	prepare_image
+	options+=(-d "$work/far.img")
 	files+=("$work/probe" "$here/services.sh")
-	seconds=300
+	seconds=480
 }
 
 prepare_domains() {

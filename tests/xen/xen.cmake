@@ -71,7 +71,7 @@ strait_xen_cases(bare 500 SCRIPTS channel.sh)
 set(programs lighttpd sqlite3 lua5.4 redis busybox curl)
 strait_xen_cases(shared 480 SCRIPTS services.sh PROGRAMS ${programs})
 strait_xen_cases(domains 600 SCRIPTS services.sh PROGRAMS ${programs})
-strait_xen_cases(recover 360 PROGRAMS lighttpd sqlite3)
+strait_xen_cases(recover 560 PROGRAMS lighttpd sqlite3)
 strait_xen_boot(killed 300)
 _strait_xen_verdict(killed every_acknowledged_fsync_is_in_the_image)
 

@@ -458,6 +458,11 @@ static void g_strace(const struct at *at, struct desc_guest *g, char *v)
 	g->o.strace = number(at, v, 0, 1);
 }
 
+static void g_recover(const struct at *at, struct desc_guest *g, char *v)
+{
+	opts_apply(&g->o, "--recover", label(at), v);
+}
+
 static void g_xl(const struct at *at, struct desc_guest *g, char *v)
 {
 	add_xl(at, g->xl, &g->n_xl, v);
@@ -513,6 +518,7 @@ static const struct {
 	{ "hostname", g_hostname, "NAME", "what it sees (its name)" },
 	{ "log", g_log, "unsupported|channel", "what libos says" },
 	{ "strace", g_strace, "0|1", "a line for every call" },
+	{ "recover", g_recover, "SECONDS", "how long a service may stay away (30; 0: not at all)" },
 	{ "xl", g_xl, "SETTING=VALUE", "Xen: a line more of its xl configuration *" },
 };
 

@@ -118,6 +118,7 @@ static struct run_opts options_of(const struct member *m)
 	o.program = m->g->elf;
 	if (!m->leader) {
 		o.join = m->in->leader->g->o.name;
+		o.recover_given = false; /* the leader's counts */
 		o.net = NET_LWIP; /* the answer says which */
 		opts_finish(&o);
 		return o;

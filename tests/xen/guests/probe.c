@@ -236,7 +236,7 @@ static int durable(int fd, int turn)
 }
 
 /* Append a line to @path and make it durable, for ever; say so only then. */
-static int append(const char *path, int lines)
+static int append(const char *path, int lines, int by_turns)
 {
 	int fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0644);
 
@@ -248,7 +248,7 @@ static int append(const char *path, int lines)
 		char text[64];
 		int n = snprintf(text, sizeof(text), "acknowledged %d\n", i);
 
-		if (write(fd, text, (size_t)n) != n || durable(fd, i) != 0) {
+		if (write(fd, text, (size_t)n) != n || durable(fd, by_turns ? i : 0) != 0) {
 			perror("append");
 			return 1;
 		}
@@ -330,7 +330,9 @@ int main(int argc, char **argv)
 	if (is(what, "load"))
 		return load(n);
 	if (is(what, "append"))
-		return append(arg, n);
+		return append(arg, n, 1);
+	if (is(what, "append-fsync"))
+		return append(arg, n, 0);
 	if (is(what, "hold"))
 		return lock(arg, 1);
 	if (is(what, "wait-lock"))

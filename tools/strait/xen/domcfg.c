@@ -129,6 +129,8 @@ char *domcfg_cmdline(const struct desc_guest *g)
 			word(f, "log=", bit ? "channel" : "unsupported");
 	if (g->o.strace)
 		fputs("strace=1 ", f);
+	if (g->o.recover_given)
+		fprintf(f, "recover=%u ", g->o.recover_s);
 	for (int k = 0; k < DESC_KINDS; k++)
 		if (g->uses[k] && g->uses[k]->trace) {
 			fputs("stamps=1 ", f);
