@@ -122,7 +122,7 @@ def docs_md(table):
         "Strait hosted (the guest a Linux process) and on Xen (the guest a domain; "
         "`tests/xen/sys.tbl` names the tests that are left out there, and why). "
         "What the text says of a service "
-        "that restarts is not there yet for any row: see [LIMITATIONS](LIMITATIONS.md). "
+        "that restarts: [RECOVERY](RECOVERY.md) has the promises, their limits and tests. "
         "*part*: served, but not all of the text, or not all of it tested. *no*: "
         "answers the errno in the column. A number without a row answers ENOSYS.",
         "",

@@ -359,6 +359,7 @@ int joins_readd(struct run *r, struct service *s)
 			return err;
 		j->owed[s - r->service] = j->state == JOIN_RUNNING;
 		j->released[s - r->service] = j->state == JOIN_LEAVING;
+		over_when_released(r, j); /* the instance that owed it is gone */
 	}
 	return 0;
 }
