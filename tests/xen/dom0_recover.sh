@@ -61,7 +61,7 @@ case_a_service_domain_is_made_anew() {
 		fail "strait deploy"
 	soon grep -q 'acknowledged 50' $said || fail "the log does not grow"
 	xl destroy far.file || fail "xl destroy"
-	timeout 120 strait wait log
+	timeout 120 strait wait far.log
 	echo "the guest ended with $?"
 	cat /run/strait/far/watch.log
 	tr -d '\r' <$said | grep -v acknowledged
