@@ -42,6 +42,15 @@ case_guests_go_on_over_kills_of_the_file_service() {
 	page index.html || fail "the web server's files are gone"
 }
 
+case_a_listener_outlives_netd() {
+	local pid
+	pid=$(pidof netd)
+	kill -9 "$pid" || fail "no netd"
+	soon another net netd "$pid" || fail "no other netd comes: $(state_of net)"
+	soon page index.html || fail "the web server does not answer any more"
+	page big.bin || fail "the large file differs"
+}
+
 case_an_ordered_restart_is_not_noticed() {
 	local pid
 	pid=$(pidof fsd)
