@@ -276,8 +276,8 @@ void call_counted(struct rpc_chan *ch, struct rpc_call *call)
 		rpc_wake(ch->restorer);
 }
 
-/* It cannot be sent again: it ends here. */
-static void call_fail(struct rpc_chan *ch, struct rpc_call *call, int err)
+/* Who takes a call out of the table ends it.  False: another thread just does. */
+static bool call_unlist(struct rpc_chan *ch, const struct rpc_call *call)
 {
 	bool ours;
 
@@ -286,8 +286,14 @@ static void call_fail(struct rpc_chan *ch, struct rpc_call *call, int err)
 	if (ours)
 		ch->calls[call->slot] = NULL;
 	lock_drop(&ch->slots_lock);
-	if (!ours)
-		return; /* ended by chan_lose() */
+	return ours;
+}
+
+/* It cannot be sent again: it ends here. */
+static void call_fail(struct rpc_chan *ch, struct rpc_call *call, int err)
+{
+	if (!call_unlist(ch, call))
+		return;
 	call_counted(ch, call);
 	call->err = err;
 	atomic_store_explicit(&call->done, 1, memory_order_release);
@@ -351,10 +357,12 @@ static int call_begin(struct rpc_chan *ch, uint16_t method, const ProtobufCMessa
 	call->method = method;
 	call->input = msg;
 	r = call_send(ch, call);
-	if (r < 0) {
-		call->err = r;
-		slot_give(ch, call);
-	}
+	if (r == 0)
+		return 0;
+	if (!call_unlist(ch, call))
+		wait_done(ch, call); /* who ends it writes to it yet */
+	call->err = r;
+	slot_give(ch, call);
 	return r;
 }
 
