@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 
 #define METHOD_RECOVERED 4u
+#define NEXT_NS 50000000ull
 #define RESEND_NS 5000000000ull /* a thread that does not get to it sends later */
 
 static const char *name_of(const struct rpc_chan *ch)
@@ -246,10 +247,16 @@ static int recover(struct rpc_chan *ch, struct kept *k, const char **why)
 		                       : "the service will not come back";
 		if (r < 0)
 			return r;
-		*why = "the next instance's channel cannot be used";
 		r = renew(ch, k);
-		if (r < 0)
+		if (r == -ESHUTDOWN)
 			return r;
+		*why = "the next instance's channel cannot be used";
+		if (r < 0 && plat_mono_ns() >= deadline)
+			return r;
+		if (r < 0) { /* that one is gone already, or memory is short */
+			rpc_wait(plat_mono_ns() + NEXT_NS);
+			continue;
+		}
 		r = restore(ch, k, why);
 		if (r == 0 || !away(ch))
 			return r;
