@@ -61,13 +61,13 @@ strait_fault_test(same_as_linux_threads COMMAND "${here}/differential" --seeds 5
 	--threads 8 TIMEOUT 120)
 
 # fsd dies before, within and after every frame of a sequence, and of others here and there.
-strait_fault_test(fsd_dies_at_each_frame COMMAND "${here}/differential" --seeds 1-3 --count 40
+strait_fault_test(fsd_dies_at_each_frame COMMAND "${here}/differential" --seeds 1 --count 60
 	--faults frames TIMEOUT 240)
 strait_fault_test(fsd_dies_at_a_change COMMAND "${here}/differential" --seeds 4-7 --count 80
 	--faults journal --every 3 TIMEOUT 120)
 strait_fault_test(fsd_dies_at_random COMMAND "${here}/differential" --seeds 60-62 --count 6000
 	--faults kill --rate 5 TIMEOUT 120)
-strait_fault_test(fsd_hangs COMMAND "${here}/differential" --seeds 70-71 --count 6000
+strait_fault_test(fsd_hangs COMMAND "${here}/differential" --seeds 70 --count 5000
 	--faults stop --rate 5 TIMEOUT 120 -- --hang 1)
 
 strait_fault_test(hostile_guest COMMAND "${here}/hostile" --seeds 80-81 TIMEOUT 120)

@@ -10,7 +10,7 @@
  *   --threads N   workers at once, each in a folder of its own (1)
  *   --only LIST   just these steps, e.g. 3,17,40-44: to shrink a sequence
  *   --pause USEC  between steps
- *   --survivable  keep no removed folder open: it does not outlive the file service
+ *   --survivable  keep no removed folder open: it outlives its file service without mode and owner
  *
  * Two runs of one seed print the same if the file systems behave the same.
  * Exit 0 when all was done, 2 for bad usage.
