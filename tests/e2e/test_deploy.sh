@@ -133,17 +133,39 @@ sed -i 's/r----- -/---s-- 0/' "$FAKE_XEN/doms/7"; touch "$FAKE_XEN/release"
 wait $w; is status $? 37
 passed
 
-CASE=a_service_that_ends_is_kept_and_told
-sed -i 's/r----- -/----c- 3/' "$FAKE_XEN/doms/6"; touch "$FAKE_XEN/release"
-for i in $(seq 50); do "$STRAIT" ps | grep -q "site.net .*crash" && break; sleep 0.1; done
+CASE=a_service_that_ends_is_made_anew
+crash() # DOMID COMMAND: until the command is true
+{
+	sed -i 's/r----- -/----c- 3/' "$FAKE_XEN/doms/$1"
+	for i in $(seq 100); do
+		touch "$FAKE_XEN/release" # again: the stand-in forgets what comes while it works
+		eval "$2" && break
+		sleep 0.1
+	done
+}
+was=$(find "$FAKE_XEN/store/local/domain/6/strait/net/config" -name .value | wc -l)
+crash 6 'grep -qx "unpause 9" "$FAKE_XEN/calls"'
+"$STRAIT" ps | grep -q "site.net .* 9 .*runs" || fail "$CASE: $("$STRAIT" ps; cat /run/strait/site/watch.log)"
+[ ! -e "$FAKE_XEN/doms/6" ] || fail "$CASE: domain 6 is still there"
+is epoch "$(store /local/domain/9/strait/net/config/epoch)" 1001
+is ip4 "$(store /local/domain/9/strait/net/config/ip4)" 192.0.2.10/24
+is nodes "$(find "$FAKE_XEN/store/local/domain/9/strait/net/config" -name .value | wc -l)" "$was"
+is perms "$(perms /local/domain/9/strait/net/config/kind)" "n0 r9"
+passed
+
+CASE=one_that_ends_again_and_again_is_kept_and_told
+for n in 9 10; do # three in a row are made anew
+	crash $n "grep -qx 'unpause $((n + 1))' '$FAKE_XEN/calls'"
+done
+crash 11 '"$STRAIT" ps | grep -q "site.net .*crash"'
 "$STRAIT" ps | grep -q "site.net .*crash" || fail "$CASE: $("$STRAIT" ps)"
-[ -e "$FAKE_XEN/doms/6" ] || fail "$CASE: it is gone"
+[ -e "$FAKE_XEN/doms/11" ] || fail "$CASE: it is gone"
 passed
 
 CASE=down_removes_guests_first
 : >"$FAKE_XEN/calls"
 "$STRAIT" down >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
-is calls "$(grep 'destroy\|shutdown' "$FAKE_XEN/calls" | tr '\n' ';')" "shutdown 5;destroy 6;destroy 5;"
+is calls "$(grep 'destroy\|shutdown' "$FAKE_XEN/calls" | tr '\n' ';')" "shutdown 5;destroy 11;destroy 5;"
 is release "$(perms /@releaseDomain)" n0
 gone
 passed

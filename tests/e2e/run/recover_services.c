@@ -32,6 +32,13 @@ static void equal(long a, long b, const char *what)
 	_exit(1);
 }
 
+// A call that moves bytes.
+static void moved(long r, long n, const char *what)
+{
+	must(r >= 0, what);
+	equal(r, n, what);
+}
+
 static const char *in(const char *name)
 {
 	static char path[4][256];
@@ -48,7 +55,7 @@ static void names(int i)
 	int fd = open(in("excl"), O_CREAT | O_EXCL | O_WRONLY, 0600);
 
 	must(fd >= 0, "open O_EXCL");
-	equal(write(fd, &i, sizeof(i)), sizeof(i), "write");
+	moved(write(fd, &i, sizeof(i)), sizeof(i), "write");
 	must(rename(in("excl"), in("renamed")) == 0, "rename");
 	must(mkdir(in("d"), 0700) == 0, "mkdir");
 	must(rmdir(in("d")) == 0, "rmdir");
@@ -83,19 +90,19 @@ int main(int argc, char **argv)
 		must(errno == ENOENT, "stat");
 		int n = snprintf(line, sizeof(line), "%ld\n", i);
 
-		equal(write(log, line, (size_t)n), n, "append");
-		equal(pwrite(data, &i, sizeof(i), i * 8), sizeof(i), "pwrite");
-		equal(pwrite(gone, &i, sizeof(i), i * 8), sizeof(i), "pwrite, no name");
-		equal(pwrite(mem, line, (size_t)n, 0), n, "pwrite, memory");
+		moved(write(log, line, (size_t)n), n, "append");
+		moved(pwrite(data, &i, sizeof(i), i * 8), sizeof(i), "pwrite");
+		moved(pwrite(gone, &i, sizeof(i), i * 8), sizeof(i), "pwrite, no name");
+		moved(pwrite(mem, line, (size_t)n, 0), n, "pwrite, memory");
 		for (long k = i; k >= 0 && k > i - 3; k--) {
 			long v = -1;
 
-			equal(pread(data, &v, 8, k * 8), 8, "pread");
+			moved(pread(data, &v, 8, k * 8), 8, "pread");
 			equal(v, k, "data");
-			equal(pread(gone, &v, 8, k * 8), 8, "pread, no name");
+			moved(pread(gone, &v, 8, k * 8), 8, "pread, no name");
 			equal(v, k, "data, no name");
 		}
-		equal(pread(mem, back, sizeof(back), 0) >= n, 1, "pread, memory");
+		must(pread(mem, back, sizeof(back), 0) >= n, "pread, memory");
 		names((int)i);
 		usleep(2000);
 	}

@@ -85,14 +85,16 @@ EXPORT void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, 
 	check(h, t);
 	folder(file, path, "/.value");
 	f = fopen(file, "re");
-	char *text = f ? calloc(1, 8192) : NULL;
+	folder(file, path, "");
+	char *text = f || !access(file, F_OK) ? calloc(1, 8192) : NULL;
 
 	if (!text) {
 		errno = ENOENT;
 		return NULL;
 	}
-	*len = (unsigned)fread(text, 1, 8191, f);
-	fclose(f);
+	*len = f ? (unsigned)fread(text, 1, 8191, f) : 0; /* a folder's value is "" */
+	if (f)
+		fclose(f);
 	return text;
 }
 
