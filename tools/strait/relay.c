@@ -253,6 +253,20 @@ static void conn_event(struct relay *r, struct relay_conn *c, uint32_t events)
 		rearm(r, c);
 }
 
+/* A netd that was killed knows nothing of its connections, and one that only waits would
+ * wait for ever: the next netd answers a probe with a reset. */
+static void probe(int fd)
+{
+	static const struct {
+		int name, value;
+	} set[] = { { TCP_KEEPIDLE, 3 }, { TCP_KEEPINTVL, 2 }, { TCP_KEEPCNT, 30 } };
+	int one = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++)
+		(void)setsockopt(fd, IPPROTO_TCP, set[i].name, &set[i].value, sizeof(int));
+}
+
 static bool conn_new(struct relay *r, const struct relay_rule *rule, int client)
 {
 	struct relay_conn *c = calloc(1, sizeof(*c));
@@ -271,6 +285,7 @@ static bool conn_new(struct relay *r, const struct relay_rule *rule, int client)
 	}
 	(void)setsockopt(c->fd[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	(void)setsockopt(c->fd[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	probe(c->fd[1]);
 	r->n_conns++;
 	if ((connect(c->fd[1], (const struct sockaddr *)&rule->to, rule->to_len) &&
 	     errno != EINPROGRESS) ||
