@@ -28,6 +28,19 @@ void *rpc_conn_ctx(const struct rpc_conn *c)
 	return g_guest;
 }
 
+static bool g_resumed;
+
+bool rpc_conn_resumed(const struct rpc_conn *c)
+{
+	(void)c;
+	return g_resumed;
+}
+
+bool rpc_req_replay(const struct rpc_req *req)
+{
+	return (req->hdr.flags & FRAME_F_REPLAY) != 0;
+}
+
 uint32_t rpc_event_credit(const struct rpc_conn *c)
 {
 	(void)c;
@@ -272,6 +285,7 @@ static void one(struct input *in)
 	}
 	req->conn = g_guest->conn;
 	req->hdr.kind = op & 1 ? FRAME_CALL : FRAME_POST;
+	req->hdr.flags = g_resumed && (op & 3) == 3 ? FRAME_F_REPLAY : 0;
 	req->hdr.method = FRAME_METHOD(RPC_SERVICE_NET, method);
 	req->hdr.payload_len = take(in, 2) % (RPC_PAYLOAD_MAX + 1);
 	req->payload = payload;
@@ -307,6 +321,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		start();
 	started = true;
 	g_credit = 65536;
+	g_resumed = len & 1;
 	g_guest = guest_new((struct rpc_conn *)(void *)&fake_conn, 1, "fuzz");
 	for (unsigned i = 0; i < 200 && in.left > 0 && !g_guest->broken; i++)
 		one(&in);
