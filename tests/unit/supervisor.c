@@ -197,7 +197,8 @@ bool supervisor_guest(struct plat_config *config, struct plat_channel *channel)
 	uint8_t *map;
 
 	fds[0] = hosted_ring_create(RING_ORDER);
-	fds[1] = g_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fds[1] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	g_event = fds[1];
 	fds[2] = hosted_doorbell_create();
 	g_kept.ring = fds[0];
 	g_kept.doorbell = fds[2];
