@@ -26,6 +26,8 @@
 #define AGAIN_MS 10000      /* a new instance must be ready */
 #define FAILURES_MAX 5u     /* instances in a row that never were */
 #define BACKOFF_MS 10u      /* doubled each time ... */
+#define NOT_READY_MS 200u   /* ... from here on where one failed to start: it may be
+                               being exchanged on the disk */
 #define BACKOFF_MAX_MS 1000u
 #define LIFE_SHORT_MS 250u
 #define PING_MS 1000u
@@ -178,7 +180,8 @@ static bool too_late(const struct run *r, const struct service *s)
 static void try_later(struct run *r, struct service *s)
 {
 	const unsigned n = s->failures + s->short_lives;
-	uint64_t pause = n ? (uint64_t)BACKOFF_MS << (n < 8 ? n - 1 : 7) : 0;
+	const uint64_t first = s->failures ? NOT_READY_MS : BACKOFF_MS;
+	uint64_t pause = n ? first << (n < 8 ? n - 1 : 7) : 0;
 
 	if (s->failures >= FAILURES_MAX) {
 		give_up(r, s, "it failed five times to start");
