@@ -510,16 +510,14 @@ static double cheapest(const double cpu[LOTS + 1], unsigned i)
 	return best;
 }
 
-void short_connections_do_not_get_slower(void)
+/* Serve the clients of @p, all of them; netd's CPU time before and after each lot. */
+static void serve_lots(int l, struct peer *p, double cpu[LOTS + 1])
 {
-	struct peer p = {.ip = g_set->guest,
-	                 .n = g_set->lossy ? 48 : g_set->vnet ? 12000 : 3000};
-	const int l = server(AF_INET, "0.0.0.0", &p.port, 128);
-	const unsigned lot = (unsigned)p.n / LOTS;
-	double cpu[LOTS + 1] = {netd_cpu()}, first, last;
+	const unsigned lot = (unsigned)p->n / LOTS;
 
-	peer_start(&p, short_clients);
-	for (unsigned i = 0; i < p.n; i++) {
+	cpu[0] = netd_cpu();
+	peer_start(p, short_clients);
+	for (unsigned i = 0; i < p->n; i++) {
 		const int c = ng_accept(l, NG_WAIT_MS);
 
 		CU_ASSERT_FATAL(c > 0);
@@ -528,14 +526,32 @@ void short_connections_do_not_get_slower(void)
 		if ((i + 1) % lot == 0)
 			cpu[(i + 1) / lot] = netd_cpu();
 	}
-	peer_join(&p);
-	CU_ASSERT_TRUE(p.ok);
+	peer_join(p);
+	CU_ASSERT_TRUE(p->ok);
+}
+
+/* What grew stays dear, a neighbour's load may pass: more connections are tried. */
+#define TRIES 4u
+
+void short_connections_do_not_get_slower(void)
+{
+	struct peer p = {.ip = g_set->guest,
+	                 .n = g_set->lossy ? 48 : g_set->vnet ? 12000 : 3000};
+	const int l = server(AF_INET, "0.0.0.0", &p.port, 128);
+	const unsigned lot = (unsigned)p.n / LOTS;
+	double cpu[LOTS + 1], first, last;
+
+	serve_lots(l, &p, cpu);
 	first = cheapest(cpu, 0);
 	last = cheapest(cpu, LOTS - 3);
+	for (unsigned i = 1; i < TRIES && last >= first * 2 && !g_set->lossy; i++) {
+		serve_lots(l, &p, cpu);
+		last = cheapest(cpu, LOTS - 3);
+	}
 	if (!g_set->lossy) {
-		printf("[%.0f us of netd's CPU a connection at first, %.0f after %u] ",
-		       first * 1e6 / lot, last * 1e6 / lot, (unsigned)p.n - 3 * lot);
-		CU_ASSERT_TRUE(last < first * 4);
+		printf("[%.0f us of netd's CPU a connection at first, %.0f in the end] ",
+		       first * 1e6 / lot, last * 1e6 / lot);
+		CU_ASSERT_TRUE(last < first * 2);
 	}
 	(void)ng_close(l, false);
 }
