@@ -2,46 +2,11 @@
 # SPDX-License-Identifier: MIT
 # strait run --join: several guests on one fsd and netd, as root and as an ordinary user.
 . "$(dirname "$0")/run/lib.sh"
+. "$(dirname "$0")/run/guests.sh"
 
-cp "$STRAIT_BIN/fsd" "$STRAIT_BIN/netd" "$W/bin/"
 "$STRAIT_BIN/strait-cc" -O1 -o "$W/bin/join" "$STRAIT_SRC/tests/e2e/run/join.c" || exit 1
 chmod a+rx "$W/bin"/*
-STRAIT=$W/bin/strait
 P=$W/bin/join
-mkdir -m 777 "$W/shared"
-
-# start ID ARGS...: strait run ARGS in the background; output in $W/ID.out.
-declare -A pid
-start()
-{
-	local id=$1
-
-	shift
-	: >"$W/$id.out"
-	$as "$STRAIT" run "$@" >"$W/$id.out" 2>"$W/$id.err" </dev/null &
-	pid[$id]=$!
-}
-
-# until ID LINE: wait for it in ID's output.
-until_says()
-{
-	wait_line "$W/$1.out" "^$2\$" || fail "$CASE: $1 says: $(cat "$W/$1.out" "$W/$1.err")"
-}
-
-# ended ID STATUS: wait for it.
-ended()
-{
-	local rc
-
-	wait "${pid[$1]}" 2>/dev/null # bash would tell of KILL
-	rc=$?
-	[ $rc = "$2" ] || fail "$CASE: $1: status $rc, not $2: $(cat "$W/$1.out" "$W/$1.err")"
-}
-
-stop()
-{
-	$as "$STRAIT" stop "$1" || fail "$CASE: stop $1"
-}
 
 # joins STATUS OUTPUT ARGS...: a guest that joins inst, ends so and says this.
 joins()

@@ -2,44 +2,15 @@
 # SPDX-License-Identifier: MIT
 # fsd is killed while programs use files: they see a pause, and nothing else.
 . "$(dirname "$0")/run/lib.sh"
+. "$(dirname "$0")/run/guests.sh"
 
-cp "$STRAIT_BIN/fsd" "$STRAIT_BIN/netd" "$W/bin/"
 for prog in run/join recover/storm; do
 	"$STRAIT_BIN/strait-cc" -O1 -D_GNU_SOURCE -o "$W/bin/${prog#*/}" \
 		"$STRAIT_SRC/tests/e2e/$prog.c" || exit 1
 done
 chmod a+rx "$W/bin"/*
-STRAIT=$W/bin/strait
 P=$W/bin/join
 S=$W/bin/storm
-mkdir -m 777 "$W/shared"
-
-declare -A pid
-start()
-{
-	local id=$1
-
-	shift
-	: >"$W/$id.out"
-	$as "$STRAIT" run "$@" >"$W/$id.out" 2>"$W/$id.err" </dev/null &
-	pid[$id]=$!
-}
-
-until_says()
-{
-	wait_line "$W/$1.out" "^$2\$" || fail "$CASE: $1 says: $(cat "$W/$1.out" "$W/$1.err")"
-}
-
-ended()
-{
-	local rc
-
-	wait "${pid[$1]}" 2>/dev/null
-	rc=$?
-	[ $rc = "$2" ] || fail "$CASE: $1: status $rc, not $2: $(cat "$W/$1.out" "$W/$1.err")"
-}
-
-stop() { $as "$STRAIT" stop "$1" || fail "$CASE: stop $1"; }
 
 # The process of inst's fsd.
 fsd() { $as "$STRAIT" ps | awk '$1 == "fsd" { print $2 }'; }

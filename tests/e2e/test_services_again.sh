@@ -4,36 +4,13 @@
 # strait ps shows, pauses, and when it gives up.  With stand-ins for services and guest:
 # whether a program gets its files back is e2e.recover_*'s question.
 . "$(dirname "$0")/run/lib.sh"
+. "$(dirname "$0")/run/stand_ins.sh"
 
-cp "$T"/stand_in_service* "$W/bin/"
-chmod a+rx "$W/bin"/*
-G=$W/bin/stand_in_guest
-STRAIT=$W/bin/strait
 export STRAIT_FSD=$W/bin/fsd.now STRAIT_NETD=$W/bin/stand_in_service
 use() { ln -sf "stand_in_service$1" "$W/bin/fsd.now"; }
 
-start()
-{
-	: >"$W/guest.out"
-	$as "$STRAIT" run --name inst "$@" >"$W/guest.out" 2>"$W/guest.err" </dev/null &
-	pid=$!
-	wait_line "$W/guest.out" ready
-}
-
-ended()
-{
-	local rc
-
-	wait "$pid"
-	rc=$?
-	[ $rc = "$1" ] || fail "$CASE: status $rc, not $1: $(cat "$W/guest.err")"
-	nothing_left soon
-	passed
-}
-
 # One field of a service's line of strait ps: 2 is its process.
 service() { $as "$STRAIT" ps | awk -v s="$1" -v n="$2" '$1 == s { print $n }'; }
-shows() { $as "$STRAIT" ps | grep -q "^  $1 .*$2" || fail "$CASE: $1 is not $2: $($as "$STRAIT" ps)"; }
 
 # Lines that hold $1 in what strait says, once there are $2 of them.
 says()

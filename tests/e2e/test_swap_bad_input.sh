@@ -3,35 +3,11 @@
 # strait restart and strait swap: what they print, what they refuse, and that the
 # running instance is as well as before.  With stand-ins for services and guest.
 . "$(dirname "$0")/run/lib.sh"
+. "$(dirname "$0")/run/stand_ins.sh"
 
-cp "$T"/stand_in_service* "$W/bin/"
-chmod a+rx "$W/bin"/*
-G=$W/bin/stand_in_guest
-STRAIT=$W/bin/strait
 S=$W/bin/stand_in_service
 export STRAIT_FSD=$S STRAIT_NETD=$S
 as=$alone
-
-start()
-{
-	: >"$W/guest.out"
-	$as "$STRAIT" run --name inst "$@" >"$W/guest.out" 2>"$W/guest.err" </dev/null &
-	pid=$!
-	wait_line "$W/guest.out" ready
-}
-
-ended()
-{
-	local rc
-
-	wait "$pid"
-	rc=$?
-	[ $rc = "$1" ] || fail "$CASE: status $rc, not $1: $(cat "$W/guest.err")"
-	nothing_left soon
-	passed
-}
-
-shows() { $as "$STRAIT" ps | grep -q "^  $1 .*$2" || fail "$CASE: $1 is not $2: $($as "$STRAIT" ps)"; }
 
 # refused TEXT ARGS...: the command says TEXT in its last line and ends with 125; nothing
 # else changed.

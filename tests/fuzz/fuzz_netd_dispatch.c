@@ -11,12 +11,12 @@
 #include "services/netd/clock.h"
 #include "services/netd/netd.h"
 #include "services/netd/stack.h"
+#include "tests/fuzz/netd_channel.h"
 
 #include <stdlib.h>
 
 static struct guest *g_guest;
 static unsigned g_open_reqs;
-static uint32_t g_credit;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -39,34 +39,6 @@ bool rpc_conn_resumed(const struct rpc_conn *c)
 bool rpc_req_replay(const struct rpc_req *req)
 {
 	return (req->hdr.flags & FRAME_F_REPLAY) != 0;
-}
-
-uint32_t rpc_event_credit(const struct rpc_conn *c)
-{
-	(void)c;
-	return g_credit;
-}
-
-int rpc_event(struct rpc_conn *c, unsigned index, const ProtobufCMessage *msg,
-              const struct iovec *payload, int n_payload)
-{
-	size_t cost = FRAME_HDR_LEN + protobuf_c_message_get_packed_size(msg);
-	static volatile uint8_t sum;
-
-	(void)c;
-	if (index < EV_DATA || index > EV_ERROR)
-		abort();
-	for (int i = 0; i < n_payload; i++) {
-		const uint8_t *b = payload[i].iov_base;
-
-		cost += payload[i].iov_len;
-		for (size_t k = 0; k < payload[i].iov_len; k++)
-			sum = (uint8_t)(sum + b[k]); /* readable to the last byte */
-	}
-	if (cost > g_credit)
-		return -11; /* EAGAIN */
-	g_credit -= (uint32_t)cost;
-	return 0;
 }
 
 void rpc_reply(struct rpc_req *req, int err, const ProtobufCMessage *msg,

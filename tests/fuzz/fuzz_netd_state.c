@@ -15,6 +15,7 @@
 #include "services/netd/move.h"
 #include "services/netd/stack.h"
 #include "services/netd/tw.h"
+#include "tests/fuzz/netd_channel.h"
 
 #include <stdlib.h>
 
@@ -22,40 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 /* ---- the channel ---- */
 
-static uint32_t g_credit;
 
 void *rpc_conn_ctx(const struct rpc_conn *c)
 {
 	(void)c;
 	return NULL;
-}
-
-uint32_t rpc_event_credit(const struct rpc_conn *c)
-{
-	(void)c;
-	return g_credit;
-}
-
-int rpc_event(struct rpc_conn *c, unsigned index, const ProtobufCMessage *msg,
-              const struct iovec *payload, int n_payload)
-{
-	size_t cost = FRAME_HDR_LEN + protobuf_c_message_get_packed_size(msg);
-	static volatile uint8_t sum;
-
-	(void)c;
-	if (index < EV_DATA || index > EV_ERROR)
-		abort();
-	for (int i = 0; i < n_payload; i++) {
-		const uint8_t *b = payload[i].iov_base;
-
-		cost += payload[i].iov_len;
-		for (size_t k = 0; k < payload[i].iov_len; k++)
-			sum = (uint8_t)(sum + b[k]); /* readable to the last byte */
-	}
-	if (cost > g_credit)
-		return -11; /* EAGAIN */
-	g_credit -= (uint32_t)cost;
-	return 0;
 }
 
 void rpc_reply(struct rpc_req *req, int err, const ProtobufCMessage *msg,

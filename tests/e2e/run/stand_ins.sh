@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+# stand_ins.sh - after lib.sh: an instance of stand-ins for services and guest, "inst".
+
+cp "$T"/stand_in_service* "$W/bin/"
+chmod a+rx "$W/bin"/*
+G=$W/bin/stand_in_guest
+STRAIT=$W/bin/strait
+
+start()
+{
+	: >"$W/guest.out"
+	$as "$STRAIT" run --name inst "$@" >"$W/guest.out" 2>"$W/guest.err" </dev/null &
+	pid=$!
+	wait_line "$W/guest.out" ready
+}
+
+ended()
+{
+	local rc
+
+	wait "$pid"
+	rc=$?
+	[ $rc = "$1" ] || fail "$CASE: status $rc, not $1: $(cat "$W/guest.err")"
+	nothing_left soon
+	passed
+}
+
+shows() { $as "$STRAIT" ps | grep -q "^  $1 .*$2" || fail "$CASE: $1 is not $2: $($as "$STRAIT" ps)"; }
