@@ -47,7 +47,8 @@ struct service {
 	int mount_fds[CONFIG_MOUNTS_MAX]; /* kept, for a later instance, and to flush them */
 	unsigned n_mounts;
 	/* Lives: an instance that ends unasked is followed by another one. */
-	unsigned expected;     /* guests that the last one had */
+	uint32_t *expected;    /* domids of the guests that were served and have not left */
+	size_t n_expected;
 	unsigned lives;        /* how often it was ready */
 	unsigned in_a_row;     /* ends with little time between */
 	uint64_t ended_ms;     /* when the last one did */
@@ -113,8 +114,8 @@ void guests_released(struct agent *a, uint32_t domid);
 void guests_failed(struct agent *a, uint32_t domid, const char *why);
 /* The service is gone, and all channels with it. */
 void guests_drop_all(struct agent *a);
-/* How many have a channel. */
-unsigned guests_served(const struct agent *a);
+/* An earlier domain had the guests that are announced: they come back to this one. */
+void guests_expect_listed(struct agent *a);
 
 /* ---- service.c ---- */
 /* Open what the configuration names, start the program, configure it.  On failure

@@ -29,6 +29,50 @@ static struct guest *find(struct agent *a, uint32_t domid)
 	return g;
 }
 
+/* It is served: a later instance waits for it. */
+static void expect(struct agent *a, uint32_t domid)
+{
+	struct service *s = &a->service;
+	uint32_t *more;
+
+	for (size_t i = 0; i < s->n_expected; i++)
+		if (s->expected[i] == domid)
+			return;
+	more = realloc(s->expected, (s->n_expected + 1) * sizeof(*more));
+	if (!more) {
+		say("guest %u: out of memory: another %s will not wait for it", domid, a->name);
+		return;
+	}
+	s->expected = more;
+	s->expected[s->n_expected++] = domid;
+}
+
+static void expect_no_more(struct agent *a, uint32_t domid)
+{
+	struct service *s = &a->service;
+
+	for (size_t i = 0; i < s->n_expected; i++)
+		if (s->expected[i] == domid)
+			s->expected[i--] = s->expected[--s->n_expected];
+}
+
+void guests_expect_listed(struct agent *a)
+{
+	char path[AGENT_PATH + 16], **names = NULL;
+
+	snprintf(path, sizeof(path), "%s/guests", a->base);
+	const int n = store_list(&a->store, path, &names);
+
+	for (int i = 0; i < n; i++) {
+		const int domid = config_domid(names[i]);
+
+		if (domid >= 0 && store_domain_lives(&a->store, (unsigned)domid) != 0)
+			expect(a, (uint32_t)domid);
+	}
+	if (names)
+		store_list_free(names);
+}
+
 static void put(struct agent *a, const char *path, const char *value)
 {
 	const int r = store_write(&a->store, path, value);
@@ -159,6 +203,7 @@ static bool is_dead(struct agent *a, struct guest *g)
 
 static void end_guest(struct agent *a, struct guest *g)
 {
+	expect_no_more(a, g->c.domid);
 	switch (g->state) {
 	case GUEST_ADDED:
 	case GUEST_READY:
@@ -173,6 +218,19 @@ static void end_guest(struct agent *a, struct guest *g)
 		break;
 	case GUEST_GOING:
 		break;
+	}
+}
+
+/* Those who ended while nobody served them. */
+static void say_who_ended(struct agent *a)
+{
+	const struct service *s = &a->service;
+
+	for (size_t i = s->n_expected; i-- > 0;) {
+		const uint32_t domid = s->expected[i];
+
+		if (!find(a, domid) && service_gone(a, domid) == 0)
+			expect_no_more(a, domid);
 	}
 }
 
@@ -207,6 +265,7 @@ void guests_look(struct agent *a)
 		         store_domain_lives(&a->store, (unsigned)domid) != 0)
 			look_at_new(a, (uint32_t)domid);
 	}
+	say_who_ended(a);
 	if (names)
 		store_list_free(names);
 }
@@ -238,6 +297,7 @@ void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t p
 		}
 	}
 	g->state = GUEST_READY;
+	expect(a, domid);
 	put_state(a, g, "ready");
 }
 
@@ -251,6 +311,7 @@ void guests_released(struct agent *a, uint32_t domid)
 		forget(a, g);
 		guests_look(a); /* the number may name another guest by now */
 	} else {
+		expect_no_more(a, domid);
 		g->state = GUEST_LEFT;
 		rm_nodes(a, g, true);
 	}
@@ -270,13 +331,4 @@ void guests_drop_all(struct agent *a)
 {
 	while (a->guests)
 		forget(a, a->guests);
-}
-
-unsigned guests_served(const struct agent *a)
-{
-	unsigned n = 0;
-
-	for (const struct guest *g = a->guests; g; g = g->next)
-		n += g->state == GUEST_READY;
-	return n;
 }

@@ -41,7 +41,6 @@ static void say_end(const struct agent *a, int status, char *to, size_t size)
 void service_died(struct agent *a, int status)
 {
 	struct service *s = &a->service;
-	const unsigned served = guests_served(a);
 	const uint64_t now = now_ms();
 	char text[CONFIG_WHY];
 
@@ -53,8 +52,6 @@ void service_died(struct agent *a, int status)
 			agent_fail(a, "%s", text);
 		return;
 	}
-	if (served > s->expected || s->ready)
-		s->expected = served;
 	service_lost(a);
 	guests_drop_all(a);
 	s->in_a_row = s->ended_ms && now - s->ended_ms < CALM_MS && !s->asked ? s->in_a_row + 1 : 0;

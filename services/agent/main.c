@@ -143,6 +143,8 @@ static void configure(struct agent *a)
 	if (r == 0 && !a->config.has_instance &&
 	    getrandom(a->config.instance, sizeof(a->config.instance), 0) < 0)
 		r = -errno, snprintf(why, sizeof(why), "no random numbers");
+	if (r == 0 && a->config.epoch > 1)
+		guests_expect_listed(a);
 	if (r < 0)
 		agent_fail(a, "%s", why);
 	else if (service_start(a) < 0 && !a->failed)

@@ -285,7 +285,8 @@ static int send_configure(struct agent *a)
 	control__configure__init(&m.conf);
 	m.conf.epoch = a->config.epoch;
 	m.conf.instance = bytes(a->config.instance, sizeof(a->config.instance));
-	m.conf.expected_guests = a->service.expected;
+	m.conf.expected = a->service.expected;
+	m.conf.n_expected = a->service.n_expected;
 	m.conf.write_verifier = boot_verifier();
 	m.conf.log_level = a->config.log;
 	r = a->config.kind == KIND_FILE ? fill_file(a, &m) : fill_net(a, &m);

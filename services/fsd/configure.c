@@ -252,8 +252,9 @@ int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
 		return r;
 	serve_init(&f->mounts, &f->inst,
 	           c->write_verifier ? c->write_verifier : boot_verifier(), wake_loop);
-	guests_init(f, c->expected_guests);
-	r = enter_sandbox(f, c->file->workers);
+	r = guests_init(f, c->expected, c->n_expected);
+	if (r == 0)
+		r = enter_sandbox(f, c->file->workers);
 	f->configured = r == 0;
 	return r;
 }

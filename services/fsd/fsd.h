@@ -33,7 +33,8 @@ struct fsd {
 	unsigned n_guests, max_handles;
 	/* After another instance, until its guests are back: guests.c. */
 	bool recovering;
-	unsigned n_expected, n_back;
+	uint32_t *away; /* domids of those that are not back */
+	unsigned n_away, n_expected;
 	uint64_t recover_end_ms; /* 0: no guest came yet */
 };
 
@@ -61,8 +62,8 @@ int sandbox_seccomp(bool by_handle) __attribute__((warn_unused_result));
 int sandbox_no_handles(void) __attribute__((warn_unused_result));
 
 /* ---- guests.c ---- */
-/* @n_expected guests of the instance before come back. */
-void guests_init(struct fsd *f, unsigned n_expected);
+/* The @n_expected guests of the instance before, @expected, come back.  0, or -ENOMEM. */
+int guests_init(struct fsd *f, const uint32_t *expected, size_t n_expected);
 void guest_add(struct fsd *f, const Control__GuestAdd *g, int *fds, int n_fds);
 void guest_gone(struct fsd *f, uint32_t domid);
 /* The channel's descriptor was ready: @which is what it is watched with. */

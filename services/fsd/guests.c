@@ -33,22 +33,31 @@ struct guest {
 	struct rpc_conn *conn;
 	struct session *session;
 	bool closed;
-	bool back; /* counted in fsd.n_back */
+	bool back; /* it has what it had: it is not one of fsd.away */
 };
 
 #define RECOVER_MS 5000
 
-static void count_back(struct guest *g)
+/* Back, or never to come: it is not waited for. */
+static void not_away(struct fsd *f, uint32_t domid)
 {
-	if (!g->back)
-		g->fsd->n_back++;
+	for (unsigned i = 0; i < f->n_away; i++)
+		if (f->away[i] == domid) {
+			f->away[i] = f->away[--f->n_away];
+			return;
+		}
+}
+
+static void is_back(struct guest *g)
+{
 	g->back = true;
+	not_away(g->fsd, g->domid);
 }
 
 static void close_session(struct guest *g)
 {
 	g->closed = true;
-	count_back(g);
+	is_back(g);
 	if (g->session->dead)
 		return;
 	g->session->dead = true;
@@ -84,13 +93,13 @@ static void on_hello(struct rpc_conn *conn, void *ctx)
 {
 	(void)ctx;
 	if (!rpc_conn_resumed(conn))
-		count_back(guest_of(conn));
+		is_back(guest_of(conn));
 }
 
 static void on_recovered(struct rpc_conn *conn, void *ctx)
 {
 	(void)ctx;
-	count_back(guest_of(conn));
+	is_back(guest_of(conn));
 }
 
 /* Before Recovered a guest's locks are those that it held. */
@@ -113,10 +122,10 @@ bool guests_recover(struct fsd *f)
 {
 	if (!f->recovering)
 		return false;
-	const bool all = f->n_back >= f->n_expected && serve_all_again();
+	const bool all = f->n_away == 0 && serve_all_again();
 
 	/* The instance before may serve until the first guest comes over. */
-	if (!f->guests && f->n_back == 0)
+	if (!f->guests && f->n_away == f->n_expected)
 		return false;
 	if (f->recover_end_ms == 0)
 		f->recover_end_ms = now_ms() + RECOVER_MS;
@@ -125,17 +134,24 @@ bool guests_recover(struct fsd *f)
 		return false;
 	}
 	f->recovering = false;
-	log_write(all ? 2 : 1, "%u of %u guests are back", f->n_back, f->n_expected);
+	log_write(all ? 2 : 1, "%u of %u guests are back", f->n_expected - f->n_away,
+	          f->n_expected);
 	if (f->sandbox && sandbox_no_handles() < 0)
 		log_write(0, "cannot forbid opening by handle any more");
 	serve_recovered(all);
 	return true;
 }
 
-void guests_init(struct fsd *f, unsigned n_expected)
+int guests_init(struct fsd *f, const uint32_t *expected, size_t n_expected)
 {
-	f->n_expected = n_expected;
 	f->recovering = f->inst.epoch > 1 && n_expected > 0;
+	if (f->recovering) {
+		f->away = calloc(n_expected, sizeof *f->away);
+		if (!f->away)
+			return -ENOMEM;
+		memcpy(f->away, expected, n_expected * sizeof *f->away);
+		f->n_away = f->n_expected = (unsigned)n_expected;
+	}
 	if (f->recovering)
 		serve_recover();
 	f->ops = (struct rpc_server_ops){
@@ -150,6 +166,7 @@ void guests_init(struct fsd *f, unsigned n_expected)
 	        .epoch = f->inst.epoch,
 	        .write_verifier = serve_verifier(),
 	};
+	return 0;
 }
 
 /* @end: the channel, when the guest is ready; NULL: all it had is released. */
@@ -278,7 +295,7 @@ void guest_gone(struct fsd *f, uint32_t domid)
 	while (g && g->domid != domid)
 		g = g->next;
 	if (!g) {
-		f->n_back++; /* it was to come back */
+		not_away(f, domid);
 		tell(f, domid, NULL);
 		return;
 	}

@@ -165,6 +165,7 @@ static int renew(unsigned id)
 
 bool supervisor_restart(void)
 {
+	static uint32_t own = 7;
 	int fds[3] = {hosted_ring_create(RING_ORDER), -1, g_kept.doorbell}, status;
 
 	if (kill(g_pid, SIGKILL) != 0 || waitpid(g_pid, &status, 0) != g_pid)
@@ -173,7 +174,8 @@ bool supervisor_restart(void)
 	hosted_ring_mark_dead(g_kept.ring, g_kept.doorbell);
 	close(g_kept.ring);
 	g_kept.conf->epoch++;
-	g_kept.conf->expected_guests = 1;
+	g_kept.conf->expected = &own;
+	g_kept.conf->n_expected = 1;
 	fds[1] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (fds[0] < 0 || fds[1] < 0 || !start_service() || !add_guest(fds, g_kept.client))
 		return false;

@@ -313,12 +313,13 @@ void joins_end(struct run *r)
 
 /* --- a service that ends, and the next one ----------------------------------- */
 
-uint32_t joins_running(const struct run *r)
+uint32_t joins_running(const struct run *r, uint32_t domids[JOINS_MAX])
 {
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < JOINS_MAX; i++)
-		n += r->joins[i].state == JOIN_RUNNING;
+		if (r->joins[i].state == JOIN_RUNNING)
+			domids[n++] = r->joins[i].domid;
 	return n;
 }
 

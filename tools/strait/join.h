@@ -84,7 +84,7 @@ void joins_failed(struct run *r, const struct service *s, uint32_t domid);
 void joins_released(struct run *r, const struct service *s, uint32_t domid);
 void joins_end(struct run *r); /* the instance ends */
 /* Of a service that ends and is started again (run_life.c). */
-uint32_t joins_running(const struct run *r);
+uint32_t joins_running(const struct run *r, uint32_t domids[JOINS_MAX]); /* how many */
 void joins_cut(struct run *r, const struct service *s);
 void joins_died(struct run *r, const struct service *s);
 int joins_readd(struct run *r, struct service *s) __attribute__((warn_unused_result));

@@ -36,6 +36,7 @@
 #include <sys/signalfd.h>
 
 #define GUEST_DOMID 1u
+#define GUESTS_MAX (1 + JOINS_MAX)
 #define SERVICE_FSD 0
 #define SERVICE_NETD 1
 #define N_SERVICES 2
@@ -200,8 +201,9 @@ void service_cut(struct run *r, struct service *s); /* all rings to it are dead 
 void services_tick(struct run *r);
 void services_slept(struct run *r); /* we did: nobody could answer */
 uint64_t services_due(const struct run *r); /* when to tick next, ms; 0: never */
-/* Guests that a new instance of @s gets back. */
-uint32_t service_expects(const struct run *r, const struct service *s);
+/* The domids of the guests that a new instance of @s gets back; returns how many. */
+uint32_t service_expects(const struct run *r, const struct service *s,
+                         uint32_t domids[GUESTS_MAX]);
 bool service_is_up(const struct service *s);
 /* Give a guest its new ring and event, or (fds NULL) the news that none will come. */
 int renew_send(struct run *r, int sock, const struct service *s, const int *fds)

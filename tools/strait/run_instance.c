@@ -263,6 +263,7 @@ int instance_configure(struct run *r, struct service *s, const struct instance *
 	Control__NetConfig net = CONTROL__NET_CONFIG__INIT;
 	Control__Mount mounts[MOUNTS_MAX];
 	Control__Mount *list[MOUNTS_MAX];
+	uint32_t expected[GUESTS_MAX];
 	int fds[CONTROL_FDS_MAX], n = 0;
 
 	conf.epoch = i->epoch;
@@ -270,7 +271,8 @@ int instance_configure(struct run *r, struct service *s, const struct instance *
 	if (r->o.recover_s) {
 		conf.instance = (ProtobufCBinaryData){ sizeof(r->instance), r->instance };
 		conf.write_verifier = r->write_verifier;
-		conf.expected_guests = service_expects(r, s);
+		conf.n_expected = service_expects(r, s, expected);
+		conf.expected = expected;
 		conf.takeover = takeover;
 	}
 	if (s == &r->service[SERVICE_FSD]) {

@@ -48,9 +48,16 @@ static bool own_guest(const struct run *r, const struct service *s)
 	return r->guest && r->phase == RUN_RUNNING && s->added && !s->leaving;
 }
 
-uint32_t service_expects(const struct run *r, const struct service *s)
+uint32_t service_expects(const struct run *r, const struct service *s,
+                         uint32_t domids[GUESTS_MAX])
 {
-	return s->last_epoch <= 1 ? 0 : joins_running(r) + (own_guest(r, s) ? 1u : 0u);
+	uint32_t n = 0;
+
+	if (s->last_epoch <= 1)
+		return 0;
+	if (own_guest(r, s))
+		domids[n++] = GUEST_DOMID;
+	return n + joins_running(r, domids + n);
 }
 
 /* --- rings ------------------------------------------------------------------- */

@@ -314,10 +314,11 @@ void swap_settled(struct run *r, struct service *s)
 {
 	struct swap *w = &r->swap;
 	const uint64_t now = now_us();
+	uint32_t domids[GUESTS_MAX];
 
 	if (w->step != SWAP_SETTLE || w->s != s)
 		return;
-	phase(w, "%u guests have their new rings", service_expects(r, s));
+	phase(w, "%u guests have their new rings", service_expects(r, s, domids));
 	finish(w, SWAP_DONE, "%s of %s: epoch %u to %u in %.1f ms, guests waited %.1f ms", s->name,
 	       r->o.name, w->from_epoch, s->cur.epoch, (double)(now - w->began_us) / 1000,
 	       (double)(now - w->cut_us) / 1000);
