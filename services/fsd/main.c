@@ -358,14 +358,16 @@ static void finish(struct fsd *f)
 	if (f->alone)
 		guests_close_all(f);
 	/* Locks that are asked for too early are not answered here at all. */
-	for (int i = 0; i < (f->recovering ? 50 : 500) && guests_busy(f); i++) {
+	for (int i = 0; i < (f->recovering ? 500 : 5000); i++) {
+		guests_reap(f); /* also of a worker that has answered and is about to end */
+		if (!guests_busy(f) && !(f->alone && f->guests))
+			break;
 		serve_resume();
 		guests_beat(f);
-		usleep(10000);
+		usleep(1000);
 	}
 	if (guests_busy(f)) /* a disk that does not answer: leave it to the kernel */
 		_exit(1);
-	guests_reap(f);
 	pool_stop();
 	if (f->guests) {
 		mounts_leave(&f->mounts);
