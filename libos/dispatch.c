@@ -35,6 +35,13 @@ static const struct syscall_row *find_row(long n)
 	return &g_syscall_rows[n];
 }
 
+const char *syscall_name(long n)
+{
+	const struct syscall_row *row = find_row(n);
+
+	return row ? g_syscall_names + row->name : NULL;
+}
+
 /* ---- a line of text without a C library ---- */
 
 struct line {
@@ -124,7 +131,7 @@ long syscall_missing(long n)
 		unsupported("a call without a number in the table");
 		return -ENOSYS;
 	}
-	unsupported(row->name);
+	unsupported(syscall_name(n));
 	return row->refusal;
 }
 
@@ -170,8 +177,7 @@ static void trace_line(const char *name, long n, const long arg[6], const char *
 
 long syscall_dispatch_traced(long n, long a, long b, long c, long d, long e, long f)
 {
-	const struct syscall_row *row = find_row(n);
-	const char *name = row ? row->name : NULL;
+	const char *name = syscall_name(n);
 	const long arg[6] = {a, b, c, d, e, f};
 	long r;
 

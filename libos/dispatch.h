@@ -13,13 +13,17 @@
 typedef long syscall_fn(long, long, long, long, long, long);
 
 struct syscall_row {
-	const char *name; /* NULL: no such number */
-	short refusal;    /* what a call without an implementation answers */
+	unsigned short name; /* where in g_syscall_names; 0: no such number */
+	short refusal;       /* what a call without an implementation answers */
 };
 
 extern const long g_syscall_max; /* the highest number in both tables */
 extern syscall_fn *const g_syscall_table[];
 extern const struct syscall_row g_syscall_rows[];
+extern const char g_syscall_names[]; /* each ends with a NUL */
+
+/* A call's name, NULL when there is no such number. */
+const char *syscall_name(long n);
 
 extern const uint32_t *g_strace_word; /* looked at by the edge at each call */
 /* Is a line printed for each call? */

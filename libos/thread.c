@@ -145,13 +145,12 @@ size_t libos_last_calls(char *to, size_t size)
 
 	for (const struct thread *t = g_threads; t && n < LAST_CALLS_MAX; t = t->next, n++) {
 		const uint64_t *e = t->entry;
-		const bool known = e[ENTRY_N] <= (uint64_t)g_syscall_max &&
-		                   g_syscall_rows[e[ENTRY_N]].name;
+		const char *name = syscall_name((long)e[ENTRY_N]);
 
 		text_fmt(&text, "thread %u, %s; last call %s(0x%lx, 0x%lx, 0x%lx, 0x%lx, 0x%lx)\n",
 		         t->tid, t->in_libos ? "in libos" : "in the program",
-		         known ? g_syscall_rows[e[ENTRY_N]].name : "?", e[ENTRY_A1],
-		         e[ENTRY_A1 + 1], e[ENTRY_A1 + 2], e[ENTRY_A1 + 3], e[ENTRY_A1 + 4]);
+		         name ? name : "?", e[ENTRY_A1], e[ENTRY_A1 + 1], e[ENTRY_A1 + 2],
+		         e[ENTRY_A1 + 3], e[ENTRY_A1 + 4]);
 	}
 	return text.len;
 }

@@ -99,9 +99,15 @@ def table_c(table):
         )
     out += ["", "syscall_fn *const g_syscall_table[] = {"]
     out += [f"\t[{r.nr}] = strait_sys_{r.name}," for r in calls]
-    out += ["};", "", "const struct syscall_row g_syscall_rows[] = {"]
+    # Names side by side, found by where they begin: a pointer each would be four
+    # times the table.
+    out += ["};", "", "const char g_syscall_names[] =", '\t"\\0"']
+    out += [f'\t"{r.name}\\0"' for r in calls]
+    out += [";", "", "const struct syscall_row g_syscall_rows[] = {"]
+    at = 1
     for r in calls:
-        out.append(f'\t[{r.nr}] = {{"{r.name}", -{getattr(errno, r.refusal())}}},')
+        out.append(f"\t[{r.nr}] = {{{at}, -{getattr(errno, r.refusal())}}}, /* {r.name} */")
+        at += len(r.name) + 1
     out += ["};", ""]
     return "\n".join(out)
 
