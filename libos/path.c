@@ -13,6 +13,7 @@
 #include "libos/file.h"
 #include "libos/lock.h"
 #include "libos/syscall.h"
+#include "libos/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -552,6 +553,24 @@ static long enter(struct fpath *p)
 	return 0;
 }
 
+static void say_no_entry(const char *dir, long r)
+{
+	char line[512];
+	struct text t = {.at = line, .cap = sizeof(line)};
+
+	text_fmt(&t, "strait: the working directory %s: ", dir);
+	if (r == -ENOENT)
+		text_put(&t, "there is none; make it, or give another");
+	else if (r == -ENOTDIR)
+		text_put(&t, "is not a directory");
+	else if (r == -EACCES)
+		text_put(&t, "the program's user may not enter it");
+	else
+		text_fmt(&t, "cannot be entered (errno %d)", (int)-r);
+	text_put(&t, "\n");
+	plat_log(line, t.len);
+}
+
 int path_init(const char *text)
 {
 	struct fpath p;
@@ -568,7 +587,7 @@ int path_init(const char *text)
 	}
 	if (r == 0 || !file_present())
 		return 0;
-	rpc_log("fsd", "cannot enter the start directory");
+	say_no_entry(text, r);
 	return (int)r;
 }
 

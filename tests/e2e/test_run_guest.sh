@@ -62,6 +62,14 @@ files()
 	ends "... also the root's" 0 "^ENOSPC at [78]" --mem /:8m "$P" fill /x
 	ends "memory is the user's" 0 "" -u 7:8 --mem /m "$P" write /m/x
 	ends "a working directory and a user" 0 "^7:8 /w/d box" -w /w/d -u 7:8 --hostname box "$P" who
+	ends "a working directory that is not there" 125 "" -v "$W/shared:/data" -w /data/none "$P" who
+	grep -q "working directory /data/none: there is none" "$W/err" || fail "$CASE: $(cat "$W/err")"
+	ends "a working directory that is a file" 125 "" -v "$W/shared:/data" -w /data/in "$P" who
+	grep -q "working directory /data/in: is not a directory" "$W/err" || fail "$CASE: $(cat "$W/err")"
+	mkdir -m 700 "$W/shared/shut"
+	ends "a working directory that is shut" 125 "" -v "$W/shared:/data" -u 7:8 -w /data/shut "$P" who
+	grep -q "working directory /data/shut: the program's user" "$W/err" || fail "$CASE: $(cat "$W/err")"
+	rmdir "$W/shared/shut"
 	ends "processors" 0 "^1$" --cpus 1 "$P" cpus
 	ends "all processors" 0 "^$(nproc)$" "$P" cpus
 	ends "memory within the limit" 0 "^taken" --memory 64m "$P" take 16

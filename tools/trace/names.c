@@ -69,8 +69,8 @@ const struct value_name names_access_mode[] = {N(R_OK), N(W_OK), N(X_OK), END};
 const struct value_name names_what[] = {N(FILE_SET_MODE),  N(FILE_SET_UID),
                                         N(FILE_SET_GID),   N(FILE_SET_SIZE),
                                         N(FILE_SET_TIMES), END};
-const struct value_name names_mount[] = {N(FILE_MOUNT_READ_ONLY),
-                                         N(FILE_MOUNT_EXCLUSIVE), END};
+const struct value_name names_mount[] = {
+        {FILE_MOUNT_READ_ONLY, "READ_ONLY"}, {FILE_MOUNT_EXCLUSIVE, "EXCLUSIVE"}, END};
 const struct value_name names_lock[] = {N(F_RDLCK), N(F_WRLCK), N(F_UNLCK), END};
 const struct value_name names_lock_kind[] = {
         {0, "POSIX"}, {1, "OFD"}, {2, "FLOCK"}, END};
@@ -102,7 +102,8 @@ const struct value_name names_shut[] = {N(SHUT_RD), N(SHUT_WR), N(SHUT_RDWR), EN
 const struct value_name names_level[] = {N(SOL_SOCKET),   N(IPPROTO_IP),
                                          N(IPPROTO_IPV6), N(IPPROTO_TCP),
                                          N(IPPROTO_UDP),  END};
-const struct value_name names_feature[] = {{RPC_FEATURE_STAMPS, "STAMPS"}, END};
+const struct value_name names_feature[] = {
+        {RPC_FEATURE_STAMPS, "STAMPS"}, {RPC_FEATURE_RECOVER, "RECOVER"}, END};
 const struct value_name names_service[] = {
         {RPC_SERVICE_FILE, "fsd"}, {RPC_SERVICE_NET, "netd"}, END};
 const struct value_name names_iff[] = {
