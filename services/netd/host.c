@@ -568,6 +568,23 @@ static void seal(void)
 {
 }
 
+static uint32_t reset_orphans(void)
+{
+	const struct linger now = {1, 0};
+	struct hsock *h = g_hsocks, *next;
+	uint32_t n = 0;
+
+	for (; h; h = next) {
+		next = h->next;
+		if (!h->orphan)
+			continue;
+		n++;
+		(void)setsockopt(h->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		hsock_free(h);
+	}
+	return n;
+}
+
 /* What happened while nobody looked is told now. */
 static void go(void)
 {
@@ -595,4 +612,5 @@ const struct stack g_stack_host = {
 	.import = host_import,
 	.go = go,
 	.resume = go,
+	.reset_orphans = reset_orphans,
 };

@@ -377,7 +377,10 @@ static void control_handle(const Control__Control *c, int *fds, int n_fds)
 		say_status();
 		break;
 	case CONTROL__CONTROL__BODY_EXPORT:
-		move_do_export(loop_take_fd(fds, n_fds, c->export->fd));
+		if (c->export->drop)
+			move_do_drop();
+		else
+			move_do_export(loop_take_fd(fds, n_fds, c->export->fd));
 		break;
 	case CONTROL__CONTROL__BODY_IMPORT:
 		move_do_import(loop_take_fd(fds, n_fds, c->import->fd));
@@ -436,7 +439,7 @@ static bool flush_stack(void)
 	return i == FLUSH_TURNS;
 }
 
-static void push_all(void)
+void loop_push_all(void)
 {
 	for (struct guest *g = g_loop.guests; g; g = g->next) {
 		if (g->broken || !g->ready)
@@ -525,7 +528,7 @@ static bool work(void)
 	move_run(clock_ms());
 	busy = serve_guests();
 	busy |= flush_stack();
-	push_all();
+	loop_push_all();
 	loop_drop_broken();
 	return busy || g_loop.link_more;
 }

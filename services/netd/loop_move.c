@@ -13,6 +13,10 @@
  * builds all, sends nothing, stands still.  The first GuestAdd makes all of it its
  * own: link and timers, at once for all, so that peers need not wait for guests; each
  * guest finds its sockets when its own channel comes.
+ *
+ * Where nothing can be handed over (a restart; a next one with another stack), the old
+ * one resets its connections before it ends: no peer waits for what will not come, and
+ * none takes half a stream for a whole one.
  */
 #include "rpc/control.h"
 #include "services/netd/clock.h"
@@ -48,18 +52,23 @@ static void exported(const char *failed)
 	m.failed = text_of(text);
 	m.connections = failed ? 0 : g_out.n_conns;
 	m.bytes = failed ? 0 : g_out.bytes;
+	m.sockets = failed ? 0 : g_out.n_socks;
 	c.body_case = CONTROL__CONTROL__BODY_EXPORTED;
 	c.exported = &m;
 	loop_say(&c);
 }
 
-static void seal(void)
+static void serve_published(void)
 {
 	for (struct guest *g = g_loop.guests; g; g = g->next) {
 		if (!g->broken)
 			(void)rpc_conn_pump(g->conn, SEAL_FRAMES);
 	}
 	loop_drop_broken();
+}
+
+static void seal(void)
+{
 	if (g_loop.link_fd >= 0)
 		(void)epoll_ctl(g_loop.epoll, EPOLL_CTL_DEL, g_loop.link_fd, NULL);
 	g_loop.stack->seal();
@@ -75,6 +84,7 @@ void move_do_export(int fd)
 	} else if (!g_loop.stack->export) {
 		exported("the connections of this stack cannot be handed over");
 	} else {
+		serve_published();
 		seal();
 		r = move_export(&g_out, fd, g_loop.stack, g_loop.guests);
 		if (r < 0)
@@ -83,6 +93,40 @@ void move_do_export(int fd)
 	}
 	if (fd >= 0)
 		close(fd);
+}
+
+/* What a guest has, closed: connections by RST. */
+static void drop_sock(struct sock *s)
+{
+	const bool conn = s->type == SOCK_STREAM && s->connected && !s->gone;
+
+	g_out.n_conns += s->n_queue + conn;
+	g_out.n_socks += !conn;
+	sock_close(s, s->type == SOCK_STREAM);
+}
+
+static void drop_all(struct guest *g)
+{
+	for (uint32_t i = 0; i < g->n_buckets; i++) {
+		while (g->table[i])
+			drop_sock(g->table[i]);
+	}
+}
+
+void move_do_drop(void)
+{
+	memset(&g_out, 0, sizeof(g_out));
+	if (!g_loop.configured || g_loop.state != LOOP_SERVING) {
+		exported("not in a state to end connections");
+		return;
+	}
+	serve_published();
+	loop_push_all();
+	for (struct guest *g = g_loop.guests; g; g = g->next)
+		drop_all(g);
+	g_out.n_conns += g_loop.stack->reset_orphans();
+	seal(); /* and with it, what was reset leaves */
+	exported(NULL);
 }
 
 /* As if nothing had been asked. */

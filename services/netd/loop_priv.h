@@ -38,6 +38,7 @@ int loop_take_fd(int *fds, int n_fds, uint32_t i);
 int loop_watch_link(void); /* 0 or negative errno */
 void loop_guest_gone(uint32_t domid);
 void loop_drop_broken(void);
+void loop_push_all(void); /* what has come, to guests that have room */
 
 /* ---- loop_move.c ---- */
 static inline bool loop_still(void)
@@ -48,6 +49,7 @@ static inline bool loop_still(void)
 void move_expect(const struct stack *stack);
 void move_expect_warm(void);
 void move_do_export(int fd);
+void move_do_drop(void);
 void move_do_import(int fd);
 void move_resume(void);
 /* The first guest is given to us: all is ours.  False: nothing was imported well. */

@@ -696,4 +696,5 @@ const struct stack g_stack_lwip = {
 	.export = lwip_export,
 	.import = lwip_import,
 	.go = lwip_go,
+	.reset_orphans = tcp_reset_orphans,
 };

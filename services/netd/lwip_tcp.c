@@ -590,6 +590,20 @@ void tcp_do_close(struct lsock *l, bool abort)
 	sock_free(&l->s);
 }
 
+uint32_t tcp_reset_orphans(void)
+{
+	uint32_t n = 0;
+
+	for (struct lsock *l = g_lsocks, *next; l; l = next) {
+		next = l->next;
+		if (!l->orphan)
+			continue;
+		n++;
+		tcp_do_close(l, true);
+	}
+	return n;
+}
+
 /* ---- the demultiplexer's reports ---- */
 
 static void conn_gone(void *owner, bool half)

@@ -41,14 +41,18 @@ static const int g_sockets[] = {
 	SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
 };
 
-static int drop_caps(void)
+/* But, of what there is, the right to low ports: guests' own are the kernel's. */
+static int drop_caps(bool host_stack)
 {
+	const uint32_t keep = host_stack ? 1u << CAP_NET_BIND_SERVICE : 0;
 	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
+	struct __user_cap_data_struct d[2];
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capget, &h, d) < 0)
 		return -errno;
-	return syscall(SYS_capset, &h, none) < 0 ? -errno : 0;
+	d[0].effective = d[0].permitted = d[0].permitted & keep;
+	d[0].inheritable = d[1].effective = d[1].permitted = d[1].inheritable = 0;
+	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
 }
 
 static int allow(scmp_filter_ctx ctx, const int *calls, size_t n)
@@ -122,7 +126,7 @@ static int open_only_devices(void)
 int sandbox_enter(bool host_stack)
 {
 	scmp_filter_ctx ctx;
-	int r = drop_caps();
+	int r = drop_caps(host_stack);
 
 	if (r == 0 && g_vchan_devices[0])
 		r = open_only_devices();

@@ -40,6 +40,9 @@ struct stack {
 	int (*import)(struct move_in *in);   /* one record that is not GUEST or END */
 	void (*go)(void);                    /* all is here, and the link is ours */
 	void (*resume)(void);                /* after seal(): it stays ours; may be NULL */
+	/* Connections that their guests have closed and that are not done: RST.  Their
+	 * number. */
+	uint32_t (*reset_orphans)(void);
 };
 
 extern const struct stack g_stack_lwip, g_stack_host;

@@ -43,6 +43,8 @@ if(TARGET strait)
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_services.sh" LABELS e2e TIMEOUT 180)
 		strait_script_test(e2e.swap_net
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_swap_net.sh" LABELS e2e TIMEOUT 240)
+		strait_script_test(e2e.swap_backend
+			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_swap_backend.sh" LABELS e2e TIMEOUT 120)
 		strait_script_test(e2e.swap_published
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_swap_published.sh" LABELS e2e TIMEOUT 120)
 		strait_script_test(e2e.hung_service

@@ -340,6 +340,8 @@ static void __attribute__((noreturn)) child_run(const struct child_spec *s, int 
 		if (sethostname(host, strlen(host)))
 			fail(s, "its host name");
 	}
+	if (s->netns && setns(*s->netns, CLONE_NEWNET))
+		fail(s, "its network");
 	limit_cpus(s);
 	if (s->fn) { /* locks itself in, and keeps what it needs */
 		die_with_parent(s, life);

@@ -36,6 +36,7 @@ enum child_group {
 struct child_spec {
 	const char *what;    /* for messages */
 	uint64_t namespaces; /* CLONE_NEW* */
+	const int *netns;    /* enter this network namespace; NULL: do not */
 	enum child_root root;
 	bool proc;           /* /proc of its own process namespace */
 	const char *const *devices; /* files below /dev to have in it (as root only); NULL */

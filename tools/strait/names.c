@@ -280,10 +280,10 @@ static int ask_swap(const char *name, const char *what)
 	return rc;
 }
 
-/* NAME --service SERVICE [--with BINARY], in any order.  @binary: NULL where none is
- * taken. */
+/* NAME --service SERVICE [--with BINARY] [--backend host|lwip], in any order.  @binary
+ * and @backend: NULL where none is taken. */
 static void swap_args(int argc, char **argv, const char **name, const char **service,
-                      const char **binary)
+                      const char **binary, const char **backend)
 {
 	for (int i = 1; i < argc; i++) {
 		const char **to = name;
@@ -292,6 +292,8 @@ static void swap_args(int argc, char **argv, const char **name, const char **ser
 			to = service;
 		else if (binary && !strcmp(argv[i], "--with"))
 			to = binary;
+		else if (backend && !strcmp(argv[i], "--backend"))
+			to = backend;
 		else if (argv[i][0] == '-')
 			die(EXIT_STRAIT, "%s: unknown option %s", argv[0], argv[i]);
 		if (to != name && ++i >= argc)
@@ -316,7 +318,7 @@ int names_cmd_restart(int argc, char **argv)
 	               "Ends a service of a running guest and starts it again.  Files stay open;\n"
 	               "connections are reset, as when netd dies.  Prints what took how long.\n"))
 		return 0;
-	swap_args(argc, argv, &name, &service, NULL);
+	swap_args(argc, argv, &name, &service, NULL, NULL);
 	int fd = names_connect(name), status;
 
 	if (fd >= 0)
@@ -328,22 +330,28 @@ int names_cmd_restart(int argc, char **argv)
 
 int names_cmd_swap(int argc, char **argv)
 {
-	const char *name = NULL, *service = NULL, *binary = NULL;
-	char *path;
+	const char *name = NULL, *service = NULL, *binary = NULL, *backend = NULL;
+	char *path = NULL;
 
 	if (wants_help(argc, argv,
-	               "usage: strait swap NAME --service fsd|netd [--with BINARY]\n\n"
+	               "usage: strait swap NAME --service fsd|netd [--with BINARY] [--backend host|lwip]\n\n"
 	               "Puts a new instance in the place of a running guest's service: open files\n"
 	               "and connections go on.  The old one serves on if the new one is no good.\n"
 	               "Prints what took how long.\n"
 	               "\n"
-	               "  --with BINARY   another build of the service (default: the same file)\n"))
+	               "  --with BINARY   another build of the service (default: the same file)\n"
+	               "  --backend B     netd: on a kernel's sockets (host), or its own TCP/IP\n"
+	               "                  (lwip); from one to the other connections are reset,\n"
+	               "                  listeners and datagram sockets go on\n"))
 		return 0;
-	swap_args(argc, argv, &name, &service, &binary);
-	if (!binary)
-		return ask_swap(name, xprintf("swap %s", service));
-	path = realpath(binary, NULL);
-	if (!path)
+	swap_args(argc, argv, &name, &service, &binary, &backend);
+	if (backend && strcmp(service, "netd"))
+		die(EXIT_STRAIT, "swap: --backend is of --service netd");
+	if (backend && strcmp(backend, "host") && strcmp(backend, "lwip"))
+		die(EXIT_STRAIT, "swap: --backend %s: want host or lwip", backend);
+	if (binary && !(path = realpath(binary, NULL)))
 		die(EXIT_STRAIT, "swap: --with %s: %s", binary, strerror(errno));
-	return ask_swap(name, xprintf("swap %s %s", service, path));
+	return ask_swap(name, xprintf("swap %s%s%s%s%s", service, backend ? " " SWAP_BACKEND : "",
+	                              backend ? backend : "", path ? " " : "",
+	                              path ? path : ""));
 }

@@ -98,10 +98,19 @@ static void configure_tap(struct inside *in)
 	(void)nl_addr6(in->nl, tap, &gate6, NET_PREFIX6);
 }
 
-static void send_tap(const struct inside *in, const struct keeper_msg *m, int fd)
+/* And what is needed to serve the guest without it (run_backend.c). */
+static void send_tap(const struct inside *in, const struct keeper_msg *m, int tap)
 {
-	if (keeper_send(in->k->sock, m, sizeof(*m), &fd, 1))
+	int fds[KEEPER_TAP_FDS] = { tap, open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
+		                    nl_open(NETLINK_ROUTE) };
+
+	if (fds[1] < 0 || fds[2] < 0)
+		die(EXIT_STRAIT, "--net lwip: cannot hand over the network namespace: %s",
+		    strerror(fds[1] < 0 ? errno : -fds[2]));
+	if (keeper_send(in->k->sock, m, sizeof(*m), fds, KEEPER_TAP_FDS))
 		_exit(EXIT_STRAIT); /* the supervisor is gone */
+	close(fds[1]);
+	close(fds[2]);
 }
 
 /* A socket on the gateway's address, for the netkeeper to answer names on. */
@@ -176,6 +185,7 @@ static void forward(void)
 	put("/proc/sys/net/ipv4/ip_forward", "1");
 	put("/proc/sys/net/ipv4/conf/all/rp_filter", "0");
 	put("/proc/sys/net/ipv4/conf/" HOLD_DEVICE "/rp_filter", "0");
+	put("/proc/sys/net/ipv4/conf/" HOLD_DEVICE "/accept_local", "1"); /* run_backend.c */
 }
 
 /* Of what only root may, keep what the way out needs; in the end nothing. */

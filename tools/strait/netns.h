@@ -39,7 +39,9 @@ struct in_addr net_plan_addr4(const struct net_plan *p, unsigned i);
 struct in6_addr net_plan_addr6(const struct net_plan *p, unsigned i);
 
 /* What the netkeeper tells the supervisor, over a SOCK_SEQPACKET socket: the TAP
- * (with its descriptor), then how the way out came to be. */
+ * (with its descriptor, that of its namespace, and a netlink socket there), then how
+ * the way out came to be. */
+#define KEEPER_TAP_FDS 3
 enum keeper_word { KEEPER_TAP = 1, KEEPER_OUT, KEEPER_NO_OUT };
 struct keeper_msg {
 	uint32_t word;

@@ -204,9 +204,10 @@ int nl_link_delete(int sock, const char *name)
 	return nl_call(sock, &r);
 }
 
-static int add_addr(int sock, int index, uint8_t family, const void *a, uint32_t len,
-                    unsigned prefix)
+static int change_addr(int sock, uint16_t type, int index, uint8_t family, const void *a,
+                       unsigned prefix)
 {
+	const uint32_t len = family == AF_INET6 ? sizeof(struct in6_addr) : sizeof(struct in_addr);
 	struct nl_req r;
 	struct ifaddrmsg m = {
 		.ifa_family = family,
@@ -215,7 +216,7 @@ static int add_addr(int sock, int index, uint8_t family, const void *a, uint32_t
 		.ifa_index = (uint32_t)index,
 	};
 
-	nl_begin(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &m, sizeof(m));
+	nl_begin(&r, type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_REPLACE : 0, &m, sizeof(m));
 	nl_attr(&r, IFA_LOCAL, a, len);
 	nl_attr(&r, IFA_ADDRESS, a, len);
 	return nl_call(sock, &r);
@@ -223,12 +224,22 @@ static int add_addr(int sock, int index, uint8_t family, const void *a, uint32_t
 
 int nl_addr4(int sock, int index, struct in_addr a, unsigned prefix)
 {
-	return add_addr(sock, index, AF_INET, &a, sizeof(a), prefix);
+	return change_addr(sock, RTM_NEWADDR, index, AF_INET, &a, prefix);
 }
 
 int nl_addr6(int sock, int index, const struct in6_addr *a, unsigned prefix)
 {
-	return add_addr(sock, index, AF_INET6, a, sizeof(*a), prefix);
+	return change_addr(sock, RTM_NEWADDR, index, AF_INET6, a, prefix);
+}
+
+int nl_addr4_delete(int sock, int index, struct in_addr a, unsigned prefix)
+{
+	return change_addr(sock, RTM_DELADDR, index, AF_INET, &a, prefix);
+}
+
+int nl_addr6_delete(int sock, int index, const struct in6_addr *a, unsigned prefix)
+{
+	return change_addr(sock, RTM_DELADDR, index, AF_INET6, a, prefix);
 }
 
 static int add_route(int sock, int index, uint8_t family, const void *dst, unsigned prefix,

@@ -41,6 +41,8 @@ int nl_link_veth(int sock, const char *name, const char *peer, int netns_fd, uin
 int nl_link_delete(int sock, const char *name);
 int nl_addr4(int sock, int index, struct in_addr a, unsigned prefix);
 int nl_addr6(int sock, int index, const struct in6_addr *a, unsigned prefix);
+int nl_addr4_delete(int sock, int index, struct in_addr a, unsigned prefix);
+int nl_addr6_delete(int sock, int index, const struct in6_addr *a, unsigned prefix);
 /* A route to @dst/@prefix (NULL: the default) by way of @via. */
 int nl_route4(int sock, int index, const struct in_addr *dst, unsigned prefix,
               struct in_addr via);

@@ -250,12 +250,12 @@ static void on_guest(struct run *r)
 	r->guest_sock = -1;
 }
 
-/* A packet of the netkeeper, maybe with the TAP. */
-static int keeper_recv(int sock, struct keeper_msg *m, int *fd)
+/* A packet of the netkeeper, maybe with the TAP and what belongs to it. */
+static int keeper_recv(int sock, struct keeper_msg *m, int fds[KEEPER_TAP_FDS])
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(KEEPER_TAP_FDS * sizeof(int))];
 	} ctl;
 	struct iovec io = { m, sizeof(*m) };
 	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1,
@@ -263,16 +263,17 @@ static int keeper_recv(int sock, struct keeper_msg *m, int *fd)
 	ssize_t n = recvmsg(sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
 
-	*fd = -1;
+	for (int i = 0; i < KEEPER_TAP_FDS; i++)
+		fds[i] = -1;
 	if (c && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+		memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
 	return n == (ssize_t)sizeof(*m) ? 1 : n < 0 && errno == EAGAIN ? 0 : -1;
 }
 
 static void on_keeper(struct run *r)
 {
 	struct keeper_msg m;
-	int fd, got = keeper_recv(r->keeper_sock, &m, &fd);
+	int fds[KEEPER_TAP_FDS], got = keeper_recv(r->keeper_sock, &m, fds);
 
 	if (got < 0) { /* it ended: SIGCHLD says how */
 		close(r->keeper_sock);
@@ -281,17 +282,19 @@ static void on_keeper(struct run *r)
 	}
 	if (!got)
 		return;
-	if (m.word == KEEPER_TAP && fd >= 0 && !r->tap_ready) {
+	if (m.word == KEEPER_TAP && fds[0] >= 0 && !r->tap_ready) {
 		r->tap_ready = true;
-		r->tap_fd = fd; /* kept: a later netd needs it, too */
+		r->tap_fd = fds[0]; /* kept: a later netd needs it, too */
+		backend_keep(r, fds[1], fds[2]);
 		r->tap = m;
 		service_configure(r, &r->service[SERVICE_NETD]);
 		return;
 	} else if (m.word == KEEPER_NO_OUT && r->result < 0) {
 		say("warning: no way out for %s: %s", r->o.name, m.text);
 	}
-	if (fd >= 0)
-		close(fd);
+	for (int i = 0; i < KEEPER_TAP_FDS; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 }
 
 static void on_service(struct run *r, struct service *s, bool next)

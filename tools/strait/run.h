@@ -51,6 +51,7 @@ struct instance {
 	bool ready;          /* said so, with a version we speak */
 	uint32_t epoch;
 	uint64_t started;    /* monotonic ms */
+	bool kernel;         /* netd: on a kernel's TCP/IP (run_backend.c) */
 };
 
 enum life { LIFE_STARTING, LIFE_UP, LIFE_DOWN, LIFE_AGAIN, LIFE_GONE };
@@ -63,6 +64,7 @@ struct service {
 	struct instance cur;
 	struct instance next; /* of a planned swap, until it takes over */
 	char *before;        /* the binary that was swapped out; NULL once the new one has lived */
+	bool before_kernel;
 	uint32_t last_epoch; /* no two instances have the same */
 	/* the instance's own guest */
 	bool added;          /* was told of the guest */
@@ -87,11 +89,14 @@ struct service {
 };
 
 /* A planned restart or swap: run_swap.c.  One at a time. */
-enum swap_step { SWAP_NONE, SWAP_CHECK, SWAP_MOVE, SWAP_DRAIN, SWAP_SETTLE };
+enum swap_step { SWAP_NONE, SWAP_CHECK, SWAP_MOVE, SWAP_CUT, SWAP_DRAIN, SWAP_SETTLE };
 struct swap {
 	enum swap_step step;
 	struct service *s;
 	bool restart;        /* nothing is handed over */
+	bool kernel;         /* the next one's, as in struct instance */
+	bool counted;        /* lost, kept: the old netd has said */
+	uint32_t lost, kept; /* connections, other sockets */
 	int asker;           /* is told how it goes; -1 */
 	char *path;
 	uint64_t due;        /* of the step, ms */
@@ -139,6 +144,8 @@ struct run {
 	int keeper_sock;
 	bool tap_ready;
 	int tap_fd;          /* for netd's next instance; -1 */
+	int netns_fd, netns_nl; /* the TAP's namespace, a netlink socket there; -1 */
+	bool kernel_has_address; /* of the namespace: the guest's */
 	struct keeper_msg tap;
 };
 
@@ -184,6 +191,15 @@ void instance_shutdown(struct instance *i); /* what was not ready is killed */
 void instance_hang_up(struct instance *i);
 /* What @i says comes as that of the service's current or next one: it changed. */
 void service_watch(struct run *r, struct service *s, const struct instance *i);
+
+/* run_backend.c: lwIP or a kernel, and who has the guest's address. */
+void backend_init(struct run *r);
+void backend_keep(struct run *r, int netns_fd, int nl);
+void backend_fini(struct run *r);
+const char *backend_against(const struct run *r, const struct service *s, bool kernel);
+/* The guest's address is that of @i's kernel, or is not: 0 or negative errno. */
+int backend_take(struct run *r, const struct service *s, const struct instance *i)
+	__attribute__((warn_unused_result));
 
 /* run_life.c */
 void service_died(struct run *r, struct service *s, int status);

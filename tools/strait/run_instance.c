@@ -79,12 +79,13 @@ static char **service_env(void)
 	return env;
 }
 
-static pid_t start_process(struct run *r, const struct service *s, int bin, int control)
+static pid_t start_process(struct run *r, const struct service *s, const struct instance *i,
+                           int bin, int control)
 {
 	static char flag[] = "--control-fd";
 	char name[16], num[16], *argv[] = { name, flag, num, NULL };
 	bool netd = s == &r->service[SERVICE_NETD];
-	bool host_stack = netd && r->o.net == NET_HOST;
+	bool host_stack = netd && i->kernel;
 
 	snprintf(name, sizeof(name), "%s", s->name);
 	snprintf(num, sizeof(num), "%d", CHILD_FIRST_FD);
@@ -92,6 +93,7 @@ static pid_t start_process(struct run *r, const struct service *s, int bin, int 
 		.what = s->name,
 		.namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
 		              (host_stack ? 0 : CLONE_NEWNET),
+		.netns = host_stack && r->o.net == NET_LWIP ? &r->netns_fd : NULL,
 		.root = prog_is_dynamic(bin) ? ROOT_LIBS : ROOT_EMPTY,
 		.proc = true,
 		/* Not a session of its own: the kernel would schedule it apart from the
@@ -129,8 +131,11 @@ int instance_start(struct run *r, struct service *s, struct instance *i)
 	/* A service that hangs must not make us wait for room in its socket. */
 	const struct timeval limit = { .tv_sec = 1 };
 	int pair[2];
-	int bin = open(i->path, O_RDONLY | O_CLOEXEC);
+	int err = i == &s->cur ? backend_take(r, s, i) : 0;
+	int bin = err ? -1 : open(i->path, O_RDONLY | O_CLOEXEC);
 
+	if (err)
+		return err;
 	if (bin < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		int e = errno;
 
@@ -139,7 +144,7 @@ int instance_start(struct run *r, struct service *s, struct instance *i)
 		return -e;
 	}
 	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	i->pid = start_process(r, s, bin, pair[1]);
+	i->pid = start_process(r, s, i, bin, pair[1]);
 	close(pair[1]);
 	close(bin);
 	if (i->pid < 0) {
@@ -232,11 +237,11 @@ static ProtobufCBinaryData address(const char *text)
 	die(EXIT_STRAIT, "not an address: %s", text);
 }
 
-static void fill_net(struct run *r, Control__NetConfig *c)
+static void fill_net(struct run *r, const struct instance *i, Control__NetConfig *c)
 {
 	static uint8_t mac[6] = { 0x02, 0x53, 0x74, 0x72, 0x61, 0x02 };
 
-	if (r->o.net == NET_HOST) {
+	if (i->kernel) {
 		c->stack = bytes("host");
 		return;
 	}
@@ -279,8 +284,8 @@ int instance_configure(struct run *r, struct service *s, const struct instance *
 		n = fill_file(r, &file, mounts, list, fds);
 		conf.file = &file;
 	} else {
-		fill_net(r, &net);
-		if (r->o.net == NET_LWIP) {
+		fill_net(r, i, &net);
+		if (!i->kernel) {
 			net.link_fd = (uint32_t)n;
 			fds[n++] = r->tap_fd;
 		}

@@ -216,6 +216,7 @@ static void fall_back(struct service *s)
 		say("%s: %s takes the place of %s again", s->name, s->before, s->cur.path);
 	free(s->cur.path);
 	s->cur.path = s->before;
+	s->cur.kernel = s->before_kernel;
 	s->before = NULL;
 }
 

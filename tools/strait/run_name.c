@@ -46,6 +46,7 @@ static const char *life_word(const struct service *s)
 static void service_line(const struct run *r, const struct service *s, char *out, size_t size)
 {
 	const uint64_t up = s->cur.pid ? (run_now() - s->cur.started) / 1000 : 0;
+	const bool other = s->cur.kernel && r->o.net == NET_LWIP; /* than the guest's line says */
 	char work[96] = "", pid[16] = "-"; /* never 0: `kill 0` is not meant */
 
 	if (s->cur.pid)
@@ -54,8 +55,8 @@ static void service_line(const struct run *r, const struct service *s, char *out
 		snprintf(work, sizeof(work), ", %u sessions, %u calls in flight, %u %s",
 		         s->sessions, s->in_flight, s->objects,
 		         s == &r->service[SERVICE_FSD] ? "files" : "sockets");
-	snprintf(out, size, "\n  %-22s %8s %3llu:%02llu:%02llu epoch %u, %s, %u restarts%s", s->name,
-	         pid, (unsigned long long)up / 3600, (unsigned long long)up / 60 % 60,
+	snprintf(out, size, "\n  %-22s %8s %3llu:%02llu:%02llu epoch %u, %s, %u restarts%s",
+	         other ? "netd (host)" : s->name, pid, (unsigned long long)up / 3600, (unsigned long long)up / 60 % 60,
 	         (unsigned long long)up % 60, s->cur.epoch,
 	         life_word(s), s->restarts, work);
 }

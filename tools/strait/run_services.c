@@ -24,6 +24,7 @@ void services_find(struct run *r)
 		.name = "netd", .env = "STRAIT_NETD", .used = r->o.net != NET_NONE,
 		.xs_name = "net",
 	};
+	backend_init(r);
 	if (getrandom(r->instance, sizeof(r->instance), 0) != sizeof(r->instance) ||
 	    getrandom(&r->write_verifier, sizeof(r->write_verifier), 0) !=
 	            sizeof(r->write_verifier))
@@ -141,6 +142,8 @@ static void heard(struct run *r, struct service *s, struct instance *i,
 		service_ready(r, s, i, c->ready->version);
 		break;
 	case CONTROL__CONTROL__BODY_RELEASED:
+		if (r->swap.s == s && r->swap.step == SWAP_CUT)
+			break; /* it ends, they do not */
 		if (c->released->domid == GUEST_DOMID)
 			s->released = true;
 		else
@@ -227,6 +230,7 @@ void services_shutdown(struct run *r)
 	if (r->tap_fd >= 0)
 		close(r->tap_fd);
 	r->tap_fd = -1;
+	backend_fini(r);
 }
 
 bool services_all(const struct run *r, bool (*is)(const struct service *))

@@ -5,11 +5,13 @@
  *      CHECK   the next instance starts beside the old one; it must say Ready, with a
  *              version we speak, and answer a Ping
  *      MOVE    (swap of netd) old: Export, next: Import, over a socket pair
- *      DRAIN   (all others) the old one is told Shutdown: it answers what it has begun;
+ *      CUT     (netd restarted, or with another back end) old: Export, to drop: it
+ *              resets its connections
+ *      DRAIN   (all but MOVE) the old one is told Shutdown: it answers what it has begun;
  *              it has DRAIN_MS for it
  *      SETTLE  the next one is the service's; every guest gets its new ring to it
  *
- * 1. Up to DRAIN, or to "Exported and Imported", whatever goes wrong costs the next
+ * 1. Up to CUT or DRAIN, or to "Exported and Imported", whatever goes wrong costs the next
  *    instance alone: the old one serves on (Resume, if it had stopped for Export).
  * 2. The old one is reaped, or has said that it is sealed, before the next one gets its
  *    first guest.
@@ -17,6 +19,8 @@
  *    before it (run_life.c).
  * 4. A restart of netd hands nothing over, and two instances cannot serve one link: the
  *    next one is checked, ended, and started once more when the old one has gone.
+ * 5. Another back end has another link, so the next one stays; but connections cannot
+ *    move between different stacks.  Guests ask it for the rest, as after a death.
  *
  * Who asked is told each phase and how long it took; should it hang up, we go on.
  */
@@ -164,12 +168,17 @@ static void take_over(struct run *r, struct swap *w)
 
 	free(s->before);
 	s->before = s->cur.path;
+	s->before_kernel = s->cur.kernel;
 	s->cur = s->next;
 	s->next = (struct instance){ .sock = -1 };
 	service_watch(r, s, &s->cur);
 	s->life = LIFE_AGAIN;
 	s->due = run_now() + CHECK_MS;
 	enter(w, SWAP_SETTLE, 0);
+	if (backend_take(r, s, &s->cur)) {
+		(void)kill(s->cur.pid, SIGKILL); /* SIGCHLD has the rest */
+		return;
+	}
 	service_readd(r, s);
 }
 
@@ -205,17 +214,44 @@ static void move(struct run *r, struct swap *w)
 		swap_failed(r, "cannot be told to hand over: %s", strerror(-err));
 }
 
-static void drain(struct run *r, struct swap *w)
+static void drain(struct swap *w)
 {
 	struct service *s = w->s;
 
-	if (s == &r->service[SERVICE_NETD])
-		drop_next(s);
 	enter(w, SWAP_DRAIN, DRAIN_MS);
-	stops_serving(w);
+	if (!w->cut_us)
+		stops_serving(w);
 	instance_shutdown(&s->cur);
 	/* What it says of guests at its end would be taken for their end. */
 	instance_hang_up(&s->cur);
+}
+
+/* Its connections end here. */
+static void cut(struct swap *w)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Export drop = CONTROL__EXPORT__INIT;
+
+	if (w->restart)
+		drop_next(w->s);
+	enter(w, SWAP_CUT, DRAIN_MS);
+	stops_serving(w);
+	drop.drop = 1;
+	c.body_case = CONTROL__CONTROL__BODY_EXPORT;
+	c.export = &drop;
+	if (control_send(w->s->cur.sock, &c, NULL, 0))
+		drain(w);
+}
+
+/* Of an older build: it ends them without telling, or closes them. */
+static void was_cut(struct swap *w, const Control__Exported *m)
+{
+	w->counted = !m->failed.len;
+	w->lost = m->connections;
+	w->kept = m->sockets;
+	if (w->counted)
+		phase(w, "the old one has reset %u connections", w->lost);
+	drain(w);
 }
 
 void swap_answers(struct run *r)
@@ -225,8 +261,10 @@ void swap_answers(struct run *r)
 	if (w->step != SWAP_CHECK || !w->s->next.ready)
 		return;
 	phase(w, "a new %s is ready (%s)", w->s->name, w->s->next.path);
-	if (w->restart || w->s == &r->service[SERVICE_FSD])
-		drain(r, w);
+	if (w->s == &r->service[SERVICE_FSD])
+		drain(w);
+	else if (w->restart || w->kernel != w->s->cur.kernel)
+		cut(w);
 	else
 		move(r, w);
 }
@@ -256,6 +294,8 @@ void swap_exported(struct run *r, struct service *s, const Control__Exported *m)
 	struct swap *w = &r->swap;
 	char why[400];
 
+	if (w->step == SWAP_CUT && w->s == s)
+		was_cut(w, m);
 	if (w->step != SWAP_MOVE || w->s != s || w->exported)
 		return;
 	if (m->failed.len) {
@@ -291,7 +331,7 @@ bool swap_drained(struct run *r, struct service *s)
 {
 	struct swap *w = &r->swap;
 
-	if (w->step != SWAP_DRAIN || w->s != s)
+	if ((w->step != SWAP_DRAIN && w->step != SWAP_CUT) || w->s != s)
 		return false;
 	phase(w, "the old one has ended");
 	service_cut(r, s);
@@ -302,7 +342,9 @@ bool swap_drained(struct run *r, struct service *s)
 	/* Checked and ended, or dead meanwhile: start it (once more). */
 	free(s->before);
 	s->before = s->cur.path;
+	s->before_kernel = s->cur.kernel;
 	s->cur.path = w->path;
+	s->cur.kernel = w->kernel;
 	w->path = NULL;
 	s->life = LIFE_DOWN;
 	s->due = run_now();
@@ -318,10 +360,17 @@ void swap_settled(struct run *r, struct service *s)
 
 	if (w->step != SWAP_SETTLE || w->s != s)
 		return;
+	char moved[96] = "";
+
+	if (w->counted)
+		snprintf(moved, sizeof(moved), ", %u sockets moved, %u connections lost", w->kept,
+		         w->lost);
+	else if (w->exported)
+		snprintf(moved, sizeof(moved), ", %u connections moved", w->connections);
 	phase(w, "%u guests have their new rings", service_expects(r, s, domids));
-	finish(w, SWAP_DONE, "%s of %s: epoch %u to %u in %.1f ms, guests waited %.1f ms", s->name,
-	       r->o.name, w->from_epoch, s->cur.epoch, (double)(now - w->began_us) / 1000,
-	       (double)(now - w->cut_us) / 1000);
+	finish(w, SWAP_DONE, "%s of %s: epoch %u to %u in %.1f ms, guests waited %.1f ms%s",
+	       s->name, r->o.name, w->from_epoch, s->cur.epoch,
+	       (double)(now - w->began_us) / 1000, (double)(now - w->cut_us) / 1000, moved);
 }
 
 /* --- ends of processes, and time -------------------------------------------------- */
@@ -421,20 +470,22 @@ static bool runnable(const char *path)
 	return S_ISREG(st.st_mode) && !access(path, X_OK);
 }
 
-static void begin(struct run *r, struct service *s, int sock, const char *path, bool restart)
+static void begin(struct run *r, struct service *s, int sock, const char *path, bool kernel,
+                  bool restart)
 {
 	struct swap *w = &r->swap;
 	int err;
 
 	free(w->path);
 	*w = (struct swap){ .step = SWAP_CHECK, .s = s, .asker = sock, .restart = restart,
+		            .kernel = kernel,
 		            .from_epoch = s->cur.epoch, .began_us = now_us(),
 		            .last_us = now_us(), .path = xprintf("%s", path) };
-	s->next = (struct instance){ .path = xprintf("%s", path), .sock = -1 };
+	s->next = (struct instance){ .path = xprintf("%s", path), .sock = -1, .kernel = kernel };
 	enter(w, SWAP_CHECK, CHECK_MS);
 	err = instance_start(r, s, &s->next);
 	if (!err)
-		err = instance_configure(r, s, &s->next, true);
+		err = instance_configure(r, s, &s->next, kernel == s->cur.kernel);
 	if (!err)
 		err = instance_ping(&s->next);
 	if (err == -EPIPE || err == -ECONNRESET)
@@ -451,6 +502,13 @@ void swap_asked(struct run *r, int sock, const char *ask)
 
 	snprintf(service, sizeof(service), "%.*s", (int)(path ? path - name : 15), name);
 	struct service *s = find(r, service);
+	bool kernel = s && s->cur.kernel, given = false;
+
+	if (path && !strncmp(path + 1, SWAP_BACKEND, strlen(SWAP_BACKEND))) {
+		given = true;
+		kernel = !strncmp(path + 1 + strlen(SWAP_BACKEND), "host", 4);
+		path = strchr(path + 1, ' ');
+	}
 
 	if (r->o.join)
 		refuse(sock, "it uses the services of %s; name that one", r->o.join);
@@ -458,8 +516,10 @@ void swap_asked(struct run *r, int sock, const char *ask)
 		refuse(sock, "there is no service %s; fsd or netd", service);
 	else if ((why = against(r, s, text)))
 		refuse(sock, "%s", why);
+	else if (given && (why = backend_against(r, s, kernel)))
+		refuse(sock, "%s", why);
 	else if (path && !runnable(path + 1))
 		refuse(sock, "%s cannot be run: %s", path + 1, strerror(errno));
 	else
-		begin(r, s, sock, path ? path + 1 : s->cur.path, restart);
+		begin(r, s, sock, path ? path + 1 : s->cur.path, kernel, restart);
 }

@@ -53,12 +53,13 @@ _strait()
 	restart|swap)
 		case $prev in
 		--service) COMPREPLY=($(compgen -W "fsd netd" -- "$cur")); return ;;
+		--backend) COMPREPLY=($(compgen -W "host lwip" -- "$cur")); return ;;
 		--with) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 		esac
 		if [ "$COMP_CWORD" -eq 2 ]; then
 			COMPREPLY=($(compgen -W "$(strait ps 2>/dev/null | awk 'NR > 1 && /^[^ ]/ && $5 == "-" { print $1 }')" -- "$cur"))
 		else
-			COMPREPLY=($(compgen -W "--service $([ "${COMP_WORDS[1]}" = swap ] && echo --with)" -- "$cur"))
+			COMPREPLY=($(compgen -W "--service $([ "${COMP_WORDS[1]}" = swap ] && echo --with --backend)" -- "$cur"))
 		fi
 		;;
 	trace)

@@ -148,6 +148,7 @@ int names_cmd_swap(int argc, char **argv);
 #define SWAP_PHASE 'p'
 #define SWAP_DONE 'd'
 #define SWAP_FAILED 'f'
+#define SWAP_BACKEND "backend=" /* in what is asked: "swap netd [backend=host|lwip] [PATH]" */
 
 /* run.c: the supervisor.  Returns the exit status. */
 int run_main(int argc, char **argv);

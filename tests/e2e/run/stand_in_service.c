@@ -63,13 +63,14 @@ static void send_moved(int sock, bool in, uint32_t connections, char *why)
 }
 
 /* The state is a byte a connection, of which there are three. */
-static void on_export(int sock, int fd)
+static void on_export(int sock, int fd, bool drop)
 {
 #ifdef STAND_IN_NOEXPORT
 	(void)fd;
+	(void)drop;
 	send_moved(sock, false, 0, "not today");
 #else
-	send_moved(sock, false, 3, write(fd, "abc", 3) == 3 ? "" : "cannot write");
+	send_moved(sock, false, 3, drop || write(fd, "abc", 3) == 3 ? "" : "cannot write");
 #endif
 }
 
@@ -125,7 +126,7 @@ static void on_message(int sock, const Control__Control *c, int *fds)
 #endif
 		break;
 	case CONTROL__CONTROL__BODY_EXPORT:
-		on_export(sock, fds[0]);
+		on_export(sock, fds[0], c->export->drop != 0);
 		break;
 	case CONTROL__CONTROL__BODY_IMPORT:
 		on_import(sock, fds[0]);
