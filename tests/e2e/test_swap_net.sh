@@ -60,6 +60,9 @@ swapped()
 		# shellcheck disable=SC2086
 		timeout -k 5 30 $as "$STRAIT" swap inst --service netd $with >"$W/out" 2>"$W/err" ||
 			fail "$CASE: swap $n: $(cat "$W/err") $(cat "$W/guest.err")"
+		# Another may follow at once.
+		[ "$n" -gt 3 ] || timeout -k 5 30 $as "$STRAIT" restart inst --service fsd >/dev/null 2>"$W/err" ||
+			fail "$CASE: restart after swap $n: $(cat "$W/err")"
 		sed -n 's/^netd of inst: //p' "$W/out" >>"$W/swaps"
 		sleep 0.5
 	done

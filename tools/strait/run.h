@@ -105,6 +105,7 @@ struct swap {
 	uint32_t from_epoch, connections;
 	pid_t old;           /* sealed, to be reaped; 0 */
 	uint64_t old_due;    /* KILL then, ms */
+	char result[240];    /* is told when the old one has ended */
 };
 
 struct run {

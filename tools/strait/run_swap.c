@@ -368,9 +368,13 @@ void swap_settled(struct run *r, struct service *s)
 	else if (w->exported)
 		snprintf(moved, sizeof(moved), ", %u connections moved", w->connections);
 	phase(w, "%u guests have their new rings", service_expects(r, s, domids));
-	finish(w, SWAP_DONE, "%s of %s: epoch %u to %u in %.1f ms, guests waited %.1f ms%s",
-	       s->name, r->o.name, w->from_epoch, s->cur.epoch,
-	       (double)(now - w->began_us) / 1000, (double)(now - w->cut_us) / 1000, moved);
+	snprintf(w->result, sizeof(w->result),
+	         "%s of %s: epoch %u to %u in %.1f ms, guests waited %.1f ms%s", s->name,
+	         r->o.name, w->from_epoch, s->cur.epoch, (double)(now - w->began_us) / 1000,
+	         (double)(now - w->cut_us) / 1000, moved);
+	w->step = SWAP_NONE;
+	if (!w->old)
+		finish(w, SWAP_DONE, "%s", w->result);
 }
 
 /* --- ends of processes, and time -------------------------------------------------- */
@@ -381,6 +385,10 @@ bool swap_child_ended(struct run *r, pid_t pid, int status)
 
 	if (pid == w->old) {
 		w->old = 0;
+		if (w->result[0]) { /* whoever asked may ask for the next one */
+			phase(w, "the old one has ended");
+			finish(w, SWAP_DONE, "%s", w->result);
+		}
 		return true;
 	}
 	for (int i = 0; i < N_SERVICES; i++) {
