@@ -15,7 +15,8 @@
  * number for its whole life.
  *
  * Every step may find that the new instance left, too (state AWAY again): then the
- * recovery thread's own call ends with -EIO and it begins anew.
+ * recovery thread's own call ends with -EIO and it begins anew.  Posts that it had not
+ * read, or that had not been sent to it yet, are kept for the one after.
  */
 #include "rpc/guest_priv.h"
 
@@ -44,6 +45,7 @@ static bool away(const struct rpc_chan *ch)
 struct kept {
 	uint8_t page[4096];
 	uint32_t n_posts; /* bytes */
+	uint32_t resent;  /* of them, in the ring of the instance that is there now */
 	uint8_t posts[];  /* whole frames */
 };
 
@@ -57,26 +59,41 @@ static void left_get(const struct rpc_chan *ch, uint32_t at, void *to, uint32_t 
 		memcpy((uint8_t *)to + first, ch->left, n - first);
 }
 
-/* The service could write to our ring: each header is checked as if it were its. */
-static void keep_posts(const struct rpc_chan *ch, struct kept *k)
+/* Posts that the instance before did not read, to @to, at most @max bytes.  It could
+ * write to our ring: each header is checked as if it were its. */
+static uint32_t unread_posts(const struct rpc_chan *ch, uint8_t *to, uint32_t max)
 {
 	const uint32_t cons = atomic_load(&ch->ctl->left_cons);
 	const uint32_t used = ch->tx_prod - cons;
 	struct frame f;
-	uint32_t off = 0;
+	uint32_t off = 0, n = 0;
 
 	while (used <= ch->size && used - off >= FRAME_HDR_LEN) {
 		left_get(ch, cons + off, &f, FRAME_HDR_LEN);
 		if (frame_check(&f, FRAME_AT_SERVICE) || frame_ring_len(f.len) > used - off)
-			return;
+			break;
 		if (f.kind == FRAME_POST && FRAME_SERVICE(f.method) == ch->ops->service_id) {
-			memcpy(k->posts + k->n_posts, &f, FRAME_HDR_LEN);
-			left_get(ch, cons + off + FRAME_HDR_LEN,
-			         k->posts + k->n_posts + FRAME_HDR_LEN, f.len - FRAME_HDR_LEN);
-			k->n_posts += frame_ring_len(f.len);
+			if (frame_ring_len(f.len) > max - n)
+				break;
+			memcpy(to + n, &f, FRAME_HDR_LEN);
+			left_get(ch, cons + off + FRAME_HDR_LEN, to + n + FRAME_HDR_LEN,
+			         f.len - FRAME_HDR_LEN);
+			n += frame_ring_len(f.len);
 		}
 		off += frame_ring_len(f.len);
 	}
+	return n;
+}
+
+/* What is unread is the end of what was sent: it comes before what was not. */
+static void keep_posts(const struct rpc_chan *ch, struct kept *k)
+{
+	const uint32_t rest = k->n_posts - k->resent;
+	const uint32_t n = unread_posts(ch, k->posts, k->resent);
+
+	memmove(k->posts + n, k->posts + k->resent, rest);
+	k->n_posts = n + rest;
+	k->resent = 0;
 }
 
 static struct journal_entry *journal_of(void *page)
@@ -134,7 +151,6 @@ static int renew(struct rpc_chan *ch, struct kept *k)
 {
 	int r;
 
-	k->n_posts = 0;
 	rpc_lead_take();
 	chan_drain(ch);
 	lock_take(&ch->tx);
@@ -159,13 +175,10 @@ static int take_bytes(void *arg, void *ring, size_t n)
 	return 0;
 }
 
-static int resend_posts(struct rpc_chan *ch, const struct kept *k)
+static int resend_posts(struct rpc_chan *ch, struct kept *k)
 {
-	uint32_t at = 0;
-	int r = 0;
-
-	while (r == 0 && at < k->n_posts) {
-		const uint8_t *p = k->posts + at, *payload;
+	while (k->resent < k->n_posts) {
+		const uint8_t *p = k->posts + k->resent, *payload;
 		struct frame f;
 
 		memcpy(&f, p, FRAME_HDR_LEN);
@@ -177,10 +190,13 @@ static int resend_posts(struct rpc_chan *ch, const struct kept *k)
 		                     .source_arg = &payload,
 		                     .source_len = f.payload_len};
 
-		r = tx_send(ch, &t);
-		at += frame_ring_len(f.len);
+		const int r = tx_send(ch, &t);
+
+		if (r < 0)
+			return r;
+		k->resent += frame_ring_len(f.len);
 	}
-	return r;
+	return 0;
 }
 
 /* Let the waiting threads send again what was begun, and wait for the answers: others'
@@ -209,7 +225,7 @@ static int say_recovered(struct rpc_chan *ch)
 }
 
 /* 0: up.  Else the step that failed is in *why. */
-static int restore(struct rpc_chan *ch, const struct kept *k, const char **why)
+static int restore(struct rpc_chan *ch, struct kept *k, const char **why)
 {
 	struct rpc_restore what;
 	uint32_t from = CHAN_RESEND;
@@ -241,6 +257,7 @@ static int recover(struct rpc_chan *ch, struct kept *k, const char **why)
 	uint32_t epoch;
 	int r;
 
+	k->n_posts = k->resent = ch->size; /* at first, all that can be in the ring */
 	for (;;) {
 		r = plat_channel_reopen(ch->id, deadline, &epoch);
 		*why = r == -ETIMEDOUT ? "the service did not come back in time"

@@ -37,7 +37,7 @@ struct instance {
 	struct rpc_server_ops ops;
 	struct fake_channel ch;
 	pthread_t thread;
-	_Atomic bool dead, stop;
+	_Atomic bool dead, stop, held, holds;
 	struct rpc_req *unanswered;
 	struct instance *next; /* buried */
 	uint32_t epoch;
@@ -56,6 +56,7 @@ static int g_bell_fd = -1;
 static _Atomic unsigned g_replays, g_known, g_restores, g_posts, g_deaths, g_recovered;
 static const uint8_t g_id[16] = "fedcba987654321";
 
+static _Atomic unsigned g_posts_die; /* who reads that many ends; 0: nobody */
 static _Atomic int g_hello_dies; /* 1: before its answer, 2: behind it */
 
 static uint64_t disk_at(uint64_t at)
@@ -149,7 +150,10 @@ static void srv_release(File__File_Service *s, const File__HandleReq *q, File__E
 	(void)s;
 	(void)q;
 	(void)cl;
-	atomic_fetch_add(&g_posts, 1);
+	if (atomic_fetch_add(&g_posts, 1) + 1 == g_posts_die) {
+		g_posts_die = 0;
+		instance_of(data)->dead = true;
+	}
 	rpc_reply(data, 0, NULL, NULL, 0);
 }
 
@@ -202,6 +206,11 @@ static void *server_main(void *arg)
 		in->dead = true;
 	}
 	while (!in->dead && !in->stop && !rpc_conn_broken(in->conn)) {
+		in->holds = in->held;
+		if (in->holds) {
+			usleep(200);
+			continue;
+		}
 		if (rpc_conn_pump(in->conn, 1) > 0)
 			continue;
 		poll(&p, 1, 20);
@@ -446,6 +455,35 @@ static void an_instance_may_die_while_the_guest_restores(void)
 	stop();
 }
 
+/* Posts are kept over instances that end before the guest got to sending them again, and
+ * over one that ends before it read them. */
+static void posts_outlive_instances_that_never_read_them(void)
+{
+	enum { POSTS = 40 };
+	File__HandleReq q = FILE__HANDLE_REQ__INIT;
+	uint64_t at = 0;
+
+	for (unsigned deaths = 0; deaths <= 2; deaths++) {
+		start(10000000000u);
+		CU_ASSERT_EQUAL(append(1, &at), 0);
+		g_now->held = true; /* it reads nothing from here on */
+		while (!g_now->holds)
+			usleep(100);
+		for (unsigned i = 0; i < POSTS; i++)
+			CU_ASSERT_EQUAL(rpc_post(&g_file_chan, 2, &q.base, NULL, NULL, 0), 0);
+		CU_ASSERT_EQUAL(g_posts, 0);
+		if (deaths)
+			die_at(IN_RESTORE, 2);
+		g_posts_die = deaths == 2 ? POSTS / 2 : 0;
+		g_now->dead = true;
+		CU_ASSERT_EQUAL(append(2, &at), 0);
+		CU_ASSERT_EQUAL(g_deaths, 1 + deaths);
+		CU_ASSERT_EQUAL(g_posts, POSTS);
+		CU_ASSERT_EQUAL(g_lost, 0);
+		stop();
+	}
+}
+
 #define THREADS 6u
 #define EACH 800u
 
@@ -564,6 +602,7 @@ int main(void)
 	static CU_TestInfo tests[] = {
 		TEST(a_call_is_done_once_wherever_its_service_ends),
 		TEST(an_instance_may_die_while_the_guest_restores),
+		TEST(posts_outlive_instances_that_never_read_them),
 		TEST(many_threads_over_many_deaths_lose_and_repeat_nothing),
 		TEST(a_guest_attaches_to_the_next_instance),
 		TEST(past_the_deadline_calls_fail),
