@@ -39,6 +39,8 @@ if(TARGET strait)
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_files.sh" LABELS e2e TIMEOUT 240)
 		strait_script_test(e2e.recover_net
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_net.sh" LABELS e2e TIMEOUT 240)
+		strait_script_test(e2e.slow_disk
+			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_slow_disk.sh" LABELS e2e TIMEOUT 120)
 		strait_script_test(e2e.recover_services
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_services.sh" LABELS e2e TIMEOUT 180)
 		strait_script_test(e2e.swap_net

@@ -82,6 +82,7 @@ struct service {
 	unsigned short_lives; /* in a row */
 	unsigned restarts;
 	bool hung;           /* was killed for its silence */
+	bool slow;           /* was not: it waits for a disk, which was said */
 	uint64_t ping_due, ping_sent; /* ms; sent: 0 when answered */
 	/* its last StatusReply */
 	bool status_owed;

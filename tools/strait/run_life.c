@@ -16,6 +16,7 @@
 #include "tools/strait/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -283,6 +284,7 @@ void service_died(struct run *r, struct service *s, int status)
 	s->cur.pid = 0;
 	s->cur.ready = false;
 	s->ping_sent = s->ping_due = 0;
+	s->slow = false;
 	s->status_owed = s->owed = false;
 	instance_hang_up(&s->cur);
 	if (s->leaving || ending(r))
@@ -393,10 +395,12 @@ void service_refuses_guest(struct run *r, struct service *s, uint32_t domid)
 
 void service_answers(struct run *r, struct service *s, struct instance *i)
 {
-	if (i == &s->next)
+	if (i == &s->next) {
 		swap_answers(r);
-	else
-		s->ping_sent = 0;
+		return;
+	}
+	s->ping_sent = 0;
+	s->slow = false;
 }
 
 static bool watched(const struct run *r, const struct service *s)
@@ -408,11 +412,43 @@ static bool watched(const struct run *r, const struct service *s)
 	       s->cur.sock >= 0 && !ending(r) && !s->hung && !busy;
 }
 
+/* Its loop is in the kernel and cannot be interrupted: a disk that is slow, not a service
+ * that hangs.  Nor would it end before the disk answers. */
+static bool waits_for_disk(const struct instance *i)
+{
+	char path[48], text[128], *p;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)i->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	p = strrchr(text, ')'); /* what is before is its name */
+	return p && !strncmp(p, ") D ", 4);
+}
+
+static void does_not_answer(struct run *r, struct service *s, uint64_t now)
+{
+	if (!waits_for_disk(&s->cur)) {
+		s->hung = true;
+		(void)kill(s->cur.pid, SIGKILL);
+		return;
+	}
+	if (!s->slow)
+		say("%s did not answer for %u s: it waits for a disk, and so do its guests",
+		    s->name, r->o.hang_s);
+	s->slow = true;
+	s->ping_sent = now; /* its answer may still come */
+}
+
 static void watch(struct run *r, struct service *s, uint64_t now)
 {
 	if (s->ping_sent && now >= s->ping_sent + (uint64_t)r->o.hang_s * 1000) {
-		s->hung = true;
-		(void)kill(s->cur.pid, SIGKILL);
+		does_not_answer(r, s, now);
 	} else if (now >= s->ping_due) {
 		s->ping_due = now + PING_MS;
 		/* One at a time.  No room for it is no answer either. */
