@@ -112,8 +112,7 @@ passed
 CASE="two at once"
 $as "$STRAIT" swap inst --service fsd --with "${S}_SILENT" >/dev/null 2>&1 &
 swap=$!
-sleep 0.5
-shows fsd "up, its next is starting"
+shows_soon fsd "up, its next is starting"
 for s in fsd netd; do
 	$as "$STRAIT" restart inst --service $s 2>"$W/err"
 	[ $? = 125 ] && grep -q "another restart or swap is under way" "$W/err" ||
@@ -123,10 +122,13 @@ CASE="the old one dies while the new one is checked"
 kill -KILL "$($as "$STRAIT" ps | awk '$1 == "fsd" { print $2 }')"
 wait $swap
 [ $? = 125 ] || fail "$CASE: the swap went well"
-sleep 0.2
-shows fsd "epoch [0-9]*, up, "
+shows_soon fsd "epoch [0-9]*, up, "
 CASE="who asked hangs up"
-timeout 0.3 $as "$STRAIT" swap inst --service fsd --with "${S}_SILENT" >/dev/null 2>&1
+$as "$STRAIT" swap inst --service fsd --with "${S}_SILENT" >/dev/null 2>&1 &
+swap=$!
+shows_soon fsd "up, its next is starting"
+kill $swap
+wait $swap
 shows fsd "up, its next is starting"
 CASE="the guest ends meanwhile"
 kill -TERM $pid

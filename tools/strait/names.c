@@ -237,11 +237,12 @@ int names_cmd_stop(int argc, char **argv)
 
 #define REPLY_S 60 /* longer than all phases may take */
 
-/* Show each phase as it ends.  The exit status. */
+/* Show each phase as it ends, until all is over.  The exit status. */
 static int follow(int fd, const char *name)
 {
 	struct timeval wait = { .tv_sec = REPLY_S };
 	char text[1200];
+	int rc = -1;
 	ssize_t n;
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
@@ -249,13 +250,16 @@ static int follow(int fd, const char *name)
 		text[n] = 0;
 		if (text[0] == SWAP_FAILED) {
 			say("%s: %s", name, text + 1);
-			return EXIT_STRAIT;
+			rc = EXIT_STRAIT;
+			continue;
 		}
 		puts(text + 1);
 		fflush(stdout);
 		if (text[0] == SWAP_DONE)
-			return 0;
+			rc = 0;
 	}
+	if (rc >= 0)
+		return rc;
 	say("the guest %s does not say how it went: %s", name,
 	    n ? strerror(errno) : "its strait ended");
 	return EXIT_STRAIT;

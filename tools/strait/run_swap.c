@@ -96,6 +96,16 @@ static void phase(struct swap *w, const char *fmt, ...)
 	w->last_us = now;
 }
 
+/* Who asks hangs up with us: once the instance that does not serve has been reaped, so
+ * that another swap finds nothing under way. */
+static void hang_up(struct swap *w)
+{
+	if (w->asker < 0 || w->step != SWAP_NONE || w->old || w->s->next.pid)
+		return;
+	close(w->asker);
+	w->asker = -1;
+}
+
 __attribute__((format(printf, 3, 4)))
 static void finish(struct swap *w, char kind, const char *fmt, ...)
 {
@@ -104,10 +114,8 @@ static void finish(struct swap *w, char kind, const char *fmt, ...)
 	va_start(ap, fmt);
 	tell(w->asker, kind, fmt, ap);
 	va_end(ap);
-	if (w->asker >= 0)
-		close(w->asker);
-	w->asker = -1;
 	w->step = SWAP_NONE;
+	hang_up(w);
 }
 
 /* --- failing -------------------------------------------------------------------- */
@@ -389,6 +397,7 @@ bool swap_child_ended(struct run *r, pid_t pid, int status)
 			phase(w, "the old one has ended");
 			finish(w, SWAP_DONE, "%s", w->result);
 		}
+		hang_up(w);
 		return true;
 	}
 	for (int i = 0; i < N_SERVICES; i++) {
@@ -404,6 +413,8 @@ bool swap_child_ended(struct run *r, pid_t pid, int status)
 		instance_hang_up(&s->next);
 		free(s->next.path);
 		s->next = (struct instance){ .sock = -1 };
+		if (w->s)
+			hang_up(w);
 		return true;
 	}
 	return false;

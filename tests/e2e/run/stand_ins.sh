@@ -25,4 +25,16 @@ ended()
 	passed
 }
 
+# shows_soon SERVICE PATTERN: `strait ps` comes to say it.
+shows_soon()
+{
+	local i
+
+	for i in $(seq 100); do
+		$as "$STRAIT" ps | grep -q "^  $1 .*$2" && return
+		sleep 0.05
+	done
+	shows "$@"
+}
+
 shows() { $as "$STRAIT" ps | grep -q "^  $1 .*$2" || fail "$CASE: $1 is not $2: $($as "$STRAIT" ps)"; }
