@@ -306,6 +306,8 @@ void file_release(struct ofd *o)
 	req.handle = f->handle;
 	/* A channel that is gone has released it already. */
 	(void)rpc_post(&g_file_chan, FILE_POST_RELEASE, &req.base, NULL, NULL, 0);
+	if (inotify_watching())
+		(void)rpc_ping(&g_file_chan); /* the event of it is here after this */
 	file_drop(f);
 }
 
@@ -353,11 +355,6 @@ int file_source_buf(void *arg, void *ring, size_t n)
 
 /* ---- start and end ---- */
 
-static void on_event(struct rpc_event *ev)
-{
-	(void)ev; /* the file service has none but Session.Done */
-}
-
 static void on_lost(void)
 {
 	rpc_log("fsd", "the file service is gone: file calls give EIO");
@@ -367,7 +364,7 @@ static void on_lost(void)
 static const struct rpc_chan_ops g_chan_ops = {
         .service_id = RPC_SERVICE_FILE,
         .service = &file__file__descriptor,
-        .on_event = on_event,
+        .on_event = inotify_on_event,
         .on_done = file_lock_on_done,
         .on_lost = on_lost,
         .on_restore = file_restore,

@@ -253,6 +253,14 @@ void file_cred_restored(void);
 int file_lock_restore(struct file *f);
 void file_lock_restored(void);
 
+/* ---- watches (inotify_watch.c) ---- */
+
+void inotify_on_event(struct rpc_event *ev);
+/* There are any: what this guest does must be told of before it goes on. */
+bool inotify_watching(void);
+/* Watch again what is watched. */
+int inotify_restore(void);
+
 /* ---- directories (file_dir.c) ---- */
 
 long file_getdents(struct ofd *o, void *user_buf, size_t len, bool old_layout);

@@ -146,6 +146,8 @@ int file_restore(const struct rpc_restore *how)
 		r = file_cred_restore();
 		if (r == 0)
 			r = reopen_all();
+		if (r == 0)
+			r = inotify_restore();
 		file_cred_restored();
 	}
 	if (r == 0 && !how->moved)

@@ -107,6 +107,7 @@ struct rpc_event {
 	uint32_t msg_len;
 	uint32_t payload_len;
 	struct rpc_chan *chan;
+	const char *bad; /* set it to the rule that the service broke: the channel is lost */
 };
 /* Take the next @n payload bytes of the event being handled. */
 void rpc_event_take(struct rpc_event *ev, void *to, uint32_t n);

@@ -123,7 +123,8 @@ static const char *take_done(struct rpc_chan *ch, const uint8_t *msg, uint32_t l
 static const char *take_event(struct rpc_chan *ch, const struct frame *f)
 {
 	uint8_t msg[RPC_REPLY_MSG_MAX];
-	struct rpc_event ev = {FRAME_INDEX(f->method), msg, f->msg_len, f->payload_len, ch};
+	struct rpc_event ev = {
+	        FRAME_INDEX(f->method), msg, f->msg_len, f->payload_len, ch, NULL};
 
 	if (f->seq != ch->rx_event_seq + 1)
 		return "seq: events must count up";
@@ -138,7 +139,7 @@ static const char *take_event(struct rpc_chan *ch, const struct frame *f)
 	ch->ops->on_event(&ev);
 	atomic_fetch_add_explicit(&ch->credit_due, frame_ring_len(f->len),
 	                          memory_order_relaxed);
-	return NULL;
+	return ev.bad;
 }
 
 void rpc_event_take(struct rpc_event *ev, void *to, uint32_t n)

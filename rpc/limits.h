@@ -32,6 +32,7 @@
 #define RPC_PATH_MAX 4096u             /* with the NUL that is not sent */
 #define RPC_GROUPS_MAX 64u             /* supplementary groups of one credential */
 #define RPC_CREDS_MAX 256u             /* credentials of one session */
+#define RPC_WATCHES_MAX 8192u          /* inotify watches of one session */
 
 /* OpenRep.mount_flags */
 #define FILE_MOUNT_READ_ONLY 1u

@@ -313,11 +313,17 @@ static const char *check_order(struct rpc_conn *c, const struct frame *f)
 
 static const char *take_credit(struct rpc_conn *c, const struct frame *f)
 {
+	bool fits;
+
 	if (f->credit == 0)
 		return NULL;
-	if (f->credit > c->credit_max - c->credit)
+	pthread_mutex_lock(&c->tx);
+	fits = f->credit <= c->credit_max - c->credit;
+	if (fits)
+		c->credit += f->credit;
+	pthread_mutex_unlock(&c->tx);
+	if (!fits)
 		return "credit: more than was spent";
-	c->credit += f->credit;
 	if (c->on_credit)
 		c->on_credit(c, c->ctx);
 	return NULL;

@@ -10,8 +10,8 @@
  *
  * Layer:     rpc.  Includes protobuf-c, vchan.
  * Ownership: see each function.
- * Locking:   rpc_conn_pump() and rpc_event*() on the loop's thread; rpc_reply*()
- *            on any thread.
+ * Locking:   rpc_conn_pump() and rpc_event_credit() on the loop's thread, as is
+ *            rpc_event() where that was asked; rpc_reply*() and rpc_event() on any.
  * Memory:    one allocation a connection; requests come from a pool of n_slots.
  */
 #ifndef RPC_SERVER_H

@@ -54,7 +54,6 @@ struct rpc_conn {
 	uint32_t n_slots;
 	uint32_t post_seq;
 	int64_t part;           /* bytes of an incomplete frame at the last look */
-	uint32_t credit;        /* event bytes that may be sent */
 	uint32_t credit_max;
 	struct slot slots[RPC_SLOTS_MAX];
 	void (*on_credit)(struct rpc_conn *, void *);
@@ -63,6 +62,7 @@ struct rpc_conn {
 
 	pthread_mutex_t tx;
 	uint32_t event_seq;     /* under tx */
+	uint32_t credit;        /* under tx: event bytes that may be sent */
 	_Atomic(const char *) broken; /* why; NULL: fine */
 	_Atomic unsigned busy;
 

@@ -196,12 +196,18 @@ void rpc_reply_abort(struct rpc_req *req)
 	pthread_mutex_unlock(&req->conn->tx);
 }
 
+/* @cost: of credit. */
 static int put_event(struct rpc_conn *c, uint16_t method, const ProtobufCMessage *msg,
-                     const struct iovec *payload, int n_payload)
+                     const struct iovec *payload, int n_payload, uint32_t cost)
 {
 	struct frame f = {.kind = FRAME_EVENT, .method = method};
 
 	pthread_mutex_lock(&c->tx);
+	if (cost > c->credit) {
+		pthread_mutex_unlock(&c->tx);
+		return -EAGAIN;
+	}
+	c->credit -= cost;
 	if (!rpc_conn_broken(c)) {
 		f.seq = ++c->event_seq;
 		put_frame_locked(c, &f, msg, payload, n_payload);
@@ -216,7 +222,8 @@ void rpc_done(struct rpc_conn *c, uint64_t ticket, int err)
 
 	ev.ticket = ticket;
 	ev.err = (uint32_t)err;
-	(void)put_event(c, FRAME_METHOD(0, 3), &ev.base, NULL, 0); /* broken: told by the pump */
+	/* broken: told by the pump; its room was the call's */
+	(void)put_event(c, FRAME_METHOD(0, 3), &ev.base, NULL, 0, 0);
 	notify_unless_pumping(c);
 }
 
@@ -231,8 +238,6 @@ int rpc_event(struct rpc_conn *c, unsigned index, const ProtobufCMessage *msg,
 	const uint32_t msg_len = (uint32_t)protobuf_c_message_get_packed_size(msg);
 	const uint32_t cost = rpc_event_cost(msg_len, total_len(payload, n_payload));
 
-	if (cost > c->credit)
-		return -EAGAIN;
-	c->credit -= cost;
-	return put_event(c, FRAME_METHOD(c->ops->service_id, index), msg, payload, n_payload);
+	return put_event(c, FRAME_METHOD(c->ops->service_id, index), msg, payload, n_payload,
+	                 cost);
 }

@@ -127,6 +127,10 @@ struct backend_ops {
 	ssize_t (*copy)(const struct node *in, uint64_t in_off, const struct node *out,
 	                uint64_t out_off, size_t len);
 
+	/* Watch it with an inotify instance of the kernel, as whom the thread acts: the
+	 * kernel's number of the watch.  -ENOSPC: the back end has no events. */
+	int (*watch)(const struct node *node, int inotify, uint32_t mask);
+
 	/* Keep a file whose last name is about to go (0 too if it is kept already);
 	 * forget it again; is it kept?  Its number is its name: it lives, so no other
 	 * file has it. */

@@ -51,6 +51,7 @@ static const struct backend_ops dir_ops = {
         .seek = dir_seek,
         .readahead = dir_readahead,
         .copy = dir_copy,
+        .watch = dir_watch,
         .orphan_keep = dir_orphan_keep,
         .orphan_drop = dir_orphan_drop,
         .orphan_kept = dir_orphan_kept,

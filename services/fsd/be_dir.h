@@ -94,6 +94,8 @@ int dir_readahead(const struct node *node, uint64_t off, uint64_t len);
 ssize_t dir_copy(const struct node *in, uint64_t in_off, const struct node *out,
                  uint64_t out_off, size_t len);
 
+int dir_watch(const struct node *node, int inotify, uint32_t mask);
+
 /* be_dir_orphan.c */
 int dir_orphan_keep(const struct node *node, uint64_t ino);
 void dir_orphan_drop(struct mount *mount, uint64_t ino);

@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -92,6 +93,13 @@ int dir_setattr(const struct node *node, bool opened, const struct setattr *set)
 	    syscall(SYS_utimensat, fd, "", set->times, AT_EMPTY_PATH) < 0)
 		r = -errno;
 	return r;
+}
+
+int dir_watch(const struct node *node, int inotify, uint32_t mask)
+{
+	const int wd = inotify_add_watch(inotify, dir_fdname(node_fd_as(node)).s, mask);
+
+	return wd < 0 ? -errno : wd;
 }
 
 int dir_statfs(const struct node *node, struct statfs *out)

@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include "services/fsd/be_dir.h"
+#include "services/fsd/notify.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -89,16 +90,22 @@ static bool is_file(int fd, const char *name, const struct node *node)
 	       a.st_dev == b.st_dev;
 }
 
-static int keep_locked(struct dir_mount *d, const struct node *node, const char *name)
+static int keep_locked(struct dir_mount *d, const struct node *node, uint64_t ino,
+                       const char *name)
 {
 	const int fd = orphans_open_locked(d);
+	bool hiding;
+	int err;
 
 	if (fd < 0)
 		return fd;
-	if (linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, fd, name,
-	           AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	return errno == EEXIST && is_file(fd, name, node) ? 0 : -errno;
+	hiding = notify_hide_begin(node->mount->root_dev, ino);
+	err = linkat(g_dir_proc, dir_fdname(NODE_FD(node)).s, fd, name,
+	             AT_SYMLINK_FOLLOW) == 0
+	              ? 0
+	              : errno;
+	notify_hide_end(hiding);
+	return err == EEXIST && is_file(fd, name, node) ? 0 : -err;
 }
 
 int dir_orphan_keep(const struct node *node, uint64_t ino)
@@ -108,13 +115,13 @@ int dir_orphan_keep(const struct node *node, uint64_t ino)
 	int r;
 
 	pthread_mutex_lock(&d->lock);
-	r = keep_locked(d, node, name.s);
+	r = keep_locked(d, node, ino, name.s);
 	for (int i = 0; r == -ENOENT && i < 3; i++) {
 		/* Another run swept the empty folder just before we locked it. */
 		if (d->orphans >= 0)
 			close(d->orphans);
 		d->orphans = -1;
-		r = keep_locked(d, node, name.s);
+		r = keep_locked(d, node, ino, name.s);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return r;
@@ -125,8 +132,12 @@ void dir_orphan_drop(struct mount *mount, uint64_t ino)
 	struct dir_mount *d = mount->priv;
 
 	pthread_mutex_lock(&d->lock);
-	if (orphans_find_locked(d) >= 0)
+	if (orphans_find_locked(d) >= 0) {
+		const bool hiding = notify_hide_begin(mount->root_dev, ino);
+
 		(void)unlinkat(d->orphans, name_of(ino).s, 0); /* gone already: well */
+		notify_hide_end(hiding);
+	}
 	pthread_mutex_unlock(&d->lock);
 }
 

@@ -13,6 +13,7 @@
 #include "services/fsd/cred.h"
 #include "services/fsd/fsd.h"
 #include "services/fsd/lock.h"
+#include "services/fsd/notify.h"
 #include "services/fsd/serve.h"
 #include "vchan/vchan.h"
 
@@ -226,6 +227,12 @@ static struct vchan_end *open_channel(const Control__GuestAdd *m, int *fds, int 
 	return end;
 }
 
+static void on_credit(struct rpc_conn *conn, void *ctx)
+{
+	(void)conn;
+	notify_pump(ctx);
+}
+
 static struct guest *guest_new(struct fsd *f, const Control__GuestAdd *m,
                                struct vchan_end *end)
 {
@@ -252,6 +259,7 @@ static struct guest *guest_new(struct fsd *f, const Control__GuestAdd *m,
 		free(g);
 		return NULL;
 	}
+	rpc_conn_on_credit(g->conn, on_credit);
 	g->session->conn = g->conn;
 	g->session->owner = g;
 	memcpy(g->session->client_id, m->client_id.data, RPC_CLIENT_ID_LEN);
@@ -391,5 +399,7 @@ void guest_event(struct fsd *f, const void *which)
 	for (struct guest *g = f->guests; g; g = g->next)
 		if (g == which)
 			rpc_conn_ack(g->conn);
+		else if (g->session == which)
+			notify_pump(g->session);
 }
 

@@ -10,6 +10,7 @@
 #include "rpc/slice.h"
 #include "services/fsd/cred.h"
 #include "services/fsd/lock.h"
+#include "services/fsd/notify.h"
 #include "services/fsd/pool.h"
 #include "services/fsd/serve.h"
 
@@ -157,6 +158,7 @@ static int init(struct fsd *f)
 		fprintf(stderr, "fsd: cannot start: %s\n", strerror(errno));
 		return -1;
 	}
+	notify_init(f->epoll);
 	return 0;
 }
 

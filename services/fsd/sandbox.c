@@ -149,6 +149,9 @@ static const int allowed[] = {
         SCMP_SYS(setxattr),
         SCMP_SYS(listxattr),
         SCMP_SYS(removexattr),
+        SCMP_SYS(inotify_init1),
+        SCMP_SYS(inotify_add_watch),
+        SCMP_SYS(inotify_rm_watch),
         SCMP_SYS(flock),
         SCMP_SYS(fcntl),
         /* data */

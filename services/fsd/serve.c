@@ -3,6 +3,7 @@
 #include "services/fsd/serve.h"
 
 #include "services/fsd/names.h"
+#include "services/fsd/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,6 +66,9 @@ static const struct method g_methods[] = {
         {serve_leaves, SERVE_LOOK, PATH(PathReq)},
         {serve_reopen, SERVE_NAMES, .cred = OFF(ReopenReq, cred),
          .opens = OFF(ReopenReq, handle)},
+        {serve_watch, SERVE_NAMES, PATH(WatchReq)},
+        {.run = serve_unwatch, .class = SERVE_LOOP},
+        {.run = serve_event_only, .class = SERVE_LOOP},
 };
 
 #define READAHEAD_QUEUE 32u
@@ -168,6 +172,7 @@ static void task_finish(struct task *t, int r)
 		opened(t, t->method->run == serve_reopen ? HANDLE_STALE
 		                                         : HANDLE_FAILED);
 	task_drop_refs(t);
+	notify_flush(t->session);
 	if (r == -EMFILE)
 		r = -ENFILE; /* our table is full, not the guest's */
 	if (r <= 0)
@@ -374,7 +379,7 @@ static void serve_call(void *data)
 	/* Slots bound the calls in flight; a post has none, so only what takes no time
 	 * or may be dropped can be one. */
 	if (req->hdr.kind == FRAME_POST && t.method->run != serve_release &&
-	    t.method->run != serve_readahead)
+	    t.method->run != serve_readahead && t.method->run != serve_unwatch)
 		rpc_reply(req, EINVAL, NULL, NULL, 0);
 	else
 		begin(&t);
@@ -409,7 +414,7 @@ bool serve_recovers(unsigned index, bool back)
 	        index < sizeof g_methods / sizeof g_methods[0] ? &g_methods[index] : NULL;
 
 	return m && (m->run == serve_set_cred || m->run == serve_reopen ||
-	             (m->run == serve_lock && !back));
+	             ((m->run == serve_lock || m->run == serve_watch) && !back));
 }
 
 bool serve_all_again(void)
@@ -520,12 +525,15 @@ STUB(remove_xattr, XattrReq, XattrRep)
 STUB(getcwd, HandleReq, Empty)
 STUB(leaves, PathReq, Empty)
 STUB(reopen, ReopenReq, OpenRep)
+STUB(watch, WatchReq, WatchRep)
+STUB(unwatch, UnwatchReq, Empty)
+STUB(changed, ChangedEvt, Empty)
 
 static File__File_Service g_service = FILE__FILE__INIT(call_);
 
 ProtobufCService *serve_service(void)
 {
-	_Static_assert(sizeof g_methods / sizeof g_methods[0] == 31,
+	_Static_assert(sizeof g_methods / sizeof g_methods[0] == 34,
 	               "a method is missing");
 	return &g_service.base;
 }
@@ -549,6 +557,7 @@ int serve_reply(struct task *t, const ProtobufCMessage *msg, const void *payload
 
 	/* First: once answered, the guest's Release must be the file's last. */
 	task_drop_refs(t);
+	notify_flush(t->session);
 	rpc_reply(t->req, 0, msg, &iov, len ? 1 : 0);
 	return SERVED;
 }

@@ -99,6 +99,11 @@ int serve_park(struct task *t);
  * again), with its hidden name if that is its last.  As the service itself, with
  * mount.names: no name goes meanwhile. */
 int serve_adopt_locked(const struct node *n, struct statx *stx, struct inode **out);
+/* The file that @in speaks of, by its path, its identity, or its number among the
+ * orphans: @it gets a reference.  As the service itself.  -ESTALE: it is no more, or
+ * not known. */
+int serve_find_again(struct task *t, const File__ReopenReq *in, struct place *it,
+                     struct statx *stx);
 /* Answer an Open or a Reopen by @flags: t->opening is ready. */
 int serve_open_reply(struct task *t, const struct statx *stx, uint32_t flags,
                      bool created);
@@ -177,5 +182,8 @@ int serve_rename(struct task *t);
 int serve_unlink(struct task *t);
 int serve_lock(struct task *t); /* serve_lock.c */
 int serve_get_lock(struct task *t);
+int serve_watch(struct task *t); /* serve_watch.c */
+int serve_unwatch(struct task *t);
+int serve_event_only(struct task *t); /* what only travels to the guest: ENOSYS */
 
 #endif /* FSD_SERVE_H */

@@ -83,6 +83,18 @@ static bool find_by_id(struct reopening *o)
 	return false;
 }
 
+int serve_find_again(struct task *t, const File__ReopenReq *in, struct place *it,
+                     struct statx *stx)
+{
+	struct reopening o = {.t = t, .in = in, .it = {.node = NODE_NONE}};
+
+	if (!find_by_path(&o) && !find_by_id(&o))
+		return -ESTALE;
+	*it = o.it;
+	*stx = o.stx;
+	return 0;
+}
+
 /* A directory that was removed is as good as another one that was: there is nothing in
  * it, and nothing can be made in it.  Only where it is known to be no more. */
 static bool find_gone_dir(struct reopening *o)

@@ -3,6 +3,7 @@
 #include "services/fsd/session.h"
 
 #include "services/fsd/lock.h"
+#include "services/fsd/notify.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ void session_free(struct session *s)
 {
 	s->dead = true;
 	lock_release_session(s);
+	notify_end(s);
 	for (unsigned i = 0; i < SESSION_BUCKETS; i++)
 		while (s->handles[i])
 			handle_drop(s, s->handles[i]);

@@ -62,6 +62,7 @@ struct session {
 	unsigned n_locks, n_waits;
 	struct lock_rec *locks; /* lock.c */
 	struct pool_queue queue;
+	struct notify *_Atomic notify; /* notify.c; NULL: it never watched anything */
 };
 
 struct session *session_new(struct rpc_conn *conn, uint32_t domid, uint32_t uid,

@@ -10,6 +10,7 @@ endif()
 strait_unit_test(test_file_recover
 	SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_file_recover.c"
 	        "${CMAKE_SOURCE_DIR}/tests/unit/file_recover_storm.c"
+	        "${CMAKE_SOURCE_DIR}/tests/unit/file_recover_watch.c"
 	        "${CMAKE_SOURCE_DIR}/tests/unit/supervisor.c"
 	LIBS strait_testlib rpc_server vchan_hosted
 	ARGS "$<TARGET_FILE:fsd>")

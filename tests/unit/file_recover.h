@@ -38,4 +38,14 @@ static inline long set_lock(long fd, int cmd, short type, off_t start, off_t len
 /* Many threads, with calls of which each result is known, over kills. */
 void threads_see_no_more_than_a_pause(void);
 
+/* Of the host: what is "/". */
+const char *recover_dir(void);
+
+/* inotify. */
+void watches_are_made_again(void);
+void a_watch_follows_its_object(void);
+void a_watch_of_what_is_gone_is_ignored(void);
+void events_that_cannot_be_are_refused(void);
+void watches_are_bounded(void);
+
 #endif /* TESTS_UNIT_FILE_RECOVER_H */

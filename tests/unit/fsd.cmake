@@ -16,6 +16,7 @@ endif()
 fsd_dispatch_test(test_fsd_lock)
 fsd_dispatch_test(test_fsd_cred)
 fsd_dispatch_test(test_fsd_ids)
+fsd_dispatch_test(test_fsd_watch)
 # Instances one after the other, on a disk and in memory.
 foreach(name IN ITEMS test_fsd_recover test_fsd_reopen)
 	strait_unit_test(${name}

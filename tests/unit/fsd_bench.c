@@ -22,6 +22,7 @@ struct rpc_conn {
 		int err;
 	} done[DONE_MAX];
 	unsigned n_done;
+	struct changes changes; /* sent by one thread at a time */
 };
 
 struct pending {
@@ -134,6 +135,35 @@ void rpc_done(struct rpc_conn *c, uint64_t ticket, int err)
 		abort();
 	c->done[c->n_done].ticket = ticket;
 	c->done[c->n_done++].err = -err;
+}
+
+struct changes *changes_of(struct client *c)
+{
+	return &c->conn->changes;
+}
+
+int rpc_event(struct rpc_conn *c, unsigned index, const ProtobufCMessage *msg,
+              const struct iovec *payload, int n_payload)
+{
+	const File__ChangedEvt *ev = (const File__ChangedEvt *)msg;
+	struct changes *to = &c->changes;
+	struct changed *e = &to->at[to->n % CHANGED_MAX];
+
+	(void)payload;
+	if (index != M_CHANGED || n_payload ||
+	    protobuf_c_message_get_packed_size(msg) > RPC_REPLY_MSG_MAX)
+		abort();
+	if (to->no_credit)
+		return -EAGAIN;
+	*e = (struct changed){ev->group, ev->watch, ev->mask, ev->cookie, ""};
+	memcpy(e->name, ev->name.data, ev->name.len);
+	to->n++;
+	return 0;
+}
+
+void rpc_conn_flush(struct rpc_conn *c)
+{
+	(void)c;
 }
 
 int done_event(struct client *c, uint64_t ticket, int *err)

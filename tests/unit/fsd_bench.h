@@ -51,6 +51,9 @@ enum file_method {
 	M_GETCWD,
 	M_LEAVES,
 	M_REOPEN,
+	M_WATCH,
+	M_UNWATCH,
+	M_CHANGED,
 };
 
 struct reply {
@@ -117,6 +120,19 @@ struct bench_fault {
 	const struct journal_entry *claim; /* replay: what the guest brings; NULL: nothing */
 };
 extern struct bench_fault g_bench_fault;
+
+/* Changed events that were sent to @c, in order; cleared by the test. */
+struct changed {
+	uint32_t group, watch, mask, cookie;
+	char name[256];
+};
+#define CHANGED_MAX 1024u
+struct changes {
+	_Atomic bool no_credit; /* refuse them */
+	unsigned n;
+	struct changed at[CHANGED_MAX]; /* those beyond are only counted */
+};
+struct changes *changes_of(struct client *c);
 
 /* Done events: 1 and *err if @ticket is done, else 0. */
 int done_event(struct client *c, uint64_t ticket, int *err);

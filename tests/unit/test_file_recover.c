@@ -25,6 +25,11 @@ static const char *g_fsd;
 static Control__Configure g_conf = CONTROL__CONFIGURE__INIT;
 static char g_dir[] = "/tmp/file-recover-XXXXXX";
 
+const char *recover_dir(void)
+{
+	return g_dir;
+}
+
 static bool start_all(void)
 {
 	static struct plat_config config = {
@@ -610,6 +615,11 @@ int main(int argc, char **argv)
 	        TEST(who_waits_for_a_lock_gets_it_later),
 	        TEST(an_append_in_pieces_stays_whole),
 	        TEST(threads_see_no_more_than_a_pause),
+	        TEST(watches_are_made_again),
+	        TEST(a_watch_follows_its_object),
+	        TEST(a_watch_of_what_is_gone_is_ignored),
+	        TEST(events_that_cannot_be_are_refused),
+	        TEST(watches_are_bounded),
 	        TEST(nothing_is_left),
 	        CU_TEST_INFO_NULL,
 	};

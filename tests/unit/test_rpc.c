@@ -167,10 +167,15 @@ static void on_lost(void)
 
 static _Atomic uint64_t g_event_bytes;
 
+#define BAD_EVENT 33u
+
 static void on_event(struct rpc_event *ev)
 {
 	uint8_t buf[4096];
 	uint32_t left = ev->payload_len;
+
+	if (ev->index == BAD_EVENT)
+		ev->bad = "event: refused by the client";
 
 	while (left) {
 		const uint32_t n = left < sizeof(buf) ? left : (uint32_t)sizeof(buf);
@@ -628,6 +633,11 @@ static void a_guest_survives_a_hostile_service(void)
 	hostile_service(&f, 48, "out of range");
 	f = (struct frame){.len = 48, .kind = FRAME_EVENT, .method = FRAME_METHOD(1, 9), .seq = 2};
 	hostile_service(&f, 48, "events must count");
+	f.method = FRAME_METHOD(RPC_SERVICE_FILE, BAD_EVENT);
+	f.seq = 1;
+	hostile_service(&f, 48, "refused by the client");
+	f.method = FRAME_METHOD(RPC_SERVICE_NET, 9);
+	hostile_service(&f, 48, "not an event of this service");
 	f.kind = FRAME_CALL;
 	hostile_service(&f, 48, "kind");
 	f = (struct frame){.len = 48 + 513, .msg_len = 513, .kind = FRAME_EVENT, .seq = 1};
