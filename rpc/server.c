@@ -446,7 +446,7 @@ int rpc_conn_pump(struct rpc_conn *c, int max)
 	while (served < max && !rpc_conn_broken(c) && pump_one(c))
 		served++;
 	atomic_store_explicit(&c->in_pump, false, memory_order_relaxed);
-	rpc_conn_flush(c);
+	(void)rpc_conn_flush(c);
 	if (served < max && !rpc_conn_broken(c)) {
 		vchan_arm(c->v);
 		if (vchan_readable(c->v) != c->part) {
@@ -498,4 +498,17 @@ bool rpc_conn_spin(struct rpc_conn *c)
 		__builtin_ia32_pause();
 	}
 	return false;
+}
+
+bool rpc_conn_lend(struct rpc_conn *c)
+{
+	vchan_disarm(c->v);
+	sched_yield();
+	if (vchan_readable(c->v) != c->part)
+		return true;
+	vchan_arm(c->v);
+	if (vchan_readable(c->v) == c->part)
+		return false;
+	vchan_disarm(c->v);
+	return true;
 }

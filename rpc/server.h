@@ -95,6 +95,10 @@ void rpc_conn_beat(struct rpc_conn *c);
  * Returns true if a frame is there. */
 bool rpc_conn_spin(struct rpc_conn *c);
 
+/* Let others run on this CPU, foremost the guest that was just woken on it, with the
+ * wake-up disarmed.  Returns true if a frame is there; else it is armed again. */
+bool rpc_conn_lend(struct rpc_conn *c);
+
 /* The guest had a session with an instance before this one. */
 bool rpc_conn_resumed(const struct rpc_conn *c);
 /* This call was in flight then: it may have been done, in part or whole.  One of which
@@ -148,7 +152,7 @@ void rpc_conn_on_credit(struct rpc_conn *c, void (*fn)(struct rpc_conn *, void *
 /* Publish what was written and wake the guest if it sleeps.  rpc_reply() from
  * inside the pump and rpc_event() only mark: the pump flushes at its end; others
  * call this. */
-void rpc_conn_flush(struct rpc_conn *c);
+bool rpc_conn_flush(struct rpc_conn *c); /* true: it slept */
 
 /* Trace every frame of every connection of this process to @fd (pcapng, O_APPEND).
  * @clock_ahead: ns from CLOCK_MONOTONIC here to the guests' clock. */

@@ -87,9 +87,12 @@ static void put_frame_locked(struct rpc_conn *c, struct frame *f,
 	vchan_publish(c->v, frame_ring_len(f->len));
 }
 
-void rpc_conn_flush(struct rpc_conn *c)
+bool rpc_conn_flush(struct rpc_conn *c)
 {
+	const bool asleep = vchan_wants_notify(c->v);
+
 	vchan_notify(c->v);
+	return asleep;
 }
 
 /* The pump's own thread notifies once, at the pump's end. */
@@ -97,7 +100,7 @@ static void notify_unless_pumping(struct rpc_conn *c)
 {
 	if (atomic_load(&c->in_pump) && pthread_equal(pthread_self(), c->loop))
 		return;
-	rpc_conn_flush(c);
+	(void)rpc_conn_flush(c);
 }
 
 static void finish(struct rpc_req *req)

@@ -31,6 +31,8 @@
 #define FLUSH_TURNS 16        /* of loop-back packets before guests are served again */
 #define BEAT_MS 500           /* guests must see a heartbeat once a second */
 #define EVENTS 64
+#define LEND_NS 100000        /* longer: others want the CPU */
+#define LEND_LOST_MAX 12      /* 4096 turns */
 
 struct loop g_loop;
 
@@ -204,6 +206,8 @@ static void guest_drop(struct guest *g)
 		p = &(*p)->next;
 	*p = g->next;
 	linger_drop(conn);
+	if (g_loop.woken == g)
+		g_loop.woken = NULL;
 	guest_free(g);
 	(void)epoll_ctl(g_loop.epoll, EPOLL_CTL_DEL, rpc_conn_fd(conn), NULL);
 	rpc_conn_free(conn);
@@ -445,7 +449,8 @@ void loop_push_all(void)
 		if (g->broken || !g->ready)
 			continue;
 		push_guest(g);
-		rpc_conn_flush(g->conn);
+		if (rpc_conn_flush(g->conn))
+			g_loop.woken = g;
 	}
 }
 
@@ -481,6 +486,35 @@ static bool spin_guests(void)
 		}
 	}
 	return false;
+}
+
+/* A guest that was woken on this CPU runs before anything else happens, and often has an
+ * answer: let it, and nobody has to wake us for that answer.  Where it does not pay
+ * (the guest has another CPU, or says nothing) or others take the CPU meanwhile, it is
+ * left for twice as many turns each time. */
+static bool lend_cpu(void)
+{
+	struct guest *g = g_loop.woken;
+	uint64_t from;
+	bool won;
+
+	if (!g || g->broken)
+		return false;
+	if (g_loop.lend_skip > 0) {
+		g_loop.lend_skip--;
+		return false;
+	}
+	from = clock_ns();
+	won = rpc_conn_lend(g->conn);
+	g->runnable |= won;
+	if (won && clock_ns() - from < LEND_NS) {
+		g_loop.lend_lost = 0;
+	} else {
+		if (g_loop.lend_lost < LEND_LOST_MAX)
+			g_loop.lend_lost++;
+		g_loop.lend_skip = 1u << g_loop.lend_lost;
+	}
+	return won;
 }
 
 static void beat(void)
@@ -521,6 +555,7 @@ static bool work(void)
 {
 	bool busy;
 
+	g_loop.woken = NULL;
 	if (g_loop.link_more)
 		g_loop.link_more = g_loop.stack->input(NULL, EPOLLIN);
 	g_loop.stack->run(clock_ms());
@@ -536,7 +571,8 @@ static bool work(void)
 static void turn(void)
 {
 	struct epoll_event ev[EVENTS];
-	const bool busy = g_loop.configured && !loop_still() && (work() || spin_guests());
+	const bool serving = g_loop.configured && !loop_still();
+	const bool busy = serving && (work() || spin_guests() || (lend_cpu() && work()));
 	int n;
 
 	beat();

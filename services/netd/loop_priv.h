@@ -28,6 +28,8 @@ struct loop {
 	enum loop_state state;
 	int link_fd;            /* -1: none */
 	bool configured, sandboxed, stop, link_more;
+	struct guest *woken; /* in this turn, by what was pushed; NULL */
+	uint32_t lend_skip, lend_lost; /* turns to leave it; times in a row it did not pay */
 	int status;
 };
 extern struct loop g_loop;

@@ -577,6 +577,27 @@ static void half_a_frame_is_waited_for_not_spun_on(void)
 	stop();
 }
 
+static void a_lent_cpu_is_back_with_a_frame_or_the_wake_up_armed(void)
+{
+	const struct vchan_wire *w;
+	struct frame f = g_good;
+
+	start();
+	atomic_store(&g_stop, 1);
+	pthread_join(g_thread, NULL);
+	w = fake_page(&g_fc);
+	CU_ASSERT_EQUAL(rpc_conn_pump(g_conn, 64), 0);
+	CU_ASSERT_FALSE(rpc_conn_lend(g_conn));
+	CU_ASSERT(w->cli_notify & VCHAN_NOTIFY_WRITE);
+	put_raw(&f, 48);
+	CU_ASSERT_TRUE(rpc_conn_lend(g_conn));
+	CU_ASSERT_FALSE(w->cli_notify & VCHAN_NOTIFY_WRITE);
+	CU_ASSERT_EQUAL(rpc_conn_pump(g_conn, 1), 1);
+	g_stop = 0;
+	pthread_create(&g_thread, NULL, server_main, NULL);
+	stop();
+}
+
 static void a_guest_that_does_not_say_hello_is_refused(void)
 {
 	struct frame f = g_good;
@@ -769,6 +790,7 @@ int main(void)
 		TEST(a_broken_frame_breaks_its_channel_alone),
 		TEST(a_guest_index_out_of_range_breaks_the_channel),
 		TEST(half_a_frame_is_waited_for_not_spun_on),
+		TEST(a_lent_cpu_is_back_with_a_frame_or_the_wake_up_armed),
 		TEST(a_guest_that_does_not_say_hello_is_refused),
 		TEST(a_guest_with_another_client_id_is_refused),
 		TEST(a_guest_survives_a_hostile_service),

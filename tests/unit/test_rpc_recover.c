@@ -138,7 +138,7 @@ static void srv_write(File__File_Service *s, const File__WriteReq *q, File__Writ
 	rep.count = 8;
 	in->unanswered = NULL;
 	cl(&rep, data);
-	rpc_conn_flush(in->conn);
+	(void)rpc_conn_flush(in->conn);
 	(void)dies(in, AFTER_REPLY);
 out:
 	pthread_mutex_unlock(&g_disk_lock);
