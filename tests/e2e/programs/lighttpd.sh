@@ -13,6 +13,7 @@ server.port = 80
 server.modules = ( "mod_indexfile", "mod_dirlisting", "mod_staticfile" )
 index-file.names = ( "index.html" )
 mimetype.assign = ( ".html" => "text/html" )
+server.stat-cache-engine = "inotify"
 CONF
 port=$(port)
 background "$S" run --no-squash --name "t-lighttpd-$$" -v "$T/www:/www:ro" -v "$T/etc:/conf:ro" \
@@ -28,6 +29,15 @@ want a_range_is_served curl -sS -f -m 20 -r 1000000-1999999 -o "$T/range" "http:
 dd if="$T/www/big.bin" of="$T/part" bs=1000000 skip=1 count=1 status=none
 cmp -s "$T/part" "$T/range" || fail the_range_is_right
 ok the_range_is_right
+# It keeps what it knows of a file for 16 seconds, but for what inotify tells.
+echo '<h1>another page</h1>' >"$T/www/index.html"
+changed=
+for _ in $(seq 50); do
+	curl -sS -f -m 20 -o "$T/page" "http://127.0.0.1:$port/" && cmp -s "$T/page" "$T/www/index.html" && changed=1 && break
+	sleep 0.1
+done
+[ "$changed" ] || fail a_page_that_the_host_changed_is_seen_soon
+ok a_page_that_the_host_changed_is_seen_soon
 mkdir "$T/got"
 want two_hundred_files_over_kept_connections curl -sS -f -m 60 --parallel --parallel-max 16 \
 	-o "$T/got/f#1" "http://127.0.0.1:$port/f[1-200]"
