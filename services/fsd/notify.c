@@ -285,7 +285,7 @@ void notify_pump(struct session *s)
 	if (!atomic_load_explicit(&s->notify, memory_order_acquire))
 		return;
 	notify_flush(s);
-	rpc_conn_flush(s->conn);
+	(void)rpc_conn_flush(s->conn);
 }
 
 /* ---- begin and end of watching ---- */

@@ -161,9 +161,10 @@ int rpc_event(struct rpc_conn *c, unsigned index, const ProtobufCMessage *msg,
 	return 0;
 }
 
-void rpc_conn_flush(struct rpc_conn *c)
+bool rpc_conn_flush(struct rpc_conn *c)
 {
 	(void)c;
+	return false;
 }
 
 int done_event(struct client *c, uint64_t ticket, int *err)
