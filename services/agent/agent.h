@@ -15,6 +15,7 @@
 
 #include "services/agent/config.h"
 #include "services/agent/store.h"
+#include "services/agent/swap.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,12 +41,20 @@ struct guest {
 	char why[CONFIG_WHY];
 };
 
+struct netif_info {
+	uint8_t mac[6];
+	uint32_t mtu;
+};
+
 struct service {
 	pid_t pid;      /* 0: does not run */
 	int sock;
 	bool ready;
 	int mount_fds[CONFIG_MOUNTS_MAX]; /* kept, for a later instance, and to flush them */
 	unsigned n_mounts;
+	struct netif_info netif;
+	int link_fd;    /* of netd's interface, kept for a later instance; -1: none */
+	char program[SWAP_PROGRAM]; /* given by a swap; "": our own */
 	/* Lives: an instance that ends unasked is followed by another one. */
 	uint32_t *expected;    /* domids of the guests that were served and have not left */
 	size_t n_expected;
@@ -82,8 +91,19 @@ struct agent {
 	struct config config;
 	struct service service;
 	struct trace trace;
+	struct swap swap;
 	struct guest *guests;
 };
+
+/* Guests are neither added nor taken away now. */
+static inline bool swap_holds_guests(const struct agent *a)
+{
+	const enum swap_state s = a->swap.state;
+
+	/* What a file service prepares for guests that are not told of it is not seen. */
+	return s != SWAP_NONE && s != SWAP_CHECK && s != SWAP_SETTLE &&
+	       !(s == SWAP_TAKEN && a->config.kind == KIND_FILE);
+}
 
 /* ---- main.c ---- */
 /* One sentence on the console (stderr). */
@@ -121,6 +141,8 @@ void guests_expect_listed(struct agent *a);
 /* Open what the configuration names, start the program, configure it.  On failure
  * agent_fail() was called. */
 int service_start(struct agent *a) __attribute__((warn_unused_result));
+/* Only its program, so that service_start() need not wait for it. */
+int service_launch(struct agent *a) __attribute__((warn_unused_result));
 void service_readable(struct agent *a);
 int service_add(struct agent *a, const struct config_guest *g) __attribute__((warn_unused_result));
 int service_ping(struct agent *a, uint64_t nonce) __attribute__((warn_unused_result));
@@ -128,8 +150,12 @@ int service_gone(struct agent *a, uint32_t domid) __attribute__((warn_unused_res
 void service_stop(struct agent *a); /* asks; SIGCHLD tells that it ended */
 /* The process ended; what it worked with stays for the next one. */
 void service_lost(struct agent *a);
-/* The same, and no other follows: flush and let go of what it worked with. */
-void service_ended(struct agent *a);
+/* The same, and no other follows: flush and let go of what it worked with.  False: not
+ * all of it was written out. */
+bool service_ended(struct agent *a);
+
+/* What tells guests that unsynced writes are still there. */
+uint64_t service_verifier(const struct agent *a);
 
 /* ---- mounts.c ---- */
 /* A detached mount of @m; a descriptor, or negative errno with a sentence. */
@@ -155,10 +181,6 @@ int trace_fetch(struct store *s, unsigned domid, const char *name);
 int clock_ahead(int64_t *ahead) __attribute__((warn_unused_result));
 
 /* ---- netif.c ---- */
-struct netif_info {
-	uint8_t mac[6];
-	uint32_t mtu;
-};
 /* Make @name the service's own: up, without addresses, and nothing of the kernel's
  * answers on it.  An AF_PACKET socket, or negative errno with a sentence. */
 int netif_open(const char *name, uint32_t mtu, struct netif_info *info, char why[CONFIG_WHY])

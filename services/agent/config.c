@@ -280,8 +280,11 @@ int config_read(struct store *s, const char *base, struct config *c, char why[CO
 
 	memset(c, 0, sizeof(*c));
 	snprintf(dir, sizeof(dir), "%s/config", base);
-	if (!get(&r, "kind", kind, sizeof(kind)))
-		return r.err ? r.err : -EAGAIN;
+	if (!get(&r, "kind", kind, sizeof(kind))) {
+		c->standby = get(&r, "standby", kind, sizeof(kind));
+		if (!c->standby)
+			return r.err ? r.err : -EAGAIN;
+	}
 	if (strcmp(kind, "file") != 0 && strcmp(kind, "net") != 0)
 		return wrong(&r, "kind", "is \"%s\", not file or net", kind);
 	c->kind = strcmp(kind, "file") == 0 ? KIND_FILE : KIND_NET;

@@ -45,6 +45,7 @@ struct config_addr {
 struct config {
 	enum config_kind kind;
 	uint32_t epoch, log;
+	bool standby;            /* another domain serves: wait until told to take over */
 	bool has_instance;
 	uint8_t instance[16];    /* Configure.instance */
 	bool trace, trace_payload;
@@ -71,7 +72,7 @@ struct config_guest {
 	uint32_t groups[RPC_GROUPS_MAX];
 };
 
-/* The node <base>/config/kind completes a configuration: -EAGAIN without it. */
+/* The node <base>/config/kind, or standby, completes a configuration: -EAGAIN without. */
 int config_read(struct store *s, const char *base, struct config *c, char why[CONFIG_WHY])
 	__attribute__((warn_unused_result));
 

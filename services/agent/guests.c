@@ -241,7 +241,7 @@ void guests_look(struct agent *a)
 	struct guest *next;
 	int n;
 
-	if (!a->service.ready || a->stopping)
+	if (!a->service.ready || a->stopping || swap_holds_guests(a))
 		return;
 	snprintf(path, sizeof(path), "%s/guests", a->base);
 	n = store_list(&a->store, path, &names);

@@ -44,9 +44,11 @@ void service_died(struct agent *a, int status)
 	const uint64_t now = now_ms();
 	char text[CONFIG_WHY];
 
+	if (!a->stopping && swap_took_end(a, status))
+		return;
 	say_end(a, status, text, sizeof(text));
 	if (a->stopping || !s->lives || a->failed) {
-		service_ended(a);
+		(void)service_ended(a); /* said */
 		guests_drop_all(a);
 		if (!a->stopping)
 			agent_fail(a, "%s", text);
@@ -57,7 +59,7 @@ void service_died(struct agent *a, int status)
 	s->in_a_row = s->ended_ms && now - s->ended_ms < CALM_MS && !s->asked ? s->in_a_row + 1 : 0;
 	s->ended_ms = now;
 	if (s->in_a_row >= IN_A_ROW) {
-		service_ended(a);
+		(void)service_ended(a);
 		agent_fail(a, "%s, %u times in a row", text, s->in_a_row + 1);
 		return;
 	}
@@ -75,7 +77,7 @@ void life_look_for_order(struct agent *a)
 
 	snprintf(path, sizeof(path), "%s/restart", a->base);
 	if (store_read(&a->store, path, text, sizeof(text)) <= 0 ||
-	    strcmp(text, a->order) == 0 || !a->service.ready)
+	    strcmp(text, a->order) == 0 || !a->service.ready || a->swap.state != SWAP_NONE)
 		return;
 	snprintf(a->order, sizeof(a->order), "%s", text);
 	say("dom0 asks for another instance");

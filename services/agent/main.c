@@ -86,7 +86,8 @@ void agent_fail(struct agent *a, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	if (a->failed)
+	swap_took_failure(a, why);
+	if (a->failed || a->swap.trying)
 		return; /* the first reason counts */
 	a->failed = true;
 	say("%s", why);
@@ -124,6 +125,22 @@ static void set_paths(struct agent *a)
 	         a->name);
 }
 
+/* All but what the instance that serves has: its state, its disks. */
+static void stand_by(struct agent *a)
+{
+	char why[CONFIG_WHY];
+
+	a->swap.state = SWAP_STANDBY;
+	if (a->config.kind == KIND_NET) {
+		if (service_start(a) < 0 && !a->failed)
+			agent_fail(a, "the service could not be started");
+	} else if (mounts_await(&a->config, why) < 0) {
+		agent_fail(a, "%s", why);
+	} else if (service_launch(a) == 0) {
+		agent_state(a, "standby");
+	}
+}
+
 static void configure(struct agent *a)
 {
 	char why[CONFIG_WHY];
@@ -147,6 +164,8 @@ static void configure(struct agent *a)
 		guests_expect_listed(a);
 	if (r < 0)
 		agent_fail(a, "%s", why);
+	else if (a->config.standby)
+		stand_by(a);
 	else if (service_start(a) < 0 && !a->failed)
 		agent_fail(a, "the service could not be started");
 }
@@ -187,8 +206,10 @@ static void look(struct agent *a)
 		configure(a);
 	else
 		guests_look(a);
-	if (a->configured)
+	if (a->configured) {
 		life_look_for_order(a);
+		swap_look_for_order(a);
+	}
 }
 
 static int store_readable(struct agent *a)
@@ -219,6 +240,8 @@ static void reap(struct agent *a)
 		if (pid == a->service.pid) {
 			service_readable(a); /* its last words: why */
 			service_died(a, status);
+		} else {
+			swap_child_ended(a, pid, status);
 		}
 }
 
@@ -249,19 +272,22 @@ uint64_t now_ms(void)
 
 static int wait_events(struct agent *a, int signals, int ms, bool *again)
 {
-	struct pollfd p[4] = {{signals, POLLIN, 0},
+	struct pollfd p[5] = {{signals, POLLIN, 0},
 	                      {a->store.fd, POLLIN, 0},
 	                      {a->service.pid ? a->service.sock : -1, POLLIN, 0},
-	                      {trace_fd(a), POLLIN, 0}};
+	                      {trace_fd(a), POLLIN, 0},
+	                      {swap_fd(a), POLLIN, 0}};
 	bool end = false;
 
 	/* The reader of a trace does not say when it has made room. */
 	if (a->trace.sending && (ms < 0 || ms > TRACE_MS))
 		ms = TRACE_MS;
-	if (!a->store.events && poll(p, 4, ms) < 0 && errno != EINTR)
+	if (!a->store.events && poll(p, 5, ms) < 0 && errno != EINTR)
 		return -errno;
 	if (p[3].revents || a->trace.sending)
 		trace_event(a);
+	if (p[4].revents)
+		swap_readable(a);
 	if (p[2].revents)
 		service_readable(a);
 	if (p[0].revents)
@@ -272,6 +298,12 @@ static int wait_events(struct agent *a, int signals, int ms, bool *again)
 	return end;
 }
 
+/* Of two waits in ms, -1: for ever. */
+static int sooner(int x, int y)
+{
+	return x < 0 || (y >= 0 && y < x) ? y : x;
+}
+
 /* Until told to end.  In dom0 also when the service failed; process 1 stays, so that
  * its console and its state can be read. */
 static int run(struct agent *a, int signals, bool *again)
@@ -279,7 +311,7 @@ static int run(struct agent *a, int signals, bool *again)
 	int r = 0;
 
 	while (r == 0 && (a->init || !a->failed))
-		r = wait_events(a, signals, life_step(a), again);
+		r = wait_events(a, signals, sooner(life_step(a), swap_step(a)), again);
 	return r < 0 ? r : a->failed ? -EIO : 0;
 }
 
@@ -297,8 +329,9 @@ static void stop(struct agent *a, int signals)
 		say("the service did not end within %d s and is killed", STOP_MS / 1000);
 		(void)kill(a->service.pid, SIGKILL);
 		(void)waitpid(a->service.pid, NULL, 0);
-		service_ended(a);
+		(void)service_ended(a); /* said */
 	}
+	swap_end(a);
 	guests_drop_all(a);
 	if (!a->failed && a->base[0])
 		(void)store_rm(&a->store, a->data);
@@ -376,8 +409,9 @@ static void parse_args(int argc, char **argv, struct agent *a)
 
 int main(int argc, char **argv)
 {
-	struct agent a = {.init = getpid() == 1, .store.fd = -1, .service.sock = -1,
-	                  .trace.fd = -1, .trace_of = -1};
+	struct agent a = {.init = getpid() == 1, .store.fd = -1, .service.sock = -1, .service.link_fd = -1,
+	                  .trace.fd = -1, .trace_of = -1,
+	                  .swap.next = {.sock = -1, .trace.fd = -1}};
 	const char *slash = strrchr(argv[0], '/'), *me = slash ? slash + 1 : argv[0];
 	bool again = false;
 	int signals, r;

@@ -11,9 +11,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,6 +61,18 @@ static int open_fs(const char *type, const char *what, char why[CONFIG_WHY])
 	return -errno;
 }
 
+/* What this kernel read of it earlier, looking for partitions, may be old by now: another
+ * domain may have written to it until a moment ago. */
+static void forget_cached(const char *device)
+{
+	const int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && ioctl(fd, BLKFLSBUF, 0))
+		say("%s: what was read of it is not forgotten: %s", device, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
 static int open_disk(const struct config_mount *m, char why[CONFIG_WHY])
 {
 	char what[CONFIG_TEXT + 48];
@@ -70,6 +84,7 @@ static int open_disk(const struct config_mount *m, char why[CONFIG_WHY])
 		         m->source);
 		return -ENOENT;
 	}
+	forget_cached(m->source);
 	fs = open_fs(m->fstype, what, why);
 	if (fs < 0)
 		return fs;

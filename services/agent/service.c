@@ -69,6 +69,8 @@ static int open_program(const struct agent *a, char *path, size_t size)
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	int fd = -1;
 
+	if (a->service.program[0])
+		given = a->service.program;
 	if (given && *given) {
 		snprintf(path, size, "%s", given);
 		return open(path, O_RDONLY | O_CLOEXEC);
@@ -142,7 +144,6 @@ struct message {
 	Control__NetConfig net;
 	Control__Mount mounts[CONFIG_MOUNTS_MAX], *list[CONFIG_MOUNTS_MAX];
 	ProtobufCBinaryData own[2], dns[CONFIG_DNS_MAX];
-	struct netif_info netif;
 	int fds[CONTROL_FDS_MAX], n_fds;
 };
 
@@ -193,19 +194,21 @@ static int fill_link(struct agent *a, struct message *m)
 {
 	const struct config *c = &a->config;
 	char why[CONFIG_WHY];
-	const int fd = netif_open(c->interface, c->mtu, &m->netif, why);
+	struct service *s = &a->service;
 
-	if (fd < 0) {
+	if (s->link_fd < 0)
+		s->link_fd = netif_open(c->interface, c->mtu, &s->netif, why);
+	if (s->link_fd < 0) {
 		agent_fail(a, "%s", why);
 		return -1;
 	}
 	m->net.link = text("afpacket");
 	m->net.link_fd = (uint32_t)m->n_fds;
-	m->fds[m->n_fds++] = fd;
+	m->fds[m->n_fds++] = s->link_fd;
 	m->net.vnet_hdr = sizeof(struct virtio_net_hdr);
 	m->net.offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
-	m->net.mtu = m->netif.mtu;
-	m->net.mac = bytes(m->netif.mac, sizeof(m->netif.mac));
+	m->net.mtu = s->netif.mtu;
+	m->net.mac = bytes(s->netif.mac, sizeof(s->netif.mac));
 	return 0;
 }
 
@@ -276,6 +279,12 @@ static uint64_t boot_verifier(void)
 	return n > 0 ? h : 0;
 }
 
+/* After a swap what the last domain wrote is on the disk: nothing was lost. */
+uint64_t service_verifier(const struct agent *a)
+{
+	return a->swap.verifier ? a->swap.verifier : boot_verifier();
+}
+
 static int send_configure(struct agent *a)
 {
 	Control__Control c = CONTROL__CONTROL__INIT;
@@ -287,7 +296,9 @@ static int send_configure(struct agent *a)
 	m.conf.instance = bytes(a->config.instance, sizeof(a->config.instance));
 	m.conf.expected = a->service.expected;
 	m.conf.n_expected = a->service.n_expected;
-	m.conf.write_verifier = boot_verifier();
+	m.conf.write_verifier = service_verifier(a);
+	m.conf.takeover = a->config.kind == KIND_NET &&
+	                  (a->swap.trying || a->swap.state == SWAP_STANDBY);
 	m.conf.log_level = a->config.log;
 	r = a->config.kind == KIND_FILE ? fill_file(a, &m) : fill_net(a, &m);
 	if (r == 0) {
@@ -298,15 +309,19 @@ static int send_configure(struct agent *a)
 		if (r < 0)
 			agent_fail(a, "cannot configure %s: %s", program_name(a), strerror(-r));
 	}
-	for (int i = 0; i < m.n_fds; i++) /* mounts are kept, to be flushed at the end */
-		if (a->config.kind == KIND_NET || m.fds[i] == trace)
-			close(m.fds[i]);
+	if (trace >= 0) /* mounts are kept, to be flushed at the end, and the link */
+		close(trace);
 	return r;
+}
+
+int service_launch(struct agent *a)
+{
+	return a->service.pid ? 0 : start_program(a);
 }
 
 int service_start(struct agent *a)
 {
-	if (start_program(a) < 0)
+	if (service_launch(a) < 0)
 		return -1;
 	if (send_configure(a) == 0)
 		return 0;
@@ -362,12 +377,17 @@ int service_ping(struct agent *a, uint64_t nonce)
 
 /* ---- what it says ---- */
 
+static void copy_text(const ProtobufCBinaryData *from, char to[CONFIG_WHY])
+{
+	snprintf(to, CONFIG_WHY, "%.*s", (int)(from->len < 300 ? from->len : 300),
+	         (const char *)from->data);
+}
+
 static void handle_failed(struct agent *a, const Control__Failed *f)
 {
 	char why[CONFIG_WHY];
 
-	snprintf(why, sizeof(why), "%.*s", (int)(f->text.len < 300 ? f->text.len : 300),
-	         (const char *)f->text.data);
+	copy_text(&f->text, why);
 	if (f->domid)
 		guests_failed(a, f->domid, why);
 	else
@@ -387,6 +407,8 @@ static void say_ready(const struct agent *a)
 
 static void handle(struct agent *a, const Control__Control *c)
 {
+	char why[CONFIG_WHY];
+
 	switch (c->body_case) {
 	case CONTROL__CONTROL__BODY_READY:
 		if (c->ready->version < RPC_VERSION_MIN || c->ready->version > RPC_VERSION_MAX) {
@@ -397,6 +419,8 @@ static void handle(struct agent *a, const Control__Control *c)
 		}
 		a->service.ready = true;
 		a->service.lives++;
+		if (swap_took_ready(a))
+			break;
 		agent_ready(a);
 		say_ready(a);
 		trace_offer(a);
@@ -405,6 +429,7 @@ static void handle(struct agent *a, const Control__Control *c)
 	case CONTROL__CONTROL__BODY_GUEST_READY:
 		guests_ready(a, c->guest_ready->domid, c->guest_ready->ring_ref,
 		             c->guest_ready->event_channel);
+		swap_guest_ready(a);
 		break;
 	case CONTROL__CONTROL__BODY_PONG:
 		life_pong(a, c->pong->nonce);
@@ -414,6 +439,14 @@ static void handle(struct agent *a, const Control__Control *c)
 		break;
 	case CONTROL__CONTROL__BODY_FAILED:
 		handle_failed(a, c->failed);
+		break;
+	case CONTROL__CONTROL__BODY_EXPORTED:
+		copy_text(&c->exported->failed, why);
+		swap_exported(a, c->exported->connections, c->exported->bytes, why);
+		break;
+	case CONTROL__CONTROL__BODY_IMPORTED:
+		copy_text(&c->imported->failed, why);
+		swap_imported(a, c->imported->connections, why);
 		break;
 	default:
 		break;
@@ -466,9 +499,10 @@ void service_lost(struct agent *a)
 	trace_close(a);
 }
 
-void service_ended(struct agent *a)
+bool service_ended(struct agent *a)
 {
 	struct service *s = &a->service;
+	bool whole = true;
 
 	service_lost(a);
 	for (unsigned i = 0; i < s->n_mounts; i++) {
@@ -479,12 +513,18 @@ void service_ended(struct agent *a)
 		/* A detached mount's descriptor opens no file: its root does. */
 		const int fd = openat(s->mount_fds[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-		if (fd < 0 || syncfs(fd) < 0)
+		if (fd < 0 || syncfs(fd) < 0) {
+			whole = false;
 			say("%s was not written out in full: %s", a->config.mounts[i].source,
 			    strerror(errno));
+		}
 		if (fd >= 0)
 			close(fd);
 		close(s->mount_fds[i]); /* the last reference: unmounts a disk */
 	}
 	s->n_mounts = 0;
+	if (s->link_fd >= 0)
+		close(s->link_fd);
+	s->link_fd = -1;
+	return whole;
 }

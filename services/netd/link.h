@@ -49,8 +49,9 @@ err_t link_send(struct netif *netif, struct pbuf *p);
 void link_flush(void);
 
 /* Before the rest: another netd reads the device still, so nothing may be taken
- * from it. */
+ * from it, and is to be found by peers, so nothing is sent until link_go(). */
 void link_taken_over(void);
+void link_go(void);
 bool link_is_taken_over(void);
 
 /* ---- link_packet.c ---- */

@@ -19,6 +19,7 @@
 #include "services/netd/tw.h"
 
 #include "lwip/etharp.h"
+#include "lwip/mld6.h"
 #include "lwip/priv/nd6_priv.h"
 #include "lwip/prot/etharp.h"
 #include "lwip/prot/iana.h"
@@ -728,10 +729,13 @@ void lwip_go(void)
 {
 	struct netif *n = lwip_eth();
 
+	link_go();
 	for (struct lsock *l = g_lsocks; l; l = l->next) {
 		for (unsigned i = 0; i < l->s.n_groups; i++)
 			(void)dgram_group(&l->s, &l->s.groups[i], l->s.groups[i].scope, true);
 	}
 	if (n && !ip4_addr_isany(netif_ip4_addr(n)))
 		(void)etharp_gratuitous(n);
+	else if (n)
+		mld6_report_groups(n);
 }

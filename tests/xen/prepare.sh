@@ -147,6 +147,14 @@ prepare_recover() {
 	seconds=480
 }
 
+prepare_swap() {
+	prepare_site
+	prepare_image
+	cp "$STRAIT_BUILD/tests/xen/probe" "$work/"
+	files+=("$work/probe" "$here/services.sh")
+	seconds=560
+}
+
 prepare_domains() {
 	prepare_site
 	prepare_more

@@ -336,17 +336,22 @@ int names_cmd_swap(int argc, char **argv)
 {
 	const char *name = NULL, *service = NULL, *binary = NULL, *backend = NULL;
 	char *path = NULL;
+	int fd, status;
 
 	if (wants_help(argc, argv,
-	               "usage: strait swap NAME --service fsd|netd [--with BINARY] [--backend host|lwip]\n\n"
+	               "usage: strait swap NAME --service fsd|netd [--with BINARY|IMAGE]\n"
+	               "                        [--backend host|lwip]\n\n"
 	               "Puts a new instance in the place of a running guest's service: open files\n"
 	               "and connections go on.  The old one serves on if the new one is no good.\n"
-	               "Prints what took how long.\n"
+	               "Prints what took how long.  On Xen a service that is a domain gets another\n"
+	               "domain, one that runs in dom0 another process.\n"
 	               "\n"
 	               "  --with BINARY   another build of the service (default: the same file)\n"
+	               "  --with IMAGE    of a service domain: another folder with vmlinuz and\n"
+	               "                  initramfs\n"
 	               "  --backend B     netd: on a kernel's sockets (host), or its own TCP/IP\n"
 	               "                  (lwip); from one to the other connections are reset,\n"
-	               "                  listeners and datagram sockets go on\n"))
+	               "                  listeners and datagram sockets go on.  Hosted only\n"))
 		return 0;
 	swap_args(argc, argv, &name, &service, &binary, &backend);
 	if (backend && strcmp(service, "netd"))
@@ -355,6 +360,11 @@ int names_cmd_swap(int argc, char **argv)
 		die(EXIT_STRAIT, "swap: --backend %s: want host or lwip", backend);
 	if (binary && !(path = realpath(binary, NULL)))
 		die(EXIT_STRAIT, "swap: --with %s: %s", binary, strerror(errno));
+	fd = names_connect(name);
+	if (fd >= 0)
+		close(fd);
+	else if (xen_swap(name, service, path, backend, &status))
+		return status;
 	return ask_swap(name, xprintf("swap %s%s%s%s%s", service, backend ? " " SWAP_BACKEND : "",
 	                              backend ? backend : "", path ? " " : "",
 	                              path ? path : ""));

@@ -236,24 +236,48 @@ static int durable(int fd, int turn)
 }
 
 /* Append a line to @path and make it durable, for ever; say so only then. */
+static long long now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000ll + t.tv_nsec / 1000;
+}
+
+static volatile sig_atomic_t g_told;
+
+static void told(int sig)
+{
+	g_told = sig;
+}
+
+/* Until told to end; then say how long the longest of them took, the first one apart. */
 static int append(const char *path, int lines, int by_turns)
 {
 	int fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0644);
+	long long longest = 0;
+	struct sigaction a = {.sa_handler = told, .sa_flags = SA_RESTART};
+
+	sigaction(SIGTERM, &a, NULL);
 
 	if (fd < 0) {
 		perror(path);
 		return 1;
 	}
-	for (int i = 0; i < lines; i++) {
+	for (int i = 0; i < lines && !g_told; i++) {
 		char text[64];
 		int n = snprintf(text, sizeof(text), "acknowledged %d\n", i);
+		const long long begin = now_us();
 
 		if (write(fd, text, (size_t)n) != n || durable(fd, by_turns ? i : 0) != 0) {
 			perror("append");
 			return 1;
 		}
+		if (i && now_us() - begin > longest)
+			longest = now_us() - begin;
 		(void)!write(1, text, (size_t)n);
 	}
+	printf("longest wait %lld.%03lld ms\n", longest / 1000, longest % 1000);
 	return 0;
 }
 

@@ -137,7 +137,7 @@ static const char *words(const struct deployment *d, const struct member *m,
 
 static void ps_one(const struct deployment *d, const struct xl_domain *list, int n)
 {
-	static const char *const roles[] = { "service", "service", "guest" };
+	static const char *const roles[] = { "service", "service", "guest", "spare" };
 
 	for (unsigned i = 0; i < d->n; i++) {
 		const struct member *m = &d->m[i];
@@ -306,17 +306,6 @@ bool xen_stop(const char *what, int *status)
 	return true;
 }
 
-static const struct member *service_of(const struct deployment *d, const struct member *m,
-                                       const char *what, enum desc_kind kind)
-{
-	if (m->role != MEMBER_GUEST && m->kind == kind)
-		return m;
-	for (unsigned i = 0; i < d->n && m->role == MEMBER_GUEST; i++)
-		if (d->m[i].role != MEMBER_GUEST && !strcmp(d->m[i].name, m->uses[kind]))
-			return &d->m[i];
-	die(EXIT_STRAIT, "restart %s: it has no such service", what);
-}
-
 bool xen_restart(const char *what, const char *service, int *status)
 {
 	static struct deployment d;
@@ -325,7 +314,9 @@ bool xen_restart(const char *what, const char *service, int *status)
 	if (!state_list()[0])
 		return false;
 	m = state_find(what, &d);
-	m = service_of(&d, m, what, strcmp(service, "fsd") ? DESC_NET : DESC_FILE);
+	m = member_service(&d, m, strcmp(service, "fsd") ? DESC_NET : DESC_FILE);
+	if (!m)
+		die(EXIT_STRAIT, "restart %s: it has no such service", what);
 	xst_open();
 	const unsigned before = nodes_epoch(m);
 	int err = before ? nodes_restart(m) : -ENOENT;

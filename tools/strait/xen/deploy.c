@@ -31,6 +31,7 @@
 #define TAIL_LINES 12
 #define GUESTS_END_MS 10000
 #define WATCH_END_MS 60000
+#define SWAP_END_MS 60000
 #define SERVICES_END_MS 30000
 
 static struct deployment g_d;      /* what was made */
@@ -49,7 +50,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static uint64_t patience(void)
+uint64_t deploy_patience(void)
 {
 	const char *v = getenv("STRAIT_DEPLOY_TIMEOUT");
 	uint64_t s;
@@ -87,7 +88,8 @@ int deploy_share_releases(const char *without)
 
 		(void)state_read(*name, &d, &why); /* what can be read of it counts */
 		for (unsigned i = 0; i < d.n; i++)
-			if (d.m[i].role == MEMBER_SERVICE && to->n < max)
+			if ((d.m[i].role == MEMBER_SERVICE || d.m[i].role == MEMBER_SPARE) &&
+			    d.m[i].domid && to->n < max)
 				to->id[to->n++] = d.m[i].domid;
 	}
 	return xst_release_readers(&ids, &gone);
@@ -103,6 +105,8 @@ static bool remove_domain(const struct member *m, const struct xl_domain *list, 
 		x = xl_find_id(list, n, m->domid, m->uuid);
 	else if (x && strcmp(x->uuid, m->uuid))
 		x = NULL; /* ours was not made in the end, and somebody took the name */
+	for (int i = 0; i < n && !x && !m->domid; i++)
+		x = strcmp(list[i].uuid, m->uuid) ? NULL : &list[i];
 	if (!x && (n >= 0 || !m->domid))
 		return n >= 0; /* it is gone already, and the number may be another's */
 	const char *id = xprintf("%u", x ? x->domid : m->domid);
@@ -200,6 +204,7 @@ bool deploy_undo(const struct deployment *d, bool quiet)
 	struct xl_domain *list;
 	char *text;
 	bool all = true;
+	const int lock = state_lock(d->name, SWAP_END_MS); /* or it lasts for ever: go on */
 
 	d = without_watcher(d);
 	if (!xst_watch(XST_RELEASE) && !quiet)
@@ -231,6 +236,8 @@ bool deploy_undo(const struct deployment *d, bool quiet)
 	(void)deploy_share_releases(d->name); /* a permission too many does no harm */
 	if (all)
 		state_remove(d->name);
+	if (lock >= 0)
+		close(lock);
 	return all;
 }
 
@@ -452,9 +459,9 @@ static void await_service(const struct member *m, uint64_t began)
 		}
 		if (state && !strncmp(state, "failed", 6))
 			fail(m, EXIT_STRAIT, "%s", state + 6 + strspn(state + 6, ": "));
-		if (now_ms() - began > patience())
+		if (now_ms() - began > deploy_patience())
 			fail(m, EXIT_STRAIT, "does not say that it is ready (after %llu s it says \"%s\")",
-			     (unsigned long long)patience() / 1000, state ? state : "nothing");
+			     (unsigned long long)deploy_patience() / 1000, state ? state : "nothing");
 		free(state);
 		if (how) /* and what it said last is read */
 			fail(m, EXIT_STRAIT, "%s before it was ready", how);
@@ -479,9 +486,9 @@ static void await_channel(const struct member *m, enum desc_kind kind)
 		if (state && !strncmp(state, "failed", 6))
 			fail(m, EXIT_STRAIT, "%s does not take it: %s", m->uses[kind],
 			     state + 6 + strspn(state + 6, ": "));
-		if (now_ms() - began > patience())
+		if (now_ms() - began > deploy_patience())
 			fail(m, EXIT_STRAIT, "%s made no channel for it in %llu s", m->uses[kind],
-			     (unsigned long long)patience() / 1000);
+			     (unsigned long long)deploy_patience() / 1000);
 		free(state);
 		if (xst_wait(LOOK_MS, NULL) < 0)
 			fail(NULL, EXIT_STRAIT, "xenstored went away");
@@ -508,9 +515,9 @@ static void await_guest(const struct member *m, uint64_t began)
 			return;
 		}
 		free(state);
-		if (now_ms() - began > patience())
+		if (now_ms() - began > deploy_patience())
 			fail(m, EXIT_STRAIT, "its program does not run after %llu s",
-			     (unsigned long long)patience() / 1000);
+			     (unsigned long long)deploy_patience() / 1000);
 		if (how) /* and what it said last is read */
 			fail(m, EXIT_STRAIT, "%s before its program ran", how);
 		how = wait_or_ended(m, &looked);

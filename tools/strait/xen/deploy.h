@@ -13,6 +13,8 @@
  *      DOMAIN.status   how a guest ended: "exit 3", "signal 11", "crash TEXT", "destroyed"
  *      SERVICE.agent   what a service in dom0 says
  *      watch.log
+ *      lock            taken by who changes what a running deployment is made of: the
+ *                      watcher, `strait swap`, `strait down`
  *
  * Layer:     tools.
  * Ownership: all of it lives as long as the process.
@@ -29,8 +31,10 @@
 #define MEMBERS_MAX (DESC_SERVICES_MAX + DESC_GUESTS_MAX)
 #define UUID_LEN 36
 #define DEPLOY_EPOCH 1u
+#define REBUILD_EPOCHS 1000u /* from one domain of a service to the next */
 
-enum member_role { MEMBER_SERVICE, MEMBER_DOM0, MEMBER_GUEST };
+/* A spare is a service's second domain while it is swapped: the one that does not serve. */
+enum member_role { MEMBER_SERVICE, MEMBER_DOM0, MEMBER_GUEST, MEMBER_SPARE };
 
 struct member {
 	enum member_role role;
@@ -59,6 +63,12 @@ struct deployment {
 int state_create(const char *name) __attribute__((warn_unused_result));
 void state_remove(const char *name);
 int state_add(const char *name, const struct member *m) __attribute__((warn_unused_result));
+/* The same of several, all or none. */
+int state_add_all(const char *name, const struct member *const *m, unsigned n)
+	__attribute__((warn_unused_result));
+/* Wait at most @ms for the lock; a descriptor that holds it until it is closed, or
+ * -EWOULDBLOCK. */
+int state_lock(const char *name, unsigned ms) __attribute__((warn_unused_result));
 int state_set_watch(const char *name, pid_t pid) __attribute__((warn_unused_result));
 /* false: there is no such deployment, or its file is damaged (said in *why). */
 bool state_read(const char *name, struct deployment *d, const char **why);
@@ -68,6 +78,9 @@ char *state_path(const char *name, const char *file, const char *suffix);
 /* Find the guest or service called DEPLOYMENT.NAME or, if only one is, NAME.  Says and
  * exits. */
 struct member *state_find(const char *what, struct deployment *d);
+/* The service of that kind that @m is, or uses; NULL: none. */
+const struct member *member_service(const struct deployment *d, const struct member *m,
+                                    enum desc_kind kind);
 void state_set_status(const char *name, const struct member *m, const char *status);
 char *state_status(const char *name, const struct member *m); /* NULL: it has not ended */
 unsigned long long process_born(pid_t pid); /* 0: there is no such process */
@@ -102,6 +115,10 @@ char *nodes_guest_state(const struct member *m);
 /* The folder with vmlinuz and initramfs; builds the default one when it is missing.
  * NULL: it cannot (said). */
 const char *image_path(const struct desc_service *s);
+/* What is missing of an image in @folder; NULL: it is whole. */
+const char *image_lacks(const char *folder);
+/* The hotplug script for a disk that two domains have; NULL: it is not installed. */
+char *image_block_script(void);
 void image_check(const struct desc *d, const struct desc_service *s); /* says and exits */
 /* Start @tool in a session of its own, what it says in @log_path; the pid or negative errno. */
 pid_t background_start(const char *tool, char *const argv[], const char *log_path);
@@ -120,6 +137,22 @@ void rebuild_hold_disks(const char *deployment, const struct member *m);
 /* Make it anew and tell its guests; m->domid is then the new one.  NULL, or why not. */
 char *rebuild(struct deployment *d, struct member *m, const struct kept_node *kept);
 
+/* Write what another domain of the service was told for @m.  @standby: it is to wait. */
+int rebuild_put_service(const struct kept_node *kept, const struct member *m, unsigned epoch,
+                        bool standby) __attribute__((warn_unused_result));
+/* The guest's own nodes: its service is @m now. */
+int rebuild_put_guest(const struct member *g, const struct member *m, unsigned epoch)
+	__attribute__((warn_unused_result));
+unsigned rebuild_epoch(const struct kept_node *kept); /* of the next domain */
+
+/* swap.c: another domain or process takes a service's place */
+/* `strait swap`: true when @what is a guest or a service on Xen. */
+bool xen_swap(const char *what, const char *service, const char *with, const char *backend,
+              int *status);
+/* A swap was cut short: whoever serves goes on, the other domain goes.  The caller has
+ * the lock. */
+void swap_clean(struct deployment *d);
+
 /* console.c */
 /* The last @n lines that @domain wrote; NULL: nothing is known of them. */
 char *console_tail(const char *domain, unsigned domid, unsigned n);
@@ -132,6 +165,7 @@ int watch_main(int argc, char **argv);   /* `strait watch NAME` */
 char *watch_verdict(const char *node, int reason);
 
 /* deploy.c */
+uint64_t deploy_patience(void); /* ms, for a service to be ready */
 /* Services in domains of their own, of all deployments, learn of deaths; those of the
  * deployment @without, which is going, no more. */
 int deploy_share_releases(const char *without) __attribute__((warn_unused_result));

@@ -297,7 +297,7 @@ static void rm_if_empty(const char *path)
 
 void nodes_service_gone(const struct member *m)
 {
-	if (m->domid)
+	if (m->domid || m->role != MEMBER_DOM0)
 		return; /* its domain's nodes go with the domain */
 	(void)xst_rm(service_path(0, m->name, ""));
 	(void)xst_rm(data_path(0, m->name, ""));

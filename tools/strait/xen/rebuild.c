@@ -4,7 +4,7 @@
  *
  * What it was told stands below its own folder in xenstore, which goes with the domain:
  * so the watcher keeps a copy while it lives.  The new domain has the same xl
- * configuration and the same nodes, but for the epoch: EPOCHS later, since the agent
+ * configuration and the same nodes, but for the epoch: REBUILD_EPOCHS later, since the agent
  * counts the instances within a domain.  Guests look for the new place themselves.
  */
 #include "tools/strait/xen/deploy.h"
@@ -18,10 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EPOCHS 1000u
 #define DEPTH_MAX 8
 #define TRIES 20
 #define EPOCH_NODE "/config/epoch"
+#define STANDBY_NODE "/config/standby" /* in the place of the next one: an agent that does
+                                        * not know it touches nothing */
+#define KIND_NODE "/config/kind"
 
 struct kept_node {
 	struct kept_node *next;
@@ -73,8 +75,13 @@ void rebuild_keep(const struct member *m, struct kept_node **kept)
 
 	if (xst_exists(base)) {
 		read_below(base, "", 0, &end);
-		kept_free(*kept);
-		*kept = fresh;
+		/* or it went while it was read */
+		if (xst_exists(xprintf("%s" EPOCH_NODE, base))) {
+			kept_free(*kept);
+			*kept = fresh;
+		} else {
+			kept_free(fresh);
+		}
 	}
 	free(base);
 }
@@ -106,35 +113,46 @@ static bool is_last(const char *path)
 {
 	const char *name = strrchr(path, '/');
 
-	return name && (!strcmp(path, "/config/kind") || !strcmp(name, "/uuid"));
+	return name && (!strcmp(path, KIND_NODE) || !strcmp(name, "/uuid"));
 }
 
-static unsigned next_epoch(const struct kept_node *kept)
+unsigned rebuild_epoch(const struct kept_node *kept)
 {
 	for (; kept; kept = kept->next)
 		if (!strcmp(kept->path, EPOCH_NODE) && kept->value)
-			return (unsigned)strtoul(kept->value, NULL, 10) + EPOCHS;
-	return DEPLOY_EPOCH + EPOCHS;
+			return (unsigned)strtoul(kept->value, NULL, 10) + REBUILD_EPOCHS;
+	return DEPLOY_EPOCH + REBUILD_EPOCHS;
 }
 
-static int put_service(const struct kept_node *kept, const struct member *m, unsigned epoch)
+/* Of that domain alone. */
+static bool not_kept(const char *path)
+{
+	return !strcmp(path, "/restart") || !strcmp(path, "/swap") || !strcmp(path, STANDBY_NODE);
+}
+
+int rebuild_put_service(const struct kept_node *kept, const struct member *m, unsigned epoch,
+                        bool standby)
 {
 	const char *base = folder(m->domid, m->name);
 	int err = xst_put(xprintf("/local/domain/%u/strait", m->domid), NULL, m->domid);
 
-	for (int last = 0; last < 2; last++)
+	for (int last = 0; last < 2; last++) {
+		if (last && standby && !err)
+			err = xst_put(xprintf("%s" STANDBY_NODE, base), desc_kind_name[m->kind], m->domid);
 		for (const struct kept_node *k = kept; k && !err; k = k->next) {
 			bool e = !strcmp(k->path, EPOCH_NODE);
 			const char *value = e ? xprintf("%u", epoch) : k->value;
 
-			if (is_last(k->path) == last && strcmp(k->path, "/restart"))
+			if (is_last(k->path) == last && !not_kept(k->path) &&
+			    !(standby && !strcmp(k->path, KIND_NODE)))
 				err = xst_put(xprintf("%s%s", base, k->path),
 				              value && *value ? value : NULL, m->domid);
 		}
+	}
 	return err;
 }
 
-static int put_guest(const struct member *g, const struct member *m, unsigned epoch)
+int rebuild_put_guest(const struct member *g, const struct member *m, unsigned epoch)
 {
 	const char *at = xprintf("/local/domain/%u/strait/%s", g->domid, desc_kind_name[m->kind]);
 	int err = xst_put(xprintf("%s/backend-id", at), xprintf("%u", m->domid), g->domid);
@@ -150,21 +168,42 @@ static int put_guest(const struct member *g, const struct member *m, unsigned ep
 	return err;
 }
 
+/* Later than all that guests were told: what is kept may be of an earlier domain. */
+static unsigned later_epoch(const struct kept_node *kept, const struct deployment *d,
+                            const struct member *m)
+{
+	unsigned epoch = rebuild_epoch(kept);
+
+	for (unsigned k = 0; k < d->n; k++) {
+		const struct member *g = &d->m[k];
+		char *text = g->role == MEMBER_GUEST && g->uses_domid[m->kind] == m->domid
+		                     ? xst_read(xprintf("/local/domain/%u/strait/%s/epoch", g->domid,
+		                                        desc_kind_name[m->kind]))
+		                     : NULL;
+		const unsigned told = text ? (unsigned)strtoul(text, NULL, 10) : 0;
+
+		if (told >= epoch)
+			epoch = told + REBUILD_EPOCHS;
+		free(text);
+	}
+	return epoch;
+}
+
 static int put_all(const struct kept_node *kept, const struct deployment *d,
                    const struct member *m)
 {
-	const unsigned epoch = next_epoch(kept);
+	const unsigned epoch = later_epoch(kept, d, m);
 	int err = -EAGAIN;
 
 	for (int i = 0; i < TRIES && err == -EAGAIN; i++) {
 		err = xst_begin();
 		if (err)
 			return err;
-		err = put_service(kept, m, epoch);
+		err = rebuild_put_service(kept, m, epoch, false);
 		for (unsigned k = 0; k < d->n && !err; k++)
 			if (d->m[k].role == MEMBER_GUEST && d->m[k].uses_domid[m->kind] == m->domid &&
 			    !state_status(d->name, &d->m[k]))
-				err = put_guest(&d->m[k], m, epoch);
+				err = rebuild_put_guest(&d->m[k], m, epoch);
 		if (err)
 			xst_abort();
 		else

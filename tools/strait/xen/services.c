@@ -58,6 +58,14 @@ static char *find_mkimage(void)
 	return find_tool("STRAIT_MKIMAGE", places);
 }
 
+char *image_block_script(void)
+{
+	static const char *const places[] = { "xen/block-shared", "../libexec/strait/xen/block-shared",
+		                              "block-shared", NULL };
+
+	return find_tool("STRAIT_BLOCK_SCRIPT", places);
+}
+
 static const char *default_image(void)
 {
 	const char *given = getenv("STRAIT_IMAGES");
@@ -65,8 +73,7 @@ static const char *default_image(void)
 	return xprintf("%s/default", given && *given ? given : IMAGES);
 }
 
-/* What is missing of an image in @folder; NULL: it is whole. */
-static const char *image_lacks(const char *folder)
+const char *image_lacks(const char *folder)
 {
 	static const char *const files[] = { "vmlinuz", "initramfs" };
 

@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NONE "-"
@@ -63,17 +65,49 @@ static int append(const char *name, const char *line)
 	return err;
 }
 
-static const char *const role_name[] = { "service", "dom0", "guest" };
+static const char *const role_name[] = { "service", "dom0", "guest", "spare" };
 
-int state_add(const char *name, const struct member *m)
+static char *line_of(const struct member *m)
 {
 	const char *f = m->uses[DESC_FILE], *n = m->uses[DESC_NET];
 
-	return append(name, xprintf("%s %s %s %u %s %s %d %llu %s %u %s %u\n", role_name[m->role],
-	                            m->name, m->domain, m->domid, *m->uuid ? m->uuid : NONE,
-	                            desc_kind_name[m->kind], (int)m->pid, m->born,
-	                            *f ? f : NONE, m->uses_domid[DESC_FILE], *n ? n : NONE,
-	                            m->uses_domid[DESC_NET]));
+	return xprintf("%s %s %s %u %s %s %d %llu %s %u %s %u\n", role_name[m->role], m->name,
+	               m->domain, m->domid, *m->uuid ? m->uuid : NONE, desc_kind_name[m->kind],
+	               (int)m->pid, m->born, *f ? f : NONE, m->uses_domid[DESC_FILE],
+	               *n ? n : NONE, m->uses_domid[DESC_NET]);
+}
+
+int state_add(const char *name, const struct member *m)
+{
+	return append(name, line_of(m));
+}
+
+int state_add_all(const char *name, const struct member *const *m, unsigned n)
+{
+	char *text = xprintf("%s", "");
+
+	for (unsigned i = 0; i < n; i++)
+		text = xprintf("%s%s", text, line_of(m[i]));
+	return append(name, text);
+}
+
+int state_lock(const char *name, unsigned ms)
+{
+	const int fd = open(state_path(name, "lock", ""), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		const int err = errno;
+
+		if (err != EWOULDBLOCK || !ms) {
+			close(fd);
+			return -err;
+		}
+		ms -= ms < 20 ? ms : 20;
+		nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	}
+	return fd;
 }
 
 int state_set_watch(const char *name, pid_t pid)
@@ -130,6 +164,8 @@ static bool put_member(struct deployment *d, const struct member *m)
 		return false;
 	d->m[i] = *m;
 	d->n += i == d->n;
+	if (m->role == MEMBER_SPARE && !*m->uuid && i + 1 == d->n)
+		d->n--; /* it is gone; spares are the last */
 	return true;
 }
 
@@ -189,7 +225,8 @@ struct member *state_find(const char *what, struct deployment *d)
 		if (!state_read(*name, d, &why))
 			continue;
 		for (unsigned i = 0; i < d->n; i++)
-			if (!strcmp(d->m[i].domain, what) || !strcmp(d->m[i].name, what)) {
+			if (d->m[i].role != MEMBER_SPARE &&
+			    (!strcmp(d->m[i].domain, what) || !strcmp(d->m[i].name, what))) {
 				bool whole = !strcmp(d->m[i].domain, what);
 
 				found = *d;
@@ -208,6 +245,18 @@ out:
 		    m->domain);
 	*d = found;
 	return &d->m[m - found.m];
+}
+
+const struct member *member_service(const struct deployment *d, const struct member *m,
+                                    enum desc_kind kind)
+{
+	if (m->role != MEMBER_GUEST)
+		return m->kind == kind ? m : NULL;
+	for (unsigned i = 0; i < d->n; i++)
+		if ((d->m[i].role == MEMBER_SERVICE || d->m[i].role == MEMBER_DOM0) &&
+		    !strcmp(d->m[i].name, m->uses[kind]))
+			return &d->m[i];
+	return NULL;
 }
 
 void state_set_status(const char *name, const struct member *m, const char *status)

@@ -22,9 +22,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#define LOCKED_MS 200  /* between two looks at whether a swap is over */
 #define LOOK_MS 30000 /* also without an event: one may be lost with a connection */
 #define CALM_S 600     /* between ends of a service domain that have to do with each other */
 #define IN_A_ROW 3
@@ -153,10 +155,42 @@ static void look(struct deployment *d, struct watched *w)
 		return;
 	}
 	for (unsigned i = 0; i < d->n; i++)
-		if (d->m[i].role != MEMBER_DOM0 && !w[i].over)
+		if ((d->m[i].role == MEMBER_SERVICE || d->m[i].role == MEMBER_GUEST) && !w[i].over)
 			look_at(d, &d->m[i], &w[i], list, n);
 	free(list);
 	free(text);
+}
+
+/* What `strait swap` changed meanwhile; what it left, if it was killed. */
+static void read_again(struct deployment *d, struct watched *w)
+{
+	static off_t had;
+	struct stat st;
+	const char *why;
+
+	if (stat(state_path(d->name, "members", ""), &st) || st.st_size == had)
+		return;
+	if (had && !state_read(xprintf("%s", d->name), d, &why))
+		note("%s", why ? why : "its state is gone");
+	swap_clean(d);
+	for (unsigned i = 0; i < d->n; i++)
+		if (d->m[i].role == MEMBER_SERVICE && !w[i].over)
+			rebuild_keep(&d->m[i], &w[i].kept);
+	if (!stat(state_path(d->name, "members", ""), &st))
+		had = st.st_size;
+}
+
+/* Not while somebody swaps a service: false then. */
+static bool look_alone(struct deployment *d, struct watched *w)
+{
+	const int lock = state_lock(d->name, 0);
+
+	if (lock < 0)
+		return false;
+	read_again(d, w);
+	look(d, w);
+	close(lock);
+	return true;
 }
 
 /* Between events of other kinds: what guests say, so that it is not lost with them. */
@@ -221,11 +255,13 @@ int watch_main(int argc, char **argv)
 		for (unsigned i = 0; i < d.n; i++)
 			if (d.m[i].role == MEMBER_SERVICE && !w[i].over)
 				rebuild_keep(&d.m[i], &w[i].kept);
-		if (released)
-			look(&d, w);
-		else
+		const bool busy = released && !look_alone(&d, w);
+
+		if (!released)
 			hear(&d, w);
-		int got = xst_wait(LOOK_MS, &released);
+		int got = xst_wait(busy ? LOCKED_MS : LOOK_MS, &released);
+
+		released |= busy;
 
 		if (got < 0) {
 			note("xenstore: %s", strerror(-got));

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * swap_mem.c - what a file service's domain holds, when another one takes over.
+ *
+ * Disks go to the next domain; memory does not.  So what is in a mem is compared with a
+ * fresh one: if nothing was added, changed or removed, nothing is lost with it.
+ */
+#include "services/agent/agent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 8
+#define TEXT_MAX 16384 /* of a file that we make ourselves */
+#define DISK_MS 15000
+#define RELEASE_MS 5000u
+
+static bool same_text(int a, int b, const char *name)
+{
+	static char text[2][TEXT_MAX];
+	const int fds[2] = {a, b};
+	ssize_t n[2] = {-1, -1};
+
+	for (int i = 0; i < 2; i++) {
+		const int fd = openat(fds[i], name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0)
+			return false;
+		n[i] = read(fd, text[i], TEXT_MAX);
+		close(fd);
+	}
+	return n[0] >= 0 && n[0] < TEXT_MAX && n[0] == n[1] && !memcmp(text[0], text[1], (size_t)n[0]);
+}
+
+static bool same_tree(int a, int b, int depth);
+
+static bool same_entry(int a, int b, const char *name, int depth)
+{
+	struct stat x, y;
+	int in[2];
+	bool same;
+
+	if (fstatat(a, name, &x, AT_SYMLINK_NOFOLLOW) || fstatat(b, name, &y, AT_SYMLINK_NOFOLLOW) ||
+	    x.st_mode != y.st_mode || x.st_uid != y.st_uid || x.st_gid != y.st_gid)
+		return false;
+	if (S_ISREG(x.st_mode))
+		return same_text(a, b, name);
+	if (!S_ISDIR(x.st_mode))
+		return false;
+	in[0] = openat(a, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	in[1] = openat(b, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	same = in[0] >= 0 && in[1] >= 0 && same_tree(in[0], in[1], depth + 1);
+	for (int i = 0; i < 2; i++)
+		if (in[i] >= 0)
+			close(in[i]);
+	return same;
+}
+
+/* How many entries @fd has; -1: cannot tell.  With @other: all are the same there. */
+static int entries(int fd, int other, int depth)
+{
+	const int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+	int n = dir ? 0 : -1;
+
+	while (n >= 0 && (e = readdir(dir)) != NULL) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		n = other < 0 || same_entry(fd, other, e->d_name, depth) ? n + 1 : -1;
+	}
+	if (dir)
+		closedir(dir);
+	else if (copy >= 0)
+		close(copy);
+	return n;
+}
+
+static bool same_tree(int a, int b, int depth)
+{
+	const int n = depth < DEPTH_MAX ? entries(a, b, depth) : -1;
+
+	return n >= 0 && n == entries(b, -1, depth);
+}
+
+bool mem_is_pristine(const struct config *c, const struct config_mount *m, int fd)
+{
+	char why[CONFIG_WHY];
+	const int fresh = mount_open(c, m, why);
+	const bool same = fresh >= 0 && same_tree(fd, fresh, 0);
+
+	if (fresh >= 0)
+		close(fresh);
+	return same;
+}
+
+static bool is_disk(const struct config_mount *m)
+{
+	return !m->memory && strncmp(m->source, "/dev/", 5) == 0;
+}
+
+/* Nobody else can open exclusively what is mounted. */
+static bool is_free(const char *device, bool read_only)
+{
+	const uint64_t until = now_ms() + RELEASE_MS;
+	const struct timespec nap = {0, 2000000};
+
+	for (;;) {
+		const int fd = open(device, (read_only ? O_RDONLY : O_RDWR) | O_EXCL | O_CLOEXEC);
+
+		if (fd >= 0)
+			close(fd);
+		if (fd >= 0 || errno != EBUSY || now_ms() > until)
+			return fd >= 0;
+		nanosleep(&nap, NULL);
+	}
+}
+
+bool mounts_released(const struct config *c)
+{
+	for (unsigned i = 0; i < c->n_mounts; i++)
+		if (is_disk(&c->mounts[i]) &&
+		    !is_free(c->mounts[i].source, c->mounts[i].read_only)) {
+			say("%s is still in use", c->mounts[i].source);
+			return false;
+		}
+	return true;
+}
+
+int mounts_await(const struct config *c, char *why)
+{
+	for (unsigned i = 0; i < c->n_mounts; i++)
+		if (is_disk(&c->mounts[i]) && wait_for_path(c->mounts[i].source, DISK_MS) < 0) {
+			snprintf(why, CONFIG_WHY, "there is no disk %s; give the domain one",
+			         c->mounts[i].source);
+			return -ENOENT;
+		}
+	return 0;
+}

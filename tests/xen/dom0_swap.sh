@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+# dom0_swap.sh - in dom0: services are swapped under guests which go on.
+image=dom0
+file="mount=/srv:/srv"
+net="interface=vnet1"
+bridge xenbr0 10.55.0.1/24
+ip link add vnet0 type veth # busybox names the other end veth0
+ip link set veth0 name vnet1
+brctl addif xenbr0 vnet0
+ip link set vnet0 up
+mkdir -p /srv
+# What a slow reader has not taken waits in the guest, not in its own kernel.
+echo 4096 8192 16384 >/proc/sys/net/ipv4/tcp_rmem
+
+. ./services.sh
+
+# slowly: from stdin, some bytes at a time until it may go on.
+slowly() {
+	while [ ! -e /run/go_on ]; do
+		dd bs=2000 count=1 2>/dev/null
+		sleep 0.1
+	done
+	cat
+}
+
+# download: a page over one connection, in the background, until downloaded.
+download() {
+	rm -f /run/slow /run/slow.* /run/go_on
+	{
+		curl -sS -f -m 300 -w '%{stderr}%{num_connects}\n' "http://$A/big.bin" 2>/run/slow.said
+		echo $? >/run/slow.status
+	} | slowly >/run/slow &
+	soon test -s /run/slow || fail "the download does not begin"
+}
+
+# downloaded: it was on its way all the time until now, and comes to its end, whole.
+downloaded() {
+	want "the download goes on over the swap" [ ! -e /run/slow.status ]
+	touch /run/go_on
+	soon test -e /run/slow.status || fail "the download does not end"
+	sleep 0.3
+	cat /run/slow.said
+	want "it ends well" [ "$(cat /run/slow.status)" = 0 ]
+	want "over one connection" [ "$(cat /run/slow.said)" = 1 ]
+	want "with the right bytes" cmp /run/slow /test/www/big.bin
+}
+
+# swap NAME SERVICE [--with FILE]: and note what guests waited.
+swap() {
+	local name=$1 service=$2
+	shift 2
+	strait swap "$name" --service "$service" "$@" >/run/swap 2>&1 || { cat /run/swap; return 1; }
+	cat /run/swap
+	sed -n "s|.*guests waited \(.*\) ms|\1 ms: $image $service: guests waited for a swap|p" /run/swap >>/out/figures
+}
+
+# refused WORDS COMMAND...: it fails, says so in one sentence with these words.
+refused() {
+	local words=$1
+	shift
+	"$@" >/run/refused 2>&1
+	want "status 125" [ $? = 125 ]
+	cat /run/refused
+	want "it says: $words" grep -q "$words" /run/refused
+	want "in one sentence" [ "$(wc -l </run/refused)" = 1 ]
+}
+
+# syncs_end NAME: its guest that syncs each line saw no error, and ends when it is told.
+syncs_end() {
+	local said=/var/log/xen/console/guest-$1.log.log
+	strait stop "$1.log"
+	timeout 60 strait wait "$1.log" || fail "the guest that syncs each line fails"
+	tr -d '\r' <"$said" | grep -v acknowledged
+	tr -d '\r' <"$said" | sed -n "s|^longest wait \(.*\)|\1: $image fsd: the longest append and fsync over a swap|p" >>/out/figures
+	tr -d '\r' <"$said" | sed -n 's/^acknowledged //p' | tail -n 1 >/run/last
+}
+
+# each_line_once: all lines are there, once, in order; one more may not be acknowledged.
+each_line_once() {
+	local last
+	last=$(cat /run/last)
+	echo "acknowledged: $last"
+	want "lines were synced" [ "$last" -gt 50 ]
+	seq 0 "$last" | sed 's/^/acknowledged /' | cmp - /srv/log || fail "lines are lost, or there twice"
+	rm /srv/log
+}
+
+case_processes_of_dom0_are_swapped() {
+	local pid
+	mount -t ext4 /dev/vdc /srv || fail "no disk"
+	deploy near \
+		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 1000000", "memory=16", "log=channel" ]' \
+		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ]' ||
+		fail "strait deploy"
+	soon page index.html || fail "no page"
+	download
+	pid=$(pidof netd)
+	swap near.web netd || fail "netd is not swapped"
+	want "another process serves" [ "$(pidof netd)" != "$pid" ]
+	pid=$(pidof fsd)
+	swap near.web fsd --with /usr/bin/xen/fsd || fail "fsd is not swapped"
+	want "another process serves" [ "$(pidof fsd)" != "$pid" ]
+	downloaded
+	syncs_end near
+	each_line_once
+}
+
+case_a_swap_that_cannot_be_made_changes_nothing() {
+	local pid
+	pid=$(pidof netd)
+	refused 'cannot be run' strait swap near.web --service netd --with /test/www/big.bin
+	refused 'serves on' strait swap near.web --service netd --with /usr/bin/strait
+	refused 'serves on' strait swap near.web --service netd --with /usr/bin/xen/fsd
+	refused 'no such service' strait swap near.file --service netd
+	refused 'fsd or netd' strait swap near.web --service dns
+	want "the same process serves" [ "$(pidof netd)" = "$pid" ]
+	page big.bin || fail "the web server does not answer"
+	strait down near || fail "strait down"
+	umount /srv || fail "the disk is in use"
+}
+
+case_domains_are_swapped() {
+	image=default file="disk=/dev/vdc, mount=xvda:/srv" net="bridge=xenbr0"
+	deploy far \
+		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 1000000", "memory=16", "log=channel" ]' \
+		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32", "log=channel" ]' ||
+		fail "strait deploy"
+	soon page index.html || fail "no page"
+	strait swap far.web --service fsd >/run/first 2>&1 &
+	sleep 1
+	refused 'another swap' strait swap far.web --service netd
+	wait $! || { cat /run/first; fail "fsd's domain is not swapped"; }
+	cat /run/first
+	xl list
+	download
+	swap far.web netd || fail "netd's domain is not swapped"
+	downloaded
+	syncs_end far
+	strait ps
+}
+
+case_all_is_taken_down_after_swaps() {
+	cat /run/strait/far/watch.log
+	strait down far || fail "strait down"
+	want "no domain is left" [ "$(xl list | wc -l)" = 2 ]
+	mount -t ext4 /dev/vdc /srv || fail "the disk"
+	each_line_once
+	umount /srv
+	xenstore-ls -f /local/domain >/run/nodes
+	! grep strait /run/nodes || fail "nodes are left"
+}
+
+cases .script
