@@ -39,6 +39,8 @@ struct recipe {
 	enum net_at at;
 	uint32_t flags, backlog;
 	struct net_addr bind, peer; /* no len: none */
+	struct net_addr local;
+	bool lost;                  /* a connection, of which its peer knows */
 	uint64_t rx_offset, rx_limit, tx_offset;
 	struct nsock *dropped; /* connections that waited in a listener */
 };
@@ -81,6 +83,7 @@ static void copy_locked(const struct nsock *ns, struct recipe *c)
 	c->backlog = ns->backlog;
 	c->bind = bind_addr_locked(ns);
 	c->peer = ns->peer;
+	c->local = ns->local;
 	if (ns->s.type == SOCK_STREAM) {
 		c->rx_offset = atomic_load(&ns->rx_recv);
 		c->rx_limit = atomic_load(&ns->rx_limit);
@@ -243,16 +246,33 @@ int net_ensure(struct nsock *ns)
 
 /* ---- an instance died ---- */
 
-/* As after a RST.  If both ends were closed there is nothing left to reset. */
-static void bury(struct nsock *ns)
+/* As after a RST.  True: not so if both ends were closed, then nothing is left to reset. */
+static bool bury(struct nsock *ns)
 {
 	const uint32_t ends = atomic_load(&ns->flags) & (NSF_EOF | NSF_SHUT_WR);
+	const bool lost = ends != (NSF_EOF | NSF_SHUT_WR) &&
+	                  atomic_load(&ns->state) == NS_CONNECTED;
 
 	lock_take(&ns->lock);
 	ns->at = AT_NONE;
 	lock_drop(&ns->lock);
-	if (ends != (NSF_EOF | NSF_SHUT_WR) && atomic_load(&ns->state) == NS_CONNECTED)
+	if (lost)
 		nsock_fail(ns, ends == NSF_EOF ? EPIPE : ECONNRESET, true);
+	return lost;
+}
+
+/* A peer that only reads would wait for ever: netd sees that it hears of the end.  Cut
+ * again: the next instance is not told, and this peer hears when it sends. */
+static void post_lost(struct net_addr *local, struct net_addr *peer)
+{
+	Net__LostPost m = NET__LOST_POST__INIT;
+	Net__Addr l, p;
+
+	net_addr_wire(local, &l);
+	net_addr_wire(peer, &p);
+	m.local = &l;
+	m.peer = &p;
+	(void)rpc_post(&g_net_chan, 18, &m.base, NULL, NULL, 0);
 }
 
 /* Of a connection that somebody is giving up just now, the socket is wanted. */
@@ -282,7 +302,7 @@ static void look(struct nsock *ns, void *arg)
 	if (!buried)
 		return;
 	c->at = AT_NONE;
-	bury(ns);
+	c->lost = bury(ns);
 }
 
 static void fail(struct nsock *ns, void *arg)
@@ -318,7 +338,11 @@ static int make_one(uint32_t handle, uint32_t epoch)
 
 	if (!net_with(handle, look, &c))
 		return 0;
+	for (struct nsock *child = c.dropped; child; child = child->aq_next)
+		post_lost(&child->local, &child->peer);
 	net_queue_destroy(c.dropped);
+	if (c.lost)
+		post_lost(&c.local, &c.peer);
 	if (c.at == AT_NONE)
 		return 0;
 	r = make(&c);

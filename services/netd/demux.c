@@ -269,10 +269,57 @@ unsigned demux_count(void)
 	return g_count;
 }
 
+/* lwIP answers a segment that is not in the window, also one without data, so that the
+ * other end learns where the window is.  If that end does the same the two never stop:
+ * over the loop-back at once, with a state that another netd made up (move.h).
+ *
+ * True: @p is such a one, and the last was answered a moment ago.  *@at_edge: it has no
+ * data and lies at the window's right edge, where nothing is wrong with it. */
+static bool is_stray(struct demux_ent *e, const struct pbuf *p, bool *at_edge)
+{
+	const struct tcp_hdr *th = p->payload;
+	const uint32_t off = lwip_ntohl(th->seqno) - e->pcb->rcv_nxt;
+	uint64_t now;
+
+	*at_edge = false;
+	if (e->pcb->state < ESTABLISHED || p->tot_len != TCPH_HDRLEN_BYTES(th) ||
+	    (TCPH_FLAGS(th) & (TCP_SYN | TCP_FIN | TCP_RST)) || off < e->pcb->rcv_wnd)
+		return false;
+	*at_edge = off == e->pcb->rcv_wnd;
+	if (*at_edge)
+		return false;
+	now = clock_ms();
+	if (now - e->stray_ms < STRAY_MS)
+		return true;
+	e->stray_ms = now;
+	return false;
+}
+
+static void conn_input(struct demux_ent *e, struct pbuf *p, struct netif *inp)
+{
+	const bool many = (p->flags & LINK_PBUF_SEGMENTS) != 0;
+	bool at_edge;
+
+	if (is_stray(e, p, &at_edge)) {
+		pbuf_free(p);
+		return;
+	}
+	e->pcb->rcv_wnd += at_edge;
+	e->pcb->next = NULL;
+	tcp_active_pcbs = e->pcb;
+	__real_tcp_input(p, inp);
+	if (at_edge && tcp_active_pcbs)
+		tcp_active_pcbs->rcv_wnd--;
+	/* lwIP counts one segment and would wait for a second to acknowledge
+	 * it.  conn_after() has it sent at the end of the turn. */
+	if (many && tcp_active_pcbs && (tcp_active_pcbs->flags & TF_ACK_DELAY))
+		tcp_ack(tcp_active_pcbs);
+	demux_adopt();
+}
+
 void __wrap_tcp_input(struct pbuf *p, struct netif *inp)
 {
 	const struct tcp_hdr *th = p->payload;
-	const bool many = (p->flags & LINK_PBUF_SEGMENTS) != 0;
 	struct demux_ent *e;
 	struct tuple t;
 	enum tw_verdict v;
@@ -285,14 +332,7 @@ void __wrap_tcp_input(struct pbuf *p, struct netif *inp)
 	           lwip_ntohs(th->src));
 	e = find(&t, ip_current_dest_addr(), ip_current_src_addr());
 	if (e) {
-		e->pcb->next = NULL;
-		tcp_active_pcbs = e->pcb;
-		__real_tcp_input(p, inp);
-		/* lwIP counts one segment and would wait for a second to acknowledge
-		 * it.  conn_after() has it sent at the end of the turn. */
-		if (many && tcp_active_pcbs && (tcp_active_pcbs->flags & TF_ACK_DELAY))
-			tcp_ack(tcp_active_pcbs);
-		demux_adopt();
+		conn_input(e, p, inp);
 		return;
 	}
 	v = tw_input(p, inp, &t, clock_ms());

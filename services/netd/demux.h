@@ -26,6 +26,7 @@ struct demux_ent {
 	void *owner;    /* the listener while half is set, else the connection */
 	bool half;      /* SYN_RCVD */
 	bool reuse;     /* its socket had SO_REUSEADDR: TIME_WAIT does not block bind */
+	uint64_t stray_ms; /* when a segment without data from outside its window was answered */
 	uint64_t hash;
 	struct demux_ent *hash_next, **hash_prev;
 	struct demux_ent *timer_next, **timer_prev; /* lwIP's timers have work for it */

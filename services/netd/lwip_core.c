@@ -351,6 +351,7 @@ static const struct stack_ops g_ops = {
 	.opt_get = op_opt_get,
 	.group = dgram_group,
 	.info = lwip_info,
+	.lost = tcp_lost,
 };
 
 /* ---- interfaces ---- */

@@ -107,6 +107,7 @@ int tcp_restore(struct lsock *l, struct tcp_pcb *pcb, bool half, bool reuse);
 int tcp_do_connect(struct lsock *l, const struct naddr *a);
 void tcp_do_close(struct lsock *l, bool abort);
 uint32_t tcp_reset_orphans(void);
+void tcp_lost(const struct naddr *local, const struct naddr *peer);
 int tcp_do_shutdown(struct lsock *l, int how);
 int tcp_do_disconnect(struct lsock *l);
 void tcp_apply(struct lsock *l);

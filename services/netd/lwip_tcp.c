@@ -16,6 +16,7 @@
 #include "services/netd/clock.h"
 #include "services/netd/errmap.h"
 #include "services/netd/lwip_priv.h"
+#include "services/netd/tw.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -478,6 +479,20 @@ int tcp_do_connect(struct lsock *l, const struct naddr *a)
 	e->owner = l;
 	e->reuse = l->s.opt.reuseaddr != 0;
 	return -EINPROGRESS;
+}
+
+void tcp_lost(const struct naddr *local, const struct naddr *peer)
+{
+	ip_addr_t lip, rip;
+	struct tuple t;
+
+	naddr_to_lwip(local, &lip);
+	naddr_to_lwip(peer, &rip);
+	if (!lwip_is_local(local) || lwip_is_local(peer) ||
+	    demux_used(&lip, local->port, &rip, peer->port))
+		return;
+	tuple_make(&t, &lip, local->port, &rip, peer->port);
+	tw_probe(&t);
 }
 
 /* ---- the end ---- */

@@ -39,6 +39,7 @@ enum { EV_DATA = 9, EV_DGRAM = 10, EV_SPACE = 13, EV_ACCEPTED, EV_CONNECTED, EV_
 #define DGRAM_MAX 65507u
 #define DGRAM_CHARGE 64u    /* charged to rx_limit beside a datagram's bytes */
 #define DGRAM_QUEUE_MAX (512u * 1024)
+#define LOST_BURST 4096u    /* connections that a guest may call lost, in a second */
 #define GROUPS_MAX 20u      /* multicast memberships of one socket */
 
 /* What option numbers mean is in opts.c. */
@@ -137,6 +138,8 @@ struct guest {
 	uint32_t move_index;
 	bool moved;               /* it comes from another netd */
 	bool gone_later;          /* the platform says that it is gone, while we stand still */
+	uint32_t lost_said;       /* of LOST_BURST, since lost_ms */
+	uint64_t lost_ms;
 };
 
 /* A datagram on its way to a guest or to the network. */
@@ -183,6 +186,9 @@ struct stack_ops {
 	int (*opt_get)(struct sock *s, int level, int name, void *val, uint32_t *len);
 	int (*group)(struct sock *s, const struct naddr *g, uint32_t ifindex, bool join);
 	int (*info)(Net__InfoRep *rep);
+	/* A connection that an instance before us had: see that its peer hears of the end.
+	 * NULL: somebody else does. */
+	void (*lost)(const struct naddr *local, const struct naddr *peer);
 	/* Ids are there again: take more connections (may be NULL). */
 	void (*accept_more)(struct sock *listener);
 };

@@ -38,7 +38,7 @@ bool wire_to_naddr(const Net__Addr *w, const struct sock *s, struct naddr *a)
 		memset(a->ip + 4, 0, 12);
 		a->len = 4;
 	}
-	if (a->len == 16 && s->domain == AF_INET)
+	if (a->len == 16 && s && s->domain == AF_INET)
 		return false;
 	return true;
 }

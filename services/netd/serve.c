@@ -9,6 +9,7 @@
  * can only come from a broken or hostile libos, and breaks its channel.  A post
  * for a handle that is gone is ignored: it may have crossed with our own event.
  */
+#include "services/netd/clock.h"
 #include "services/netd/netd.h"
 
 #include <errno.h>
@@ -291,6 +292,40 @@ static void on_close(struct rpc_req *req, struct sock *s, const Net__CloseReq *i
 	sock_close(s, abort);
 }
 
+/* A guest may name what can have been its own: never a connection that there is, and no
+ * more than a server may have lost. */
+static bool may_be_lost(struct guest *g, const struct naddr *local, const struct naddr *peer)
+{
+	const uint64_t now = clock_ms();
+
+	if (local->len == 0 || local->len != peer->len || peer->port == 0 ||
+	    local->port == 0 || local->port < g_port_min || naddr_any(peer) ||
+	    naddr_multicast(peer))
+		return false;
+	if (now - g->lost_ms >= 1000) {
+		g->lost_ms = now;
+		g->lost_said = 0;
+	}
+	return g->lost_said++ < LOST_BURST;
+}
+
+static void do_lost(Net__Net_Service *svc, const Net__LostPost *in, Net__Empty_Closure c,
+                    void *data)
+{
+	struct naddr local, peer;
+
+	(void)svc;
+	(void)c;
+	if (!in->local || !in->peer || !wire_to_naddr(in->local, NULL, &local) ||
+	    !wire_to_naddr(in->peer, NULL, &peer)) {
+		broken(data, "lost: bad address");
+		return;
+	}
+	if (g_stack->lost && may_be_lost(guest_of(data), &local, &peer))
+		g_stack->lost(&local, &peer);
+	reply(data, 0);
+}
+
 ON_SOCK(set_opt, Net__OptReq, Net__Empty_Closure)
 {
 	reply(req, opts_set(s, (int)in->level, (int)in->name, req->payload,
@@ -448,6 +483,7 @@ static Net__Net_Service g_service = {
         .dgram = do_dgram,
         .window = do_window,
         .grant = do_grant,
+        .lost = do_lost,
 };
 
 ProtobufCService *serve_service(void)

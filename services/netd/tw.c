@@ -272,6 +272,15 @@ static void tw_ack(const struct tw *w)
 	(void)tcp_send_empty_ack(&pcb); /* lost: the peer repeats */
 }
 
+void tw_probe(const struct tuple *t)
+{
+	/* Outside of the peer's window, whatever that is, but for once in 2^13. */
+	const struct tw w = {.t = *t, .snd_nxt = netd_rand32(), .rcv_nxt = netd_rand32(),
+	                     .ttl = TCP_TTL};
+
+	tw_ack(&w);
+}
+
 /* The timestamp option's value among @n bytes of options. */
 static bool option_timestamp(const uint8_t *o, unsigned n, uint32_t *value)
 {
@@ -336,8 +345,11 @@ enum tw_verdict tw_input(struct pbuf *p, struct netif *inp, const struct tuple *
 		tw_append(i);
 	}
 	len = p->tot_len - hdr_len + ((flags & (TCP_SYN | TCP_FIN)) ? 1 : 0);
-	if (len > 0 || seq != w->rcv_nxt)
-		tw_ack(w);
+	if (len == 0 && (seq == w->rcv_nxt || now_ms - w->stray_ms < STRAY_MS))
+		return TW_DONE;
+	if (len == 0)
+		w->stray_ms = now_ms;
+	tw_ack(w);
 	return TW_DONE;
 }
 

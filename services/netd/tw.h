@@ -19,6 +19,9 @@
 
 #define TW_MAX 131072u
 #define TW_MS (2u * TCP_MSL)
+/* Between two answers to segments without data that lie outside of a window.  Two ends
+ * that do not agree on it would else answer each other for ever. */
+#define STRAY_MS 100u
 
 /* Both ends of a connection; IPv4 as ::ffff:a.b.c.d. */
 struct tuple {
@@ -33,6 +36,7 @@ struct tw {
 	struct tuple t;
 	uint32_t snd_nxt, rcv_nxt, ts_recent, wnd;
 	uint64_t expires; /* ms */
+	uint64_t stray_ms; /* as in struct demux_ent */
 	uint8_t flags, ttl, tos, rcv_scale;
 	uint32_t hash_next, prev, next; /* index + 1 */
 };
@@ -63,6 +67,9 @@ const struct tw *tw_next(const struct tw *w); /* NULL: the first; returns NULL a
 int tw_restore(const struct tw *w);
 /* The key of sequence numbers: read it, or go on with another netd's. */
 void tw_isn_key(uint8_t key[16], bool set);
+/* A segment of a connection that is not here any more.  Its peer answers from where
+ * it is, and gets a RST that it believes. */
+void tw_probe(const struct tuple *t);
 uint64_t tw_deadline(void);
 unsigned tw_count(void);
 /* Records on a local port: all, and those that SO_REUSEADDR does not get past. */

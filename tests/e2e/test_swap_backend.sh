@@ -42,12 +42,27 @@ for who in $whos; do
 	as=$alone
 	[ $who = user ] && as=$user
 	: >"$W/inst.out"
-	CASE="$who: from lwip to a kernel's sockets"
+	CASE="$who: a peer that only reads hears that netd was killed"
 	$as "$STRAIT" run --name inst -p 18080:80 -p 18053:80/udp "$P" >"$W/inst.out" 2>"$W/inst.err" </dev/null &
 	inst=$!
 	wait_line "$W/inst.out" ready
 	works
 	netd_is ""
+	client reset 18080 30000 >"$W/c1" 2>&1 &
+	c1=$!
+	wait_line "$W/c1" up
+	sleep 0.7 # all is acknowledged: it has no reason to send
+	kill -KILL "$($as "$STRAIT" ps | awk '$1 == "netd" { print $2 }')"
+	at=$SECONDS
+	wait $c1 || fail "$CASE: $(cat "$W/c1")"
+	[ $((SECONDS - at)) -le 2 ] || fail "$CASE: after $((SECONDS - at)) s" # of which 1 is the clock's grain
+	wait_line "$W/inst.err" "netd is back after .*(epoch 2)"
+	grep -q "^connection: 30000 more bytes, then ECONNRESET" "$W/inst.out" ||
+		fail "$CASE: the server: $(cat "$W/inst.out")"
+	works
+	passed
+
+	CASE="$who: from lwip to a kernel's sockets"
 	changes host
 	netd_is " (host)"
 	passed
@@ -60,7 +75,7 @@ for who in $whos; do
 	says "1 connections moved$"
 	wait $c2 || fail "$CASE: $(cat "$W/c2")"
 	kill -KILL "$($as "$STRAIT" ps | awk '$1 == "netd" { print $3 }')"
-	wait_line "$W/inst.err" "netd is back after .*(epoch 4)"
+	wait_line "$W/inst.err" "netd is back after .*(epoch 5)"
 	works
 	netd_is " (host)"
 	passed

@@ -140,32 +140,6 @@ static struct fixed fix(const uint8_t *data, size_t len)
 
 /* ---- using what was built ---- */
 
-static struct tcp_pcb *other_end(const struct tcp_pcb *pcb)
-{
-	for (struct lsock *l = g_lsocks; l; l = l->next) {
-		struct tcp_pcb *o = l->s.type == SOCK_STREAM && !l->s.listening ? l->pcb : NULL;
-
-		if (o && o->local_port == pcb->remote_port && o->remote_port == pcb->local_port)
-			return o;
-	}
-	return NULL;
-}
-
-/* Two ends, both ours, whose numbers have nothing to do with each other answer each
- * segment with one that the other answers: for ever, as any two hosts would, but over
- * the loop-back at once.  Such a pair costs its maker time, no more. */
-static bool storms(void)
-{
-	for (struct lsock *l = g_lsocks; l; l = l->next) {
-		const struct tcp_pcb *a = l->s.type == SOCK_STREAM && !l->s.listening ? l->pcb : NULL;
-		const struct tcp_pcb *b = a ? other_end(a) : NULL;
-
-		if (b && (a->snd_nxt - b->rcv_nxt > 1u << 16 || b->snd_nxt - a->rcv_nxt > 1u << 16))
-			return true;
-	}
-	return false;
-}
-
 static void turns(struct guest *guests, uint64_t now)
 {
 	for (int i = 0; i < 12; i++) {
@@ -237,7 +211,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		abort(); /* refused without a word */
 	for (struct guest *g = guests; g; g = g->next)
 		g->conn = (struct rpc_conn *)(void *)&fake_conn;
-	if (r == 0 && !storms()) {
+	if (r == 0) {
 		g_stack_lwip.go();
 		turns(guests, clock_ms());
 	}

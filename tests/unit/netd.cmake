@@ -17,6 +17,7 @@ if(TARGET netd)
 endif()
 if(TARGET netd)
 	strait_unit_test(test_netd_move SOURCES "${_unit}/test_netd_move.c" "${_unit}/netd_move_states.c"
+		"${_unit}/netd_move_spin.c"
 		"${_unit}/netd_net_util.c" "${_unit}/netd_net_stream.c" "${_unit}/netd_net_more.c"
 		"${_unit}/netd_guest.c" "${_unit}/netd_guest_calls.c" "${_unit}/fake_guest.c"
 		LIBS rpc_guest_test rpc_server vchan_hosted SERIAL TIMEOUT 300)

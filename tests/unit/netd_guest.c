@@ -616,13 +616,33 @@ static void count_swap(void)
 	s->max_back_us = s->back_us > s->max_back_us ? s->back_us : s->max_back_us;
 }
 
+/* The old one cannot write its state, says so, and goes on by itself. */
+static int cannot_export(void)
+{
+	const int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -1;
+	(void)tell(g_control, CONTROL__CONTROL__BODY_EXPORT, fd);
+	r = answer(g_control, CONTROL__CONTROL__BODY_EXPORTED);
+	close(fd);
+	return r;
+}
+
 /* What is wrong with the state, or its reader, is noticed, and the old one goes on. */
 static int fail_over(struct netd next, enum ng_swap how)
 {
 	size_t len;
-	uint8_t *b = ng_state(&len);
+	uint8_t *b;
 	int r;
 
+	if (how == SWAP_NO_SPACE) {
+		r = cannot_export();
+		end_it(next, true);
+		return r == 0 ? 0 : -1;
+	}
+	b = ng_state(&len);
 	if (!b)
 		return -1;
 	switch (how) {
@@ -669,6 +689,39 @@ int ng_swap(enum ng_swap how)
 		return -1;
 	count_swap();
 	return 0;
+}
+
+int ng_swap_changed(void (*change)(uint8_t *state, size_t len))
+{
+	struct netd next;
+	size_t len;
+	uint8_t *b = ng_state(&len);
+	int r = -1;
+
+	if (!b)
+		return -1;
+	change(b, len);
+	if (netd_next(&next) == 0 && give_state(next.control, b, len) == 1)
+		r = switch_to(next, plat_mono_ns());
+	free(b);
+	return r;
+}
+
+unsigned ng_cpu_ms(void)
+{
+	char path[64];
+	unsigned long user = 0, sys = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)g_pid);
+	f = fopen(path, "r");
+	if (f) {
+		if (fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+		           &user, &sys) != 2)
+			user = sys = 0;
+		fclose(f);
+	}
+	return (unsigned)((user + sys) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
 }
 
 int ng_gone(void)

@@ -69,6 +69,7 @@ pid_t ng_pid(void);
  * should be, said on stderr. */
 enum ng_swap {
 	SWAP_WELL, SWAP_NEW_DIES, SWAP_TRUNCATED, SWAP_NEWER, SWAP_GARBLED,
+	SWAP_NO_SPACE, /* for the state, where the old one writes it */
 	SWAP_GUEST_LEFT /* the new netd is given another guest, not us: we are lost */
 };
 int ng_swap(enum ng_swap how);
@@ -77,6 +78,10 @@ struct ng_swaps { /* what the last one was like, and all together */
 	uint64_t bytes, max_bytes, sealed_us, max_sealed_us, back_us, max_back_us;
 };
 extern struct ng_swaps g_ng_swaps;
+/* Swap, with a state that @change has changed in place. */
+int ng_swap_changed(void (*change)(uint8_t *state, size_t len));
+/* CPU time that netd has used, ms. */
+unsigned ng_cpu_ms(void);
 /* From now on ng_until() swaps whenever so many ms have passed; 0: no more. */
 void ng_swap_every(unsigned ms);
 /* What the old netd would hand over, then serves on: the caller's to free. */

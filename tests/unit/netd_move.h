@@ -28,4 +28,7 @@ void keepalive_finds_a_dead_peer_after_moves(void);
 void datagrams_and_groups_move(void);
 void options_and_names_move(void);
 
+/* ---- netd_move_spin.c ---- */
+void ends_that_disagree_do_not_spin(void);
+
 #endif /* TESTS_UNIT_NETD_MOVE_H */

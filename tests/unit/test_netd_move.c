@@ -195,8 +195,8 @@ static void a_crowd_of_idle_connections_moves(void)
 
 static void swaps_that_fail_are_undone(void)
 {
-	static const enum ng_swap how[] = {SWAP_NEW_DIES, SWAP_TRUNCATED, SWAP_NEWER,
-	                                   SWAP_GARBLED};
+	static const enum ng_swap how[] = {SWAP_NO_SPACE, SWAP_NEW_DIES, SWAP_TRUNCATED,
+	                                   SWAP_NEWER, SWAP_GARBLED};
 	const long before = resets();
 	int fd, c = pair(&fd, false);
 
@@ -404,6 +404,7 @@ static void add_faults(CU_pSuite s)
 	ADD(s, much_that_is_queued_moves);
 	ADD(s, keepalive_finds_a_dead_peer_after_moves);
 	ADD(s, no_broken_state_kills_its_reader);
+	ADD(s, ends_that_disagree_do_not_spin);
 	ADD(s, a_guest_that_left_meanwhile_is_closed);
 }
 
