@@ -48,6 +48,8 @@ void vchan_address(const struct vchan_end *v, uint32_t *ring_ref, uint32_t *port
 /* What vchan_server_open() opens and asks of it, for a sandbox; both end with 0. */
 extern const char *const g_vchan_devices[];
 extern const unsigned long g_vchan_ioctls[];
+/* To the landlock rules @rules: those devices may be opened.  0 or negative errno. */
+int vchan_allow_devices(int rules) __attribute__((warn_unused_result));
 void vchan_close(struct vchan_end *v);
 /* On Xen only: libxenvchan's own client end of the channel whose numbers these are. */
 struct libxenvchan;

@@ -67,28 +67,6 @@ static int allow_mounts(const struct fsd *f, int rules, uint64_t access)
 	return 0;
 }
 
-/* What the channels of later guests are made of. */
-static int allow_devices(int rules)
-{
-	struct landlock_path_beneath_attr at = {
-	        .allowed_access =
-	                LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE};
-
-	for (const char *const *path = g_vchan_devices; *path; path++) {
-		int r = 0;
-
-		at.parent_fd = open(*path, O_PATH | O_CLOEXEC);
-		if (at.parent_fd < 0 || syscall(SYS_landlock_add_rule, rules,
-		                                LANDLOCK_RULE_PATH_BENEATH, &at, 0) < 0)
-			r = -errno;
-		if (at.parent_fd >= 0)
-			close(at.parent_fd);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 int sandbox_landlock(const struct fsd *f)
 {
 	/* How many kinds of file access each ABI knows; all are ruled. */
@@ -114,8 +92,8 @@ int sandbox_landlock(const struct fsd *f)
 	if (rules < 0)
 		return -errno;
 	r = allow_mounts(f, rules, rs.fs);
-	if (r == 0)
-		r = allow_devices(rules);
+	if (r == 0) /* what the channels of later guests are made of */
+		r = vchan_allow_devices(rules);
 	if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
 		r = -errno;
 	close(rules);

@@ -9,7 +9,6 @@
 #include "vchan/vchan.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <linux/sockios.h>
@@ -101,22 +100,12 @@ static int open_only_devices(void)
 	const struct landlock_ruleset_attr all = {
 		.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1, /* as of ABI 1 */
 	};
-	struct landlock_path_beneath_attr at = {
-		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE,
-	};
 	const int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
-	int r = 0;
+	int r;
 
 	if (rules < 0)
 		return 0; /* a kernel without it: the other walls stand */
-	for (const char *const *path = g_vchan_devices; *path && r == 0; path++) {
-		at.parent_fd = open(*path, O_PATH | O_CLOEXEC);
-		if (at.parent_fd < 0 || syscall(SYS_landlock_add_rule, rules,
-		                                LANDLOCK_RULE_PATH_BENEATH, &at, 0) < 0)
-			r = -errno;
-		if (at.parent_fd >= 0)
-			close(at.parent_fd);
-	}
+	r = vchan_allow_devices(rules);
 	if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
 		r = -errno;
 	close(rules);
