@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/fsd_instances.h"
 
+#include "tests/unit/suite.h"
+
 #include "services/fsd/be_dir.h"
 
 #include <dirent.h>
@@ -17,11 +19,6 @@ struct client *c;
 bool g_root;
 static char g_dir[64];
 static const char *g_top = "/tmp";
-
-void instances_in(const char *top)
-{
-	g_top = top;
-}
 
 /* A path of ours: used as ourselves. */
 const char *at(const char *name)
@@ -290,7 +287,7 @@ int replay(int (*deed)(void))
 	return r;
 }
 
-int instances_begin(void)
+static int begin(void)
 {
 	g = mmap(NULL, sizeof *g, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	g_root = geteuid() == 0;
@@ -299,10 +296,21 @@ int instances_begin(void)
 	return g != MAP_FAILED && mkdtemp(g_dir) && chmod(g_dir, 0777) == 0 ? 0 : -1;
 }
 
-int instances_end(void)
+static int end(void)
 {
 	char cmd[256];
 
 	snprintf(cmd, sizeof cmd, "rm -rf '%s'", g_dir);
 	return system(cmd);
+}
+
+int instances_suite(const char *name, CU_TestInfo *tests, int argc, char **argv)
+{
+	if (argc > 1)
+		g_top = argv[1];
+#ifdef __SANITIZE_THREAD__
+	fprintf(stderr, "a forked process has no threads under this sanitizer: skipped\n");
+	return 77;
+#endif
+	return suite_run(name, begin, end, tests);
 }

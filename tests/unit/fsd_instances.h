@@ -34,10 +34,8 @@ extern struct kept *g;
 extern struct client *c; /* the guest, of the instance that runs */
 extern bool g_root;      /* then the guest is user 1000 */
 
-/* Of the suite; @top: where the folder is made. */
-void instances_in(const char *top);
-int instances_begin(void);
-int instances_end(void);
+/* main() of a program with these tests; its argument: where the folder is made. */
+int instances_suite(const char *name, CU_TestInfo *tests, int argc, char **argv);
 
 /* ---- the folder ---- */
 /* A path of ours: used as ourselves. */

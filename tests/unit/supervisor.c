@@ -235,3 +235,16 @@ int supervisor_stop(void)
 	waitpid(g_pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+
+int supervisor_suite(const char *name, CU_TestInfo *tests, bool (*start)(void),
+                     const char **exe, int argc, char **argv)
+{
+	if (argc < 2)
+		return 2;
+	*exe = argv[1];
+	if (!start()) {
+		fprintf(stderr, "cannot start %s\n", *exe);
+		return 1;
+	}
+	return suite_run(name, NULL, NULL, tests);
+}

@@ -42,5 +42,9 @@ bool supervisor_guest(struct plat_config *config, struct plat_channel *channel);
 bool supervisor_restart(void);
 /* Go away, and the service with us: its exit status, or -1. */
 int supervisor_stop(void);
+/* main() of a program with these tests; its argument, the service's path, goes to *exe,
+ * and start() then starts it. */
+int supervisor_suite(const char *name, CU_TestInfo *tests, bool (*start)(void),
+                     const char **exe, int argc, char **argv);
 
 #endif /* TESTS_UNIT_SUPERVISOR_H */

@@ -625,14 +625,7 @@ int main(int argc, char **argv)
 	};
 	int failed;
 
-	if (argc < 2)
-		return 2;
-	g_fsd = argv[1];
-	if (!start_all()) {
-		fprintf(stderr, "cannot start fsd\n");
-		return 1;
-	}
-	failed = suite_run("file client over kills", NULL, NULL, tests);
+	failed = supervisor_suite("file client over kills", tests, start_all, &g_fsd, argc, argv);
 	if (fork() == 0)
 		execlp("rm", "rm", "-rf", g_dir, (char *)NULL);
 	wait(NULL);

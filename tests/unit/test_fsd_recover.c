@@ -499,11 +499,5 @@ int main(int argc, char **argv)
 	        CU_TEST_INFO_NULL,
 	};
 
-	if (argc > 1)
-		instances_in(argv[1]);
-#ifdef __SANITIZE_THREAD__
-	fprintf(stderr, "a forked process has no threads under this sanitizer: skipped\n");
-	return 77;
-#endif
-	return suite_run("fsd recover", instances_begin, instances_end, tests);
+	return instances_suite("fsd recover", tests, argc, argv);
 }

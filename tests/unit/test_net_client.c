@@ -279,12 +279,5 @@ int main(int argc, char **argv)
 	        CU_TEST_INFO_NULL,
 	};
 
-	if (argc < 2)
-		return 2;
-	g_netd = argv[1];
-	if (!start_all()) {
-		fprintf(stderr, "cannot start netd\n");
-		return 1;
-	}
-	return suite_run("net client", NULL, NULL, tests);
+	return supervisor_suite("net client", tests, start_all, &g_netd, argc, argv);
 }
