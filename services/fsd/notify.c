@@ -43,6 +43,7 @@ struct object {
 	uint64_t dev, ino;
 	uint32_t mask; /* what the kernel was asked for */
 	bool root;     /* of a mount: the orphans' folder is in it */
+	unsigned n_watches;
 	struct watch *watches;
 };
 
@@ -126,6 +127,7 @@ static void watch_free(struct notify *n, struct watch *w)
 	*at = w->next;
 	at = watch_at(n, w->group, w->id);
 	*at = w->hashed;
+	w->on->n_watches--;
 	n->n_watches--;
 	free(w);
 }
@@ -340,7 +342,7 @@ static int watch_new(struct notify *n, struct object *o, uint32_t group, uint32_
 {
 	struct watch *w;
 
-	if (n->n_watches >= RPC_WATCHES_MAX)
+	if (n->n_watches >= RPC_WATCHES_MAX || o->n_watches >= NOTIFY_GROUPS_MAX)
 		return -ENOSPC;
 	if (*watch_at(n, group, id))
 		return -EINVAL; /* the guest's own mistake */
@@ -354,6 +356,7 @@ static int watch_new(struct notify *n, struct object *o, uint32_t group, uint32_
 	w->next = o->watches;
 	o->watches = w;
 	*watch_at(n, group, id) = w;
+	o->n_watches++;
 	n->n_watches++;
 	return 0;
 }
@@ -459,14 +462,12 @@ void notify_end(struct session *s)
 	atomic_store(&s->notify, NULL);
 	pthread_mutex_unlock(&g_notify.lock);
 	close(n->fd);
-	for (unsigned i = 0; i < BUCKETS; i++) {
-		struct object *o;
-
+	for (unsigned i = 0; i < BUCKETS; i++)
 		while (n->watches[i])
 			watch_free(n, n->watches[i]);
-		while ((o = n->objects[i]))
-			object_free(n, o);
-	}
+	for (unsigned i = 0; i < BUCKETS; i++)
+		while (n->objects[i])
+			object_free(n, n->objects[i]);
 	while ((e = n->first)) {
 		n->first = e->next;
 		free(e);

@@ -20,6 +20,7 @@
 #include "services/fsd/session.h"
 
 #define NOTIFY_QUEUE_MAX 4096u /* read from the kernel, and waiting for credit */
+#define NOTIFY_GROUPS_MAX 128u /* that watch one object: an event is so many */
 
 /* @epoll tells guest_event() of the session whose instance has events. */
 void notify_init(int epoll);

@@ -225,24 +225,45 @@ static void events_wait_for_credit(void)
 	EQ(unlink(host("f")), 0);
 }
 
+/* The @n th: of 128 groups each on its file. */
+static int one_of_many(unsigned n)
+{
+	char path[16];
+
+	snprintf(path, sizeof path, "/f%u", n / NOTIFY_GROUPS_MAX);
+	return watch(a, path, IN_MODIFY, n % NOTIFY_GROUPS_MAX + 1,
+	             n / NOTIFY_GROUPS_MAX + 1);
+}
+
 static void watches_are_bounded(void)
 {
+	const unsigned files = RPC_WATCHES_MAX / NOTIFY_GROUPS_MAX;
+	char name[16];
 	unsigned n;
 
-	by_host("f");
-	for (n = 0; n < 100000; n++)
-		if (watch(a, "/f", IN_MODIFY, n + 1, 1) != 1)
-			break;
+	for (n = 0; n <= files; n++) {
+		snprintf(name, sizeof name, "f%u", n);
+		by_host(name);
+	}
+	for (n = 0; n < 100000 && one_of_many(n) > 0; n++)
+		;
 	EQ(n, RPC_WATCHES_MAX);
-	EQ(watch(a, "/", IN_MODIFY, 1, 2), -ENOSPC);
-	EQ(watch(a, "/f", IN_OPEN, 1, 2), 1); /* no new one */
-	EQ(watch(b, "/f", IN_MODIFY, 1, 1), 1);
+	EQ(one_of_many(n), -ENOSPC);
+	EQ(watch(a, "/", IN_MODIFY, 1, 100), -ENOSPC);
+	EQ(watch(a, "/f0", IN_OPEN, 1, 100), 1); /* no new one */
+	EQ(watch(b, "/f0", IN_MODIFY, 1, 1), 1);
 	unwatch(b, 1, 0);
-	unwatch(a, 1, 0);
-	EQ(watch(a, "/", IN_MODIFY, 1, 2), 2);
-	for (n = 1; n <= RPC_WATCHES_MAX; n++)
+	unwatch(a, 1, 2);
+	EQ(watch(a, "/", IN_MODIFY, 1, 100), 100);
+	unwatch(a, 2, 0);
+	EQ(watch(a, "/f0", IN_MODIFY, 200, 1), 1);
+	EQ(watch(a, "/f0", IN_MODIFY, 201, 1), -ENOSPC); /* of one object */
+	for (n = 1; n <= 200; n++)
 		unwatch(a, n, 0);
-	EQ(unlink(host("f")), 0);
+	for (n = 0; n <= files; n++) {
+		snprintf(name, sizeof name, "f%u", n);
+		EQ(unlink(host(name)), 0);
+	}
 	notify_pump(a->session);
 	sees_no_more();
 }
