@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * prog.c - is this file a program that strait can run?
+ * prog.c - is this file a program that strait can run?  And where its own are.
  *
  * Only headers are read, and only through a bounded copy: the file may be
  * anything.  What strait-cc links carries a note of its own (owner "Strait",
@@ -214,4 +214,27 @@ int prog_copy(int fd)
 		return -e;
 	}
 	return to;
+}
+
+char *prog_beside(const char *env, const char *const *places)
+{
+	char self[4096];
+	const char *given = getenv(env);
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (given && *given)
+		return xprintf("%s", given);
+	if (n < 0)
+		die(EXIT_STRAIT, "cannot tell where strait lies: /proc/self/exe: %s",
+		    strerror(errno));
+	self[n] = 0;
+	*strrchr(self, '/') = 0;
+	for (; *places; places++) {
+		char *path = xprintf("%s/%s", self, *places);
+
+		if (!access(path, F_OK))
+			return path;
+		free(path);
+	}
+	return NULL;
 }

@@ -36,24 +36,15 @@
 /* Beside this program, else in libexec of the place it is installed at. */
 char *instance_find(const struct service *s)
 {
-	char self[4096];
-	const char *given = getenv(s->env);
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *path, *slash;
+	char *installed = xprintf("../libexec/strait/%s", s->name);
+	const char *const places[] = { s->name, installed, NULL };
+	char *found = prog_beside(s->env, places);
 
-	if (given && *given)
-		return xprintf("%s", given);
-	if (n < 0)
-		die(EXIT_STRAIT, "cannot tell where strait lies: /proc/self/exe: %s",
-		    strerror(errno));
-	self[n] = 0;
-	slash = strrchr(self, '/');
-	*slash = 0;
-	path = xprintf("%s/%s", self, s->name);
-	if (!access(path, F_OK))
-		return path;
-	free(path);
-	return xprintf("%s/../libexec/strait/%s", self, s->name);
+	if (!found)
+		die(EXIT_STRAIT, "cannot start %s: it is not beside strait; build it, or name it with %s",
+		    s->name, s->env);
+	free(installed);
+	return found;
 }
 
 /* A service sees nothing of this shell but what debugging it needs.  Made once. */

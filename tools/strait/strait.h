@@ -116,6 +116,9 @@ int prog_open(const char *name, bool *others_may_exec);
 bool prog_is_dynamic(int fd);
 /* A sealed copy of the program at @fd, for a user who may not execute the file. */
 int prog_copy(int fd);
+/* A program of Strait's: what the variable @env names, else the first of @places (from the
+ * folder strait lies in; the last is NULL) that is there; NULL: none.  The caller's. */
+char *prog_beside(const char *env, const char *const *places);
 
 /* mounts.c: make every mount (o->mounts[].fd), with the empty root and its /etc.
  * Says and exits 125 when one cannot be made. */

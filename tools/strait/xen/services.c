@@ -18,36 +18,12 @@
 #define IMAGES "/var/lib/strait/images"
 #define AGENT_END_MS 25000 /* it gives its service 20 s */
 
-/* @name beside this program, or where it is installed with it; @env names another. */
-static char *find_tool(const char *env, const char *const *places)
-{
-	char self[4096];
-	const char *given = getenv(env);
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (given && *given)
-		return xprintf("%s", given);
-	if (n < 0)
-		die(EXIT_STRAIT, "cannot tell where strait lies: /proc/self/exe: %s",
-		    strerror(errno));
-	self[n] = 0;
-	*strrchr(self, '/') = 0;
-	for (; *places; places++) {
-		char *path = xprintf("%s/%s", self, *places);
-
-		if (!access(path, X_OK))
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 static char *find_agent(void)
 {
 	static const char *const places[] = { "xen/strait-agent", "../libexec/strait/xen/strait-agent",
 		                              "strait-agent", NULL };
 
-	return find_tool("STRAIT_AGENT", places);
+	return prog_beside("STRAIT_AGENT", places);
 }
 
 static char *find_mkimage(void)
@@ -55,7 +31,7 @@ static char *find_mkimage(void)
 	static const char *const places[] = { "xen/mkimage", "../libexec/strait/xen/mkimage",
 		                              "mkimage", NULL };
 
-	return find_tool("STRAIT_MKIMAGE", places);
+	return prog_beside("STRAIT_MKIMAGE", places);
 }
 
 char *image_block_script(void)
@@ -63,7 +39,7 @@ char *image_block_script(void)
 	static const char *const places[] = { "xen/block-shared", "../libexec/strait/xen/block-shared",
 		                              "block-shared", NULL };
 
-	return find_tool("STRAIT_BLOCK_SCRIPT", places);
+	return prog_beside("STRAIT_BLOCK_SCRIPT", places);
 }
 
 static const char *default_image(void)
