@@ -8,6 +8,7 @@
  * The server serves one connection after the other; its first byte says how:
  *     r  send back each byte      s  swallow until end of file, then say how much
  *     g  give the bytes asked for a  answer one byte and close first (TIME_WAIT here)
+ *     q  write, until all queues on the way are full, and leave it so
  * The client reads commands, a line each, and prints one number for each:
  *     r N   ns a round trip of one byte, of N    a N   ns a connection, of N
  *     s MB  MB/s sent                            g MB  MB/s received
@@ -16,8 +17,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -72,15 +76,25 @@ static uint64_t swallow(int fd)
 	return n;
 }
 
+static void fill(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (poll(&p, 1, 100) > 0 && write(fd, g_buf, sizeof(g_buf)) > 0)
+		;
+}
+
 /* ---- the server ---- */
 
-static void serve(int fd)
+/* True: done with it. */
+static bool serve(int fd)
 {
 	uint64_t n;
 	char c;
 
 	if (read(fd, &c, 1) != 1)
-		return;
+		return true;
 	switch (c) {
 	case 'r':
 		no_delay(fd);
@@ -95,9 +109,13 @@ static void serve(int fd)
 		get_all(fd, &n, sizeof(n));
 		put_all(fd, n);
 		break;
+	case 'q':
+		fill(fd);
+		return false;
 	default:
 		(void)!write(fd, &c, 1);
 	}
+	return true;
 }
 
 static void __attribute__((noreturn)) server(int port)
@@ -115,8 +133,8 @@ static void __attribute__((noreturn)) server(int port)
 
 		if (fd < 0)
 			fail("accept");
-		serve(fd);
-		close(fd);
+		if (serve(fd))
+			close(fd);
 	}
 }
 

@@ -2,6 +2,7 @@
 """pause.py - for bench/run: how long programs wait when a service dies or is
 exchanged, and what being able to go on costs when nothing happens."""
 import os
+import re
 import signal
 import socket
 import statistics
@@ -16,23 +17,26 @@ CALLS = [("fstat", "fstat"), ("pread_4k", "read 4 KiB"), ("pwrite_4k", "write 4 
          ("create_unlink", "create, close and unlink"), ("fstat_32", "fstat in 32 threads")]
 NAME = "bench-pause-%d" % os.getpid()
 WINDOW = 0.5  # seconds of each round
+QUEUED = 20 << 20  # bytes in netd, of connections whose peers do not read
+QUEUES = 48        # of half a megabyte each
 SETTLE = 0.3  # and between rounds: lives shorter than this count as a row of failures
 
 
 def hit(b, guest, service, how):
-    """Kill or swap @service of @guest."""
+    """Kill or swap @service of @guest.  Bytes that the swap handed over."""
     if how == "swap":
         p = subprocess.run([b.strait, "swap", NAME, "--service", service], capture_output=True,
                            text=True, timeout=30)
         if p.returncode != 0:
             raise Failed("swap: %s" % p.stderr.strip())
-        return
+        moved = re.search(r"connections in (\d+) bytes", p.stdout)
+        return int(moved.group(1)) if moved else 0
     for pid in children(guest.p.pid):
         try:
             with open("/proc/%d/comm" % pid) as f:
                 if f.read().strip() == service:
                     os.kill(pid, signal.SIGKILL)
-                    return
+                    return 0
         except OSError:
             pass
     raise Failed("no %s to kill" % service)
@@ -90,7 +94,22 @@ class Pinger(threading.Thread):
                 time.sleep(0.001)
 
 
-def net_pauses(b, guest, port, how, rounds):
+def queue_up(port):
+    """Connections that the guest has written to until nothing more fits."""
+    conns = []
+    for _ in range(QUEUES):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", port))
+        s.sendall(b"q")
+        conns.append(s)
+    with socket.create_connection(("127.0.0.1", port), 60) as s:
+        s.sendall(b"a")
+        s.recv(1)  # one after the other: all are full
+    return conns
+
+
+def net_pauses(b, guest, port, how, rounds, queued=0):
     p = Pinger(port)
     p.start()
     time.sleep(SETTLE)
@@ -99,8 +118,8 @@ def net_pauses(b, guest, port, how, rounds):
         for _ in range(rounds):
             p.longest = 0
             time.sleep(WINDOW / 3)
-            if how:
-                hit(b, guest, "netd", how)
+            if how and hit(b, guest, "netd", how) < queued:
+                raise Failed("less than %d bytes were queued" % queued)
             time.sleep(WINDOW * 2 / 3)
             got.append(p.longest * 1e3)
             time.sleep(SETTLE)
@@ -144,6 +163,11 @@ def pauses(b):
     for how, text, target in CASES:
         also = ", until a new connection works" if how == "kill" else ", one connection"
         row(b, text + also, "kernel, TAP, netd", net_pauses(b, g, port, how, rounds), target)
+    conns = queue_up(port)
+    row(b, "planned swap, one connection, 20 MB queued in others", "kernel, TAP, netd",
+        net_pauses(b, g, port, "swap", rounds, QUEUED), 50)
+    for s in conns:
+        s.close()
     g.stop()
 
 
