@@ -18,7 +18,7 @@ CALLS = [("fstat", "fstat"), ("pread_4k", "read 4 KiB"), ("pwrite_4k", "write 4 
 NAME = "bench-pause-%d" % os.getpid()
 WINDOW = 0.5  # seconds of each round
 QUEUED = 20 << 20  # bytes in netd, of connections whose peers do not read
-QUEUES = 48        # of half a megabyte each
+QUEUES = 72        # of a third of a megabyte each, at least
 SETTLE = 0.3  # and between rounds: lives shorter than this count as a row of failures
 
 
