@@ -154,6 +154,8 @@ void service_lost(struct agent *a);
  * all of it was written out. */
 bool service_ended(struct agent *a);
 
+/* Write out what the service's mounts hold.  False: not all of it was. */
+bool mounts_flush(const struct agent *a);
 /* What tells guests that unsynced writes are still there. */
 uint64_t service_verifier(const struct agent *a);
 

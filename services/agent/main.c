@@ -202,14 +202,13 @@ static void look(struct agent *a)
 {
 	if (a->stopping || a->failed)
 		return;
-	if (!a->configured)
+	if (!a->configured) {
 		configure(a);
-	else
-		guests_look(a);
-	if (a->configured) {
-		life_look_for_order(a);
-		swap_look_for_order(a);
+		return;
 	}
+	swap_look_for_order(a); /* first: guests may be waiting for it */
+	guests_look(a);
+	life_look_for_order(a);
 }
 
 static int store_readable(struct agent *a)

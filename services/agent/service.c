@@ -499,17 +499,14 @@ void service_lost(struct agent *a)
 	trace_close(a);
 }
 
-bool service_ended(struct agent *a)
+bool mounts_flush(const struct agent *a)
 {
-	struct service *s = &a->service;
+	const struct service *s = &a->service;
 	bool whole = true;
 
-	service_lost(a);
 	for (unsigned i = 0; i < s->n_mounts; i++) {
-		if (a->config.mounts[i].memory || a->config.mounts[i].read_only) {
-			close(s->mount_fds[i]);
+		if (a->config.mounts[i].memory || a->config.mounts[i].read_only)
 			continue;
-		}
 		/* A detached mount's descriptor opens no file: its root does. */
 		const int fd = openat(s->mount_fds[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -520,8 +517,19 @@ bool service_ended(struct agent *a)
 		}
 		if (fd >= 0)
 			close(fd);
-		close(s->mount_fds[i]); /* the last reference: unmounts a disk */
 	}
+	return whole;
+}
+
+bool service_ended(struct agent *a)
+{
+	struct service *s = &a->service;
+
+	service_lost(a);
+	const bool whole = mounts_flush(a);
+
+	for (unsigned i = 0; i < s->n_mounts; i++)
+		close(s->mount_fds[i]); /* the last reference: unmounts a disk */
 	s->n_mounts = 0;
 	if (s->link_fd >= 0)
 		close(s->link_fd);

@@ -37,6 +37,7 @@
 #define SETTLE_MS 15000u
 #define CHANNEL_ORDER 16u
 #define NONCE 1u
+#define MEM_LOST "%s is in memory, and what it holds would be lost with the domain"
 
 static const char *program(const struct agent *a)
 {
@@ -365,6 +366,29 @@ static void close_channel(struct swap *w)
 	w->out = NULL;
 }
 
+/* NULL: no memory of ours holds anything that a guest made. */
+static const char *in_the_way(struct agent *a)
+{
+	for (unsigned i = 0; i < a->service.n_mounts; i++)
+		if (a->config.mounts[i].memory &&
+		    !mem_is_pristine(&a->config, &a->config.mounts[i], a->service.mount_fds[i]))
+			return a->config.mounts[i].guest;
+	return NULL;
+}
+
+/* Could it be done?  And what is written now need not be while guests wait. */
+static void offer_file(struct agent *a)
+{
+	const char *mem = in_the_way(a);
+
+	if (mem) {
+		answer(a, '!', MEM_LOST, mem);
+		return;
+	}
+	(void)mounts_flush(a); /* said; and done again when it counts */
+	answer(a, '=', "written out");
+}
+
 static void order_offer(struct agent *a, int domid)
 {
 	struct swap *w = &a->swap;
@@ -374,6 +398,10 @@ static void order_offer(struct agent *a, int domid)
 	close_channel(w);
 	if (domid < 0 || !a->service.ready || w->state != SWAP_NONE) {
 		answer(a, '!', "it does not serve");
+		return;
+	}
+	if (a->config.kind == KIND_FILE) {
+		offer_file(a);
 		return;
 	}
 	if (vchan_offer(domid, "swap", none) == 0)
@@ -400,6 +428,7 @@ static void export_net(struct agent *a)
 	close(pair[0]);
 	if (r == 0)
 		r = swap_pump_out(w->out, pair[1]);
+	a->service.ping_ms = now_ms(); /* it could not be heard */
 	close(pair[1]);
 	if (r < 0) { /* whatever it says now: it serves on */
 		close_channel(w);
@@ -407,28 +436,6 @@ static void export_net(struct agent *a)
 		(void)send_with(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
 		answer(a, '!', "the state does not get through: %s", strerror(-r));
 	}
-}
-
-/* NULL: no memory of ours holds anything that a guest made. */
-static const char *in_the_way(struct agent *a)
-{
-	for (unsigned i = 0; i < a->service.n_mounts; i++)
-		if (a->config.mounts[i].memory &&
-		    !mem_is_pristine(&a->config, &a->config.mounts[i], a->service.mount_fds[i]))
-			return a->config.mounts[i].guest;
-	return NULL;
-}
-
-static void export_file(struct agent *a)
-{
-	const char *mem = in_the_way(a);
-
-	if (mem) {
-		a->swap.state = SWAP_NONE;
-		answer(a, '!', "%s is in memory, and what it holds would be lost with the domain", mem);
-		return;
-	}
-	service_stop(a); /* then swap_took_end() */
 }
 
 static void order_export(struct agent *a)
@@ -442,7 +449,7 @@ static void order_export(struct agent *a)
 	w->state = SWAP_SEALING;
 	w->cut_us = now_us();
 	if (a->config.kind == KIND_FILE)
-		export_file(a);
+		service_stop(a); /* then sealed() */
 	else
 		export_net(a);
 }
@@ -471,7 +478,7 @@ static void sealed(struct agent *a)
 	w->state = SWAP_SEALED;
 	if (mem) {
 		service_lost(a);
-		answer(a, '!', "%s is in memory, and what it holds would be lost with the domain", mem);
+		answer(a, '!', MEM_LOST, mem);
 		return; /* dom0 says go */
 	}
 	whole = service_ended(a);
@@ -511,6 +518,7 @@ static void import_net(struct agent *a, int domid, uint32_t ref, uint32_t port)
 	}
 	if (r == 0)
 		r = swap_pump_in(c, pair[0]);
+	a->service.ping_ms = now_ms(); /* it could not be heard */
 	if (pair[0] >= 0)
 		close(pair[0]);
 	if (c)

@@ -3,7 +3,7 @@
  * swap_state.c - a netd's state on its way from one domain to the next (swap.h).
  *
  * The agents copy: netd has no means to reach another domain.  Meanwhile nobody is
- * served anyway, so they do nothing else, for a bounded time.
+ * served anyway, so they do nothing else, as long as it goes on.
  */
 #include "services/agent/agent.h"
 #include "vchan/vchan.h"
@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PUMP_MS 8000u /* less than a service may be silent (life.c) */
+#define PUMP_MS 10000u /* without a byte */
 #define ROOM_MS 1     /* the reader does not say when it has made room */
 
 static int left(uint64_t until)
@@ -49,10 +49,10 @@ static int put_all(struct vchan_end *v, const uint8_t *p, size_t n, uint64_t unt
 
 int swap_pump_out(struct vchan_end *v, int sock)
 {
-	const uint64_t until = now_ms() + PUMP_MS;
 	uint8_t buf[16384];
 
 	for (;;) {
+		const uint64_t until = now_ms() + PUMP_MS;
 		struct pollfd p = {.fd = sock, .events = POLLIN};
 		ssize_t n;
 		int r = poll(&p, 1, left(until));
@@ -110,7 +110,7 @@ static int give_all(int sock, const uint8_t *p, size_t n, uint64_t until)
 
 int swap_pump_in(struct libxenvchan *c, int sock)
 {
-	const uint64_t until = now_ms() + PUMP_MS;
+	uint64_t until = now_ms() + PUMP_MS;
 	uint8_t buf[16384];
 
 	c->blocking = 0;
@@ -123,6 +123,7 @@ int swap_pump_in(struct libxenvchan *c, int sock)
 
 			if (r != 0)
 				return r < 0 ? r : 0;
+			until = now_ms() + PUMP_MS;
 			continue;
 		}
 		if (n < 0 || libxenvchan_is_open(c) != 1)

@@ -72,7 +72,7 @@ set(programs lighttpd sqlite3 lua5.4 redis busybox curl)
 strait_xen_cases(shared 480 SCRIPTS services.sh PROGRAMS ${programs})
 strait_xen_cases(domains 600 SCRIPTS services.sh PROGRAMS ${programs})
 strait_xen_cases(recover 560 PROGRAMS lighttpd sqlite3)
-strait_xen_cases(swap 480 PROGRAMS lighttpd sqlite3)
+strait_xen_cases(swap 600 PROGRAMS lighttpd sqlite3)
 strait_xen_boot(killed 300)
 _strait_xen_verdict(killed every_acknowledged_fsync_is_in_the_image)
 

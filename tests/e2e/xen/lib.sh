@@ -66,7 +66,7 @@ gone()
 		left=$left$(ls "$i" 2>/dev/null)
 	done
 	for i in 1 2 3 4 5 6 7 8 9 10; do
-		ps -eo args= | grep -q "[s]trait watch\|[s]trait-agent" || break
+		ps -eo args= | grep -q "[s]trait watch\|[s]trait-agent" || losetup -a 2>/dev/null | grep -q "$W" || break
 		sleep 0.1
 	done
 	left=$left$(ps -eo args= | grep "[s]trait watch\|[s]trait-agent --")

@@ -95,6 +95,17 @@ char *domcfg_service(const struct desc *d, const struct desc_service *s, const s
 char *domcfg_guest(const struct desc_guest *g, const struct member *m);
 /* The guest's command line (docs/XEN.md). */
 char *domcfg_cmdline(const struct desc_guest *g);
+/* Does a line of the configuration @path hold @text? */
+bool domcfg_has(const char *path, const char *text);
+/* The configuration @from for another domain of the same service, as @to. */
+struct domcfg_next {
+	const char *uuid;
+	const char *image;  /* NULL: the same */
+	const char *script; /* of its disks; NULL: xl's own */
+	const char *mac;    /* of its interface, where it is not said; NULL: unknown */
+};
+int domcfg_next(const char *from, const char *to, const struct domcfg_next *n)
+	__attribute__((warn_unused_result));
 void uuid_make(char uuid[UUID_LEN + 1]);
 
 /* nodes.c: xenstore */

@@ -146,3 +146,64 @@ char *domcfg_cmdline(const struct desc_guest *g)
 	}
 	return close_text(f, &text);
 }
+
+/* --- again, for another domain of a service ----------------------------------- */
+
+bool domcfg_has(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "re");
+	char line[4096];
+	bool any = false;
+
+	while (f && !any && fgets(line, sizeof(line), f))
+		any = strstr(line, text) != NULL;
+	if (f)
+		fclose(f);
+	return any;
+}
+
+/* The interface keeps its address, also one that xl had drawn. */
+static bool put_vif(FILE *to, char *line, const char *mac)
+{
+	char *end = strstr(line, "\" ]");
+
+	if (!mac || !end || strstr(line, "mac="))
+		return fputs(line, to) >= 0;
+	*end = 0;
+	return fprintf(to, "%s%smac=%s\" ]\n", line, end[-1] == '"' ? "" : ",", mac) > 0;
+}
+
+static bool put_line(FILE *to, char *line, const struct domcfg_next *n)
+{
+	char *target;
+
+	if (!strncmp(line, "uuid = ", 7))
+		return fprintf(to, "uuid = \"%s\"\n", n->uuid) > 0;
+	if (n->image && !strncmp(line, "kernel = ", 9))
+		return fprintf(to, "kernel = \"%s/vmlinuz\"\n", n->image) > 0;
+	if (n->image && !strncmp(line, "ramdisk = ", 10))
+		return fprintf(to, "ramdisk = \"%s/initramfs\"\n", n->image) > 0;
+	if (!strncmp(line, "vif = [", 7))
+		return put_vif(to, line, n->mac);
+	target = n->script ? strstr(line, ",target=") : NULL;
+	if (!target || strncmp(line, "  \"format=", 10))
+		return fputs(line, to) >= 0;
+	*target = 0;
+	return fprintf(to, "%s,script=%s,%s", line, n->script, target + 1) > 0;
+}
+
+int domcfg_next(const char *from_path, const char *to_path, const struct domcfg_next *n)
+{
+	FILE *from = fopen(from_path, "re"), *to = from ? fopen(to_path, "we") : NULL;
+	char line[4096];
+	int err = to ? 0 : -errno;
+
+	while (!err && fgets(line, sizeof(line), from))
+		if (!put_line(to, line, n))
+			err = -EIO;
+	if (to && fclose(to) && !err)
+		err = -errno;
+	if (from)
+		fclose(from);
+	return err;
+}

@@ -42,7 +42,8 @@ struct swap {
 	struct kept_node *kept;
 	const char *kernel;    /* the folder of another image, or NULL */
 	unsigned epoch;        /* of the next domain */
-	bool made, ordered;    /* the next domain; the old one was told something */
+	bool renamed, made;    /* the old domain; the next one */
+	bool ordered;          /* the old one was told something */
 	uint64_t began_us, last_us, cut_us;
 	char *why;             /* it failed */
 };
@@ -213,74 +214,20 @@ static int watch(const struct member *m)
 
 /* --- the next domain -------------------------------------------------------- */
 
-/* The interface keeps its address, also one that xl had drawn. */
-static bool put_vif(FILE *to, const struct swap *w, char *line)
-{
-	char *mac = strstr(line, "mac=")
-	                    ? NULL
-	                    : xst_read(xprintf("/local/domain/%u/device/vif/0/mac", w->m->domid));
-	char *end = strstr(line, "\" ]");
-
-	if (!mac || !end)
-		return fputs(line, to) >= 0;
-	*end = 0;
-	return fprintf(to, "%s%smac=%s\" ]\n", line, end[-1] == '"' ? "" : ",", mac) > 0;
-}
-
-static bool put_line(FILE *to, const struct swap *w, char *line, const char *script)
-{
-	char *target;
-
-	if (!strncmp(line, "uuid = ", 7))
-		return fprintf(to, "uuid = \"%s\"\n", w->spare->uuid) > 0;
-	if (w->kernel && !strncmp(line, "kernel = ", 9))
-		return fprintf(to, "kernel = \"%s/vmlinuz\"\n", w->kernel) > 0;
-	if (w->kernel && !strncmp(line, "ramdisk = ", 10))
-		return fprintf(to, "ramdisk = \"%s/initramfs\"\n", w->kernel) > 0;
-	if (!strncmp(line, "vif = [", 7))
-		return put_vif(to, w, line);
-	target = script ? strstr(line, ",target=") : NULL;
-	if (!target || strncmp(line, "  \"format=", 10))
-		return fputs(line, to) >= 0;
-	*target = 0;
-	return fprintf(to, "%s,script=%s,%s", line, script, target + 1) > 0;
-}
-
 /* The old domain's configuration, for the next one, as DOMAIN@suffix.  @script: disks
  * are had by both. */
 static bool write_config(struct swap *w, const char *suffix, const char *script)
 {
+	const struct domcfg_next next = {
+		.uuid = w->spare->uuid,
+		.image = w->kernel,
+		.script = script,
+		.mac = xst_read(xprintf("/local/domain/%u/device/vif/0/mac", w->m->domid)),
+	};
 	const char *path = state_path(w->d->name, w->m->domain, suffix);
-	FILE *from = fopen(state_path(w->d->name, w->m->domain, ".cfg"), "re");
-	FILE *to = from ? fopen(path, "we") : NULL;
-	char line[4096];
-	bool well = to != NULL;
+	const int err = domcfg_next(state_path(w->d->name, w->m->domain, ".cfg"), path, &next);
 
-	while (well && fgets(line, sizeof(line), from))
-		well = put_line(to, w, line, script);
-	if (to && fclose(to))
-		well = false;
-	if (from)
-		fclose(from);
-	return well ? true : fails(w, "%s cannot be written: %s", path, strerror(errno));
-}
-
-static bool has_line(const char *path, const char *with)
-{
-	FILE *f = fopen(path, "re");
-	char line[4096];
-	bool any = false;
-
-	while (f && !any && fgets(line, sizeof(line), f))
-		any = strstr(line, with) != NULL;
-	if (f)
-		fclose(f);
-	return any;
-}
-
-static bool has_disks(const struct swap *w)
-{
-	return has_line(state_path(w->d->name, w->m->domain, ".cfg"), "  \"format=");
+	return err ? fails(w, "%s cannot be written: %s", path, strerror(-err)) : true;
 }
 
 static bool note_spare(struct swap *w)
@@ -339,17 +286,20 @@ static bool tell_next(struct swap *w)
 
 static bool boot(struct swap *w)
 {
-	const char *script = has_disks(w) ? image_block_script() : NULL;
+	const bool disks = domcfg_has(state_path(w->d->name, w->m->domain, ".cfg"), "  \"format=");
+	const char *script = disks ? image_block_script() : NULL;
 	const char *cfg = state_path(w->d->name, w->m->domain, ".next");
 	const char *id;
 	char *text;
 
-	if (has_disks(w) && !script)
+	if (disks && !script)
 		return fails(w, "block-shared, which gives it the disk, is not installed beside strait "
 		                "(STRAIT_BLOCK_SCRIPT names another)");
 	if (!write_config(w, ".next", script) || !note_spare(w) ||
-	    !rename_domain(w, w->m->domid, xprintf("%s" SPARE, w->m->domain)) || !create(w, cfg) ||
-	    !tell_next(w))
+	    !rename_domain(w, w->m->domid, xprintf("%s" SPARE, w->m->domain)))
+		return false;
+	w->renamed = true;
+	if (!create(w, cfg) || !tell_next(w))
 		return false;
 	id = xprintf("%u", w->spare->domid);
 	const char *const args[] = { "unpause", id, NULL };
@@ -410,6 +360,9 @@ static bool move_files(struct swap *w)
 {
 	char *verifier;
 
+	if (!ask(w, w->m, "offer 0", 0))
+		return false;
+	phase(w, "most of it is written out");
 	w->cut_us = now_us();
 	verifier = ask(w, w->m, "export", 0);
 	if (!verifier)
@@ -580,7 +533,7 @@ static void undo(struct swap *w)
 	if (w->ordered && !ask(w, w->m, "go", 0))
 		say("note: %s: %s", w->m->domain, w->why);
 	w->why = NULL;
-	if (!rename_domain(w, w->m->domid, w->m->domain))
+	if (w->renamed && !rename_domain(w, w->m->domid, w->m->domain))
 		say("note: %s", w->why);
 	forget_spare(w->d, w->spare);
 	(void)unlink(state_path(w->d->name, w->m->domain, ".next"));
@@ -623,7 +576,7 @@ void swap_clean(struct deployment *d)
 			if (kept && point_all(d, m, NULL, rebuild_epoch(kept) - REBUILD_EPOCHS))
 				say("note: guests of %s cannot be told where it is", m->domain);
 			(void)rename_domain(&w, m->domid, m->domain);
-			if (has_line(state_path(d->name, m->domain, ".after"), m->uuid))
+			if (domcfg_has(state_path(d->name, m->domain, ".after"), m->uuid))
 				(void)rename(state_path(d->name, m->domain, ".after"),
 				             state_path(d->name, m->domain, ".cfg"));
 			(void)unlink(state_path(d->name, m->domain, ".after"));
@@ -704,11 +657,11 @@ static bool swap_domain(struct swap *w)
 	rebuild_hold_disks(w->d->name, w->m);
 	if (!make_spare(w))
 		return false;
-	done = write_config(w, ".after", NULL) && boot(w) && await_standby(w);
+	done = !watch(w->m) && (w->m->kind == DESC_NET || ask(w, w->m, "offer 0", 0)) &&
+	       write_config(w, ".after", NULL) && boot(w) && await_standby(w);
 	if (done) {
 		w->ordered = true;
-		done = !watch(w->m) &&
-		       (w->m->kind == DESC_NET ? move_net(w) : move_files(w)) && commit(w);
+		done = (w->m->kind == DESC_NET ? move_net(w) : move_files(w)) && commit(w);
 	}
 	if (!done && w->m->domid == from) {
 		undo(w);
