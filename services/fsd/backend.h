@@ -103,8 +103,13 @@ struct backend_ops {
 	int (*find_id)(struct mount *mount, const uint8_t *id, size_t len,
 	               struct node *out);
 	/* What an open directory is after its rmdir(); *@ino: which one @id was. */
-	int (*gone_dir)(struct mount *mount, const uint8_t *id, struct node *out,
-	                uint64_t *ino);
+	int (*gone_dir)(struct mount *mount, const uint8_t *id, size_t len,
+	                struct node *out, uint64_t *ino, uint64_t *key);
+	/* Keep what an open directory looks like for gone_dir(): it is about to be
+	 * removed (*@key is 0, and made of its identity: its number may be another's in
+	 * the next instance), or has changed since; forget it. */
+	int (*gone_keep)(const struct node *node, const struct statx *stx, uint64_t *key);
+	void (*gone_drop)(struct mount *mount, uint64_t key);
 	ssize_t (*getxattr)(const struct node *node, const char *name, void *to,
 	                    size_t size);
 	int (*setxattr)(const struct node *node, const char *name, const void *from,
@@ -140,8 +145,10 @@ struct backend_ops {
 	int (*orphan_find)(struct mount *mount, uint64_t ino, struct node *out);
 	/* This run lives: every ORPHANS_TOUCH_S. */
 	void (*orphan_touch)(struct mount *mount);
-	/* Forget all that @used says no to. */
-	void (*orphan_sweep)(struct mount *mount, bool (*used)(struct mount *, uint64_t));
+	/* Forget all, files by their numbers and directories (dir) by their keys, that
+	 * @used says no to. */
+	void (*orphan_sweep)(struct mount *mount,
+	                     bool (*used)(struct mount *, uint64_t which, bool dir));
 
 	/* Locks seen by other users of a shared mount.  lock_open() gives the node that
 	 * carries them; type F_RDLCK, F_WRLCK, F_UNLCK; len 0: to the end. */

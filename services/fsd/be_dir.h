@@ -100,11 +100,13 @@ int dir_watch(const struct node *node, int inotify, uint32_t mask);
 int dir_orphan_keep(const struct node *node, uint64_t ino);
 void dir_orphan_drop(struct mount *mount, uint64_t ino);
 bool dir_orphan_kept(struct mount *mount, uint64_t ino);
-/* A directory that has no name and never had a file. */
-int dir_orphan_dir(struct mount *mount, struct node *out);
+/* A directory that has no name and never had a file, and looks like @key's did. */
+int dir_orphan_dir(struct mount *mount, uint64_t key, struct node *out);
+int dir_gone_keep(const struct node *node, const struct statx *stx, uint64_t *key);
+void dir_gone_drop(struct mount *mount, uint64_t key);
 int dir_orphan_find(struct mount *mount, uint64_t ino, struct node *out);
 void dir_orphan_touch(struct mount *mount);
-void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t));
+void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t, bool));
 /* Once, of a fresh mount: find our folder, empty those of the dead. */
 void dir_orphans_start(struct mount *mount, bool first);
 void dir_orphans_close(struct mount *mount);
@@ -119,6 +121,9 @@ int dir_lock_whole(const struct node *lk, int type);
 void dir_probe_ids(struct dir_mount *d);
 int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id);
 int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node *out);
-int dir_gone_dir(struct mount *mount, const uint8_t *id, struct node *out, uint64_t *ino);
+int dir_gone_dir(struct mount *mount, const uint8_t *id, size_t len, struct node *out,
+                 uint64_t *ino, uint64_t *key);
+/* One number that no other directory has, now or later; 0: there is none. */
+uint64_t dir_gone_key(const struct node *node, const struct statx *stx);
 
 #endif /* FSD_BE_DIR_H */

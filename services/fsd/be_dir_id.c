@@ -133,19 +133,52 @@ static int open_handle(struct mount *mount, const uint8_t *id, size_t len,
 	return 0;
 }
 
+static bool has_id(const struct node *node, const uint8_t *id, size_t len)
+{
+	uint8_t is[FILE_ID_MAX];
+	struct statx stx;
+
+	return dir_attr(node, 0, &stx) == 0 && dir_file_id(node, &stx, is) == (int)len &&
+	       memcmp(is, id, len) == 0;
+}
+
 int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node *out)
 {
 	if (len <= ID_HEAD || len > FILE_ID_MAX || id[0] != ID_VERSION ||
 	    get_le(id + 2, 4) != mount->number)
 		return -ESTALE;
-	/* The hidden name first: it is on a path, as landlock wants it. */
-	if (dir_orphan_find(mount, get_le(id + 6, 8), out) == 0)
-		return 0;
+	/* The hidden name first: it is on a path, as landlock wants it.  Another file may
+	 * have the number since. */
+	if (dir_orphan_find(mount, get_le(id + 6, 8), out) == 0) {
+		if (has_id(out, id, len))
+			return 0;
+		dir_put(out);
+	}
 	return open_handle(mount, id, len, out);
 }
 
-int dir_gone_dir(struct mount *mount, const uint8_t *id, struct node *out, uint64_t *ino)
+/* What is the same whichever mount it is reached by. */
+static uint64_t key_of(const uint8_t *id, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (size_t i = 6; i < len; i++)
+		h = (h ^ id[i]) * 0x100000001b3ull;
+	return h ? h : 1;
+}
+
+uint64_t dir_gone_key(const struct node *node, const struct statx *stx)
+{
+	uint8_t id[FILE_ID_MAX];
+	const int len = dir_file_id(node, stx, id);
+
+	return len > 0 ? key_of(id, (size_t)len) : 0;
+}
+
+int dir_gone_dir(struct mount *mount, const uint8_t *id, size_t len, struct node *out,
+                 uint64_t *ino, uint64_t *key)
 {
 	*ino = get_le(id + 6, 8);
-	return mount->read_only ? -EROFS : dir_orphan_dir(mount, out);
+	*key = key_of(id, len);
+	return mount->read_only ? -EROFS : dir_orphan_dir(mount, *key, out);
 }

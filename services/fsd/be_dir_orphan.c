@@ -5,6 +5,10 @@
  * caller sees to that).  Its name there is its number: whoever knows the one finds
  * the other, also a later instance, and to do it again does nothing.
  *
+ * A directory cannot be linked: what was removed while open leaves an empty one, named
+ * by a key of its identity behind a "-", that has its mode, owner and times for the next
+ * instance.  (Its number is free for others as soon as this one ends.)
+ *
  * The folder is named by the run (instance.h), so the next instance goes on with it.
  * An instance holds a flock on it, and sets its time every ORPHANS_TOUCH_S: a folder
  * that nobody holds, with a time that long ago that no next instance will come,
@@ -141,16 +145,76 @@ void dir_orphan_drop(struct mount *mount, uint64_t ino)
 	pthread_mutex_unlock(&d->lock);
 }
 
-int dir_orphan_dir(struct mount *mount, struct node *out)
+static struct orphan_name gone_name(uint64_t key)
+{
+	struct orphan_name n;
+
+	snprintf(n.s, sizeof n.s, "-%llx", (unsigned long long)key);
+	return n;
+}
+
+/* Of what is empty and ours alone. */
+static int look_like(struct mount *m, int fd, const struct stat *st)
+{
+	const struct node node = {m, fd};
+	const struct setattr owner = {.what = FILE_SET_UID | FILE_SET_GID,
+	                              .uid = st->st_uid,
+	                              .gid = st->st_gid};
+	const struct setattr rest = {.what = FILE_SET_MODE | FILE_SET_TIMES,
+	                             .mode = st->st_mode & 07777,
+	                             .times = {st->st_atim, st->st_mtim}};
+
+	(void)dir_setattr(&node, false, &owner); /* rootless it is ours, as all is */
+	return dir_setattr(&node, false, &rest);
+}
+
+int dir_gone_keep(const struct node *node, const struct statx *stx, uint64_t *key)
+{
+	struct dir_mount *d = dir_mount(node);
+	struct stat st;
+	int fd, r;
+
+	if (*key == 0)
+		*key = dir_gone_key(node, stx);
+	if (*key == 0)
+		return -ENOTSUP;
+	if (fstat(NODE_FD(node), &st) < 0)
+		return -errno;
+	pthread_mutex_lock(&d->lock);
+	fd = orphans_open_locked(d);
+	if (fd >= 0)
+		fd = make_dir(fd, gone_name(*key).s, 0700);
+	pthread_mutex_unlock(&d->lock);
+	if (fd < 0)
+		return fd;
+	r = look_like(node->mount, fd, &st);
+	close(fd);
+	return r;
+}
+
+void dir_gone_drop(struct mount *mount, uint64_t key)
+{
+	struct dir_mount *d = mount->priv;
+
+	pthread_mutex_lock(&d->lock);
+	if (orphans_find_locked(d) >= 0)
+		(void)unlinkat(d->orphans, gone_name(key).s, AT_REMOVEDIR);
+	pthread_mutex_unlock(&d->lock);
+}
+
+int dir_orphan_dir(struct mount *mount, uint64_t key, struct node *out)
 {
 	static const char name[] = ".gone";
 	struct dir_mount *d = mount->priv;
+	struct stat st;
 	int fd;
 
 	pthread_mutex_lock(&d->lock);
 	fd = orphans_open_locked(d);
 	if (fd >= 0)
 		fd = make_dir(fd, name, 0777); /* nobody's rights matter: it is empty */
+	if (fd >= 0 && fstatat(d->orphans, gone_name(key).s, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		(void)look_like(mount, fd, &st); /* it is a folder without, too */
 	if (fd >= 0 && unlinkat(d->orphans, name, AT_REMOVEDIR) < 0) {
 		close(fd);
 		fd = -EIO;
@@ -192,7 +256,7 @@ bool dir_orphan_kept(struct mount *mount, uint64_t ino)
 	return kept;
 }
 
-void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t))
+void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t, bool))
 {
 	struct dir_mount *d = mount->priv;
 	struct dirent *e;
@@ -201,9 +265,12 @@ void dir_orphan_sweep(struct mount *mount, bool (*used)(struct mount *, uint64_t
 	pthread_mutex_lock(&d->lock);
 	dp = orphans_find_locked(d) < 0 ? NULL
 	                                : fdopendir(openat(d->orphans, ".", DIR_FLAGS));
-	while (dp && (e = readdir(dp)))
-		if (e->d_name[0] != '.' && !used(mount, strtoull(e->d_name, NULL, 16)))
-			(void)unlinkat(d->orphans, e->d_name, 0);
+	while (dp && (e = readdir(dp))) {
+		const bool dir = e->d_name[0] == '-';
+
+		if (e->d_name[0] != '.' && !used(mount, strtoull(e->d_name + dir, NULL, 16), dir))
+			(void)unlinkat(d->orphans, e->d_name, dir ? AT_REMOVEDIR : 0);
+	}
 	if (dp)
 		closedir(dp);
 	pthread_mutex_unlock(&d->lock);
@@ -218,8 +285,8 @@ static void empty_dir(int fd)
 		return;
 	while ((e = readdir(dp)))
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			(void)unlinkat(fd, e->d_name,
-			               0); /* what stays is swept next time */
+			(void)unlinkat(fd, e->d_name, /* what stays is swept next time */
+			               e->d_name[0] == '-' ? AT_REMOVEDIR : 0);
 	closedir(dp);
 }
 

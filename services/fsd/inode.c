@@ -105,11 +105,14 @@ void inode_put(struct inode *i)
 	*p = i->next;
 	g_count--;
 	pthread_mutex_unlock(&g_lock);
-	if (i->kept) {
+	if (i->kept || i->gone) {
 		struct cred *was = cred_save(); /* of a guest whose call goes on */
+		const int r = cred_use(NULL);
 
-		if (cred_use(NULL) == 0)
+		if (r == 0 && i->kept)
 			i->mount->ops->orphan_drop(i->mount, i->ino);
+		if (r == 0 && i->gone && !inode_keeps(i->mount, i->gone, true))
+			i->mount->ops->gone_drop(i->mount, i->gone);
 		cred_restore(was);
 	}
 	node_put(&i->host);
@@ -117,14 +120,24 @@ void inode_put(struct inode *i)
 	free(i);
 }
 
-bool inode_keeps(struct mount *m, uint64_t ino)
+/* In later instances another directory stands for it. */
+static bool stands_locked(uint64_t key)
+{
+	for (unsigned b = 0; b < N_BUCKETS; b++)
+		for (const struct inode *i = g_table[b]; i; i = i->next)
+			if (i->gone == key)
+				return true;
+	return false;
+}
+
+bool inode_keeps(struct mount *m, uint64_t which, bool dir)
 {
 	const struct inode *i;
 	bool keeps;
 
 	pthread_mutex_lock(&g_lock);
-	i = find_locked(m->root_dev, ino);
-	keeps = i && i->kept;
+	i = find_locked(m->root_dev, which);
+	keeps = dir ? stands_locked(which) : i && i->kept;
 	pthread_mutex_unlock(&g_lock);
 	return keeps;
 }

@@ -32,6 +32,7 @@ struct inode {
 	_Atomic(const void *) reserved_by; /* the handle; written under append */
 	bool kept;             /* it has a hidden name, which goes with this object */
 	_Atomic bool orphaned; /* its last name is gone for guests */
+	_Atomic uint64_t gone; /* key of the removed directory it is, or stands for; 0 */
 	struct lock_rec *locks;
 	bool locked;             /* the list has a reference */
 	struct lock_wait *waits; /* in order of arrival */
@@ -45,8 +46,9 @@ struct inode *inode_ref(struct inode *i);
 void inode_put(struct inode *i);
 /* Only if it is open now. */
 struct inode *inode_find(const struct statx *stx);
-/* Is the file's hidden name in use? */
-bool inode_keeps(struct mount *m, uint64_t ino);
+/* Is the hidden name of the file of that number in use; or, by its key, is a removed
+ * directory open? */
+bool inode_keeps(struct mount *m, uint64_t which, bool dir);
 pthread_mutex_t *inode_stripe(const struct statx *stx);
 unsigned inode_count(void);
 /* Changes when a file's name goes: inode_dying() comes with the stripe held, before

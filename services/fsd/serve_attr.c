@@ -102,6 +102,11 @@ int serve_set_attr(struct task *t)
 		r = -EINVAL;
 	if (r == 0)
 		r = n->mount->ops->setattr(n, opened, &set);
+	/* For a later instance. */
+	uint64_t key = r == 0 && h && h->inode ? h->inode->gone : 0;
+
+	if (key && cred_use(NULL) == 0)
+		(void)n->mount->ops->gone_keep(n, NULL, &key);
 	if (r == 0)
 		r = n->mount->ops->attr(n, 0, &w.stx);
 	if (r == 0)

@@ -151,6 +151,8 @@ struct dying {
 	struct inode *inode; /* NULL: not open */
 	uint64_t ino;
 	bool kept; /* it has a hidden name now */
+	bool directory;
+	uint64_t key; /* of a directory: gone_keep() */
 };
 
 /* A hidden name is none: of a call that an instance died in, it may be there already. */
@@ -162,7 +164,7 @@ static bool is_last(struct mount *m, const struct statx *stx)
 
 /* @name of @dir, seen as @stx, is open: give it a hidden name if this is its last. */
 static int keep_open_file(const struct node *dir, const char *name,
-                          const struct statx *seen)
+                          const struct statx *seen, uint64_t *key)
 {
 	struct mount *m = dir->mount;
 	struct statx stx;
@@ -174,26 +176,41 @@ static int keep_open_file(const struct node *dir, const char *name,
 	r = m->ops->attr(&n, 0, &stx);
 	if (r == 0)
 		r = cred_use(NULL);
-	if (r == 0 && (stx.stx_ino != seen->stx_ino || !is_last(m, &stx)))
+	if (r == 0 && (stx.stx_ino != seen->stx_ino ||
+	               (!S_ISDIR(stx.stx_mode) && !is_last(m, &stx))))
 		r = -ENOENT;
 	/* A file system without links, or full: open files still live on in the kernel,
 	 * but not over this process's death. */
 	if (r == 0)
-		r = m->ops->orphan_keep(&n, stx.stx_ino);
+		r = S_ISDIR(stx.stx_mode) ? m->ops->gone_keep(&n, &stx, key)
+		                          : m->ops->orphan_keep(&n, stx.stx_ino);
 	node_put(&n);
 	return r;
 }
 
-/* Prepare that @name of @dir goes.  Always followed by dying_end().  While an instance
- * recovers, a file may be open to a guest that did not come back yet: it is kept, and
- * forgotten when all are there. */
-static void dying_begin(const struct node *dir, const char *name, struct dying *d)
+enum what { FILES, DIRECTORIES, BOTH };
+
+/* Prepare that the name @path of @dir goes, if that is what is removed.  Always followed
+ * by dying_end().  While an instance recovers, a file may be open to a guest that did not
+ * come back yet: it is kept, and forgotten when all are there. */
+static void dying_begin(const struct node *dir, const char *path, enum what what,
+                        struct dying *d)
 {
+	size_t len = strlen(path);
+	char name[256];
 	struct statx stx;
 
 	*d = (struct dying){.stripe = NULL};
-	if (strchr(name, '/') || dir->mount->ops->attr_at(dir, name, &stx) < 0 ||
-	    S_ISDIR(stx.stx_mode))
+	while (len && path[len - 1] == '/') /* then it must be a directory */
+		len--;
+	if (len >= sizeof name || memchr(path, '/', len))
+		return;
+	memcpy(name, path, len);
+	name[len] = 0;
+	if (dir->mount->ops->attr_at(dir, name, &stx) < 0)
+		return;
+	d->directory = S_ISDIR(stx.stx_mode);
+	if (d->directory ? what == FILES : what == DIRECTORIES || path[len])
 		return;
 	d->stripe = inode_stripe(&stx);
 	pthread_mutex_lock(d->stripe);
@@ -201,14 +218,20 @@ static void dying_begin(const struct node *dir, const char *name, struct dying *
 	d->inode = inode_find(&stx);
 	d->ino = stx.stx_ino;
 	if (d->inode || names_recovering())
-		d->kept = keep_open_file(dir, name, &stx) == 0;
+		d->kept = keep_open_file(dir, name, &stx, &d->key) == 0;
 }
 
 static void dying_end(struct mount *m, struct dying *d, bool gone)
 {
 	if (d->kept && !gone) {
-		if (cred_use(NULL) == 0)
+		const int r = cred_use(NULL);
+
+		if (r == 0 && d->directory)
+			m->ops->gone_drop(m, d->key);
+		else if (r == 0)
 			m->ops->orphan_drop(m, d->ino);
+	} else if (d->kept && d->inode && d->directory) {
+		d->inode->gone = d->key;
 	} else if (d->kept && d->inode) {
 		d->inode->kept = true;
 		atomic_store(&d->inode->orphaned, true);
@@ -236,15 +259,11 @@ static int remove_locked(struct task *t, const struct walk *w, bool directory)
 		return m->ops->unlink(dir, w->name, directory);
 	rpc_journal_intent(t->req, AGAIN_REMOVE, is.ino, is.born, 0);
 	names_touch(dir, w->name, &is);
-	if (directory) {
-		r = m->ops->unlink(dir, w->name, true);
-	} else {
-		dying_begin(dir, w->name, &d);
-		r = cred_use(t->cred);
-		if (r == 0)
-			r = m->ops->unlink(dir, w->name, false);
-		dying_end(m, &d, r == 0);
-	}
+	dying_begin(dir, w->name, directory ? DIRECTORIES : FILES, &d);
+	r = cred_use(t->cred);
+	if (r == 0)
+		r = m->ops->unlink(dir, w->name, directory);
+	dying_end(m, &d, r == 0);
 	rpc_journal_done(t->req, -r, 0);
 	return r;
 }
@@ -302,7 +321,7 @@ static int rename_locked(struct task *t, const struct walk *from, const struct w
 	names_touch(&from->dir.node, from->name, &is);
 	names_touch(&to->dir.node, to->name, &over);
 	if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
-		dying_begin(&to->dir.node, to->name, &d);
+		dying_begin(&to->dir.node, to->name, BOTH, &d);
 	r = cred_use(t->cred);
 	if (r == 0)
 		r = m->ops->rename(&from->dir.node, from->name, &to->dir.node, to->name,

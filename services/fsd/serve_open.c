@@ -181,7 +181,7 @@ static int open_existing(struct opening *o)
 static int take_reference(struct opening *o)
 {
 	struct inode *i = NULL;
-	int r = S_ISDIR(o->stx.stx_mode) ? 0 : get_inode(o, &i);
+	const int r = get_inode(o, &i);
 
 	if (r < 0)
 		return r;

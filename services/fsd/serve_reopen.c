@@ -22,6 +22,7 @@ struct reopening {
 	const File__ReopenReq *in;
 	struct place it; /* a reference */
 	struct statx stx;
+	uint64_t gone; /* it stands for a removed directory of this key; 0: no */
 };
 
 static bool is_it(const struct reopening *o, const struct node *n, const struct statx *stx)
@@ -107,7 +108,8 @@ static bool find_gone_dir(struct reopening *o)
 		struct node n;
 
 		if (m->ops->find_id(m, id->data, id->len, &n) != -ENOENT ||
-		    m->ops->gone_dir(m, id->data, &n, &o->t->opening->gone_ino) < 0)
+		    m->ops->gone_dir(m, id->data, id->len, &n, &o->t->opening->gone_ino,
+		                     &o->gone) < 0)
 			continue;
 		if (m->ops->attr(&n, 0, &o->stx) == 0) {
 			o->it.node = n;
@@ -170,11 +172,14 @@ static int open_it(struct reopening *o)
 	if (!(h->flags & O_PATH) && it->mount->read_only &&
 	    (access & O_ACCMODE) != O_RDONLY)
 		return -EROFS;
-	if (!(h->flags & O_PATH) || type != S_IFDIR) {
-		pthread_mutex_lock(&it->mount->names);
-		r = serve_adopt_locked(it, &o->stx, &i);
-		pthread_mutex_unlock(&it->mount->names);
-	}
+	pthread_mutex_lock(&it->mount->names);
+	r = serve_adopt_locked(it, &o->stx, &i);
+	pthread_mutex_unlock(&it->mount->names);
+	/* The kernel may still have the removed one itself. */
+	if (r == 0 && type == S_IFDIR && o->stx.stx_nlink == 0 && !o->gone)
+		(void)it->mount->ops->gone_keep(it, &o->stx, &o->gone);
+	if (r == 0 && o->gone)
+		i->gone = o->gone;
 	if (r == 0 && (h->flags & O_PATH)) {
 		n = *it;
 		*it = NODE_NONE;

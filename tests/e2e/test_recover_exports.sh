@@ -12,6 +12,7 @@ cat >"$W/keep.c" <<'END'
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void look(const char *name, int fd)
@@ -22,16 +23,28 @@ static void look(const char *name, int fd)
 	printf("%s: %s\n", name, n < 0 ? strerror(errno) : strtok(text, "\n"));
 }
 
+static void look_at(const char *name, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		printf("%s: %s\n", name, strerror(errno));
+	else
+		printf("%s: %o %u:%u, %u links\n", name, st.st_mode, st.st_uid, st.st_gid,
+		       (unsigned)st.st_nlink);
+}
+
 static void did(const char *what, int r)
 {
 	printf("%s: %s\n", what, r < 0 ? strerror(errno) : "done");
 }
 
-/* Two open files, one of them without a name after the first round; a look at both in
- * each round, which a file /c/N begins. */
+/* Two open files and a folder; one of them and the folder without a name after the first
+ * round; a look at all in each round, which a file /c/N begins. */
 int main(void)
 {
 	int a = open("/d/a", O_RDWR), gone = open("/d/gone", O_RDWR | O_CREAT, 0600);
+	int dir = mkdir("/d/dir", 0700) ? -1 : open("/d/dir", O_RDONLY | O_DIRECTORY);
 	char name[32];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -45,7 +58,9 @@ int main(void)
 		if (access("/c/end", F_OK) == 0)
 			return 0;
 		if (n == 0)
-			did("unlink", unlink("/d/gone"));
+			did("unlink", unlink("/d/gone") || fchmod(dir, 01250) || fchown(dir, 12, 34) ||
+			                      rmdir("/d/dir") ? -1 : 0);
+		look_at("dir", dir);
 		look("a", a);
 		look("gone", gone);
 		snprintf(name, sizeof(name), "/d/new%d", n);
@@ -66,15 +81,15 @@ begin()
 	until_says inst ready
 }
 
-# round N A GONE NEW: what it finds.
+# round N DIR A GONE [NEW]: what it finds.
 round()
 {
 	local want
 
 	touch "$W/c/$1"
 	until_says inst "round $1"
-	want=$(printf 'a: %s\ngone: %s\nnew: %s' "$2" "$3" "$4")
-	[ "$(grep -B3 "^round $1" "$W/inst.out" | head -3)" = "$want" ] ||
+	want=$(printf 'dir: %s\na: %s\ngone: %s\nnew: %s' "$2" "$3" "$4" "${5:-.*}")
+	[[ "$(grep -B4 "^round $1" "$W/inst.out" | head -4)" =~ ^$want ]] ||
 		fail "$CASE: round $1: $(cat "$W/inst.out" "$W/inst.err")"
 }
 
@@ -96,17 +111,18 @@ who=root as=$alone
 CASE="another folder at the export's path"
 mkdir "$W/export"
 begin "$W/export"
-round 0 mine "was here" done
+looks="41250 12:34, 0 links"
+round 0 "$looks" mine "was here" done
 mv "$W/export" "$W/moved"
 mkdir "$W/export"
 echo "not mine" >"$W/export/a"
 killed 2
-round 1 mine "was here" done
+round 1 "$looks" mine "was here" done
 CASE="another file system at the export's path"
 mount -t tmpfs none "$W/export"
 echo "not mine" >"$W/export/a"
 $as "$STRAIT" swap inst --service fsd >"$W/out" 2>&1 || fail "$CASE: $(cat "$W/out")"
-round 2 mine "was here" done
+round 2 "$looks" mine "was here" done
 umount "$W/export"
 [ -e "$W/moved/new2" ] && [ "$(ls -A "$W/export")" = a ] ||
 	fail "$CASE: $(ls -A "$W/export" "$W/moved")"
@@ -131,12 +147,12 @@ full="No space left on device"
 touch "$W/c/0"
 until_says inst "round 0"
 grep -q "^unlink: done" "$W/inst.out" || fail "$CASE: $(cat "$W/inst.out")"
-round 0 mine "was here" "$full"
+round 0 "$looks" mine "was here" "$full"
 killed 2
-# Its number is free now.
-round 1 mine "Stale file handle" done
+stale="Stale file handle"
+round 1 "$stale" mine "$stale"
 grep -q "fsd: cannot be opened again, its calls give ESTALE" "$W/inst.err" ||
 	fail "$CASE: nothing said: $(cat "$W/inst.err")"
-round 2 mine "Stale file handle" "$full"
+round 2 "$stale" mine "$stale"
 end 3
 finish

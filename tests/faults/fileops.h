@@ -30,7 +30,6 @@ struct worker {
 	unsigned step;
 	int base; /* its folder */
 	char prefix[64]; /* the same as a path from the current directory: "" or "wN/x/y/" */
-	bool survivable; /* folders are closed before they are removed: docs/RECOVERY.md */
 	bool alone; /* no other worker: it may change the current directory */
 	struct slot slot[SLOTS];
 	FILE *out;

@@ -434,21 +434,6 @@ static void do_mksock(struct worker *w)
 	result(w, mknodat(w->base, name, S_IFSOCK | 0600, 0));
 }
 
-/* @name is about to be removed or replaced: if it is a folder, close it. */
-static void let_go(struct worker *w, int base, const char *name)
-{
-	struct stat st;
-
-	if (!w->survivable || fstatat(base, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    !S_ISDIR(st.st_mode))
-		return;
-	for (unsigned k = 0; k < SLOTS; k++)
-		if (w->slot[k].fd >= 0 && w->slot[k].ino == st.st_ino) {
-			close(w->slot[k].fd);
-			w->slot[k] = (struct slot){.fd = -1};
-		}
-}
-
 static void do_unlink(struct worker *w)
 {
 	const bool dir = rnd(w, 4) == 0;
@@ -456,8 +441,6 @@ static void do_unlink(struct worker *w)
 	char at[16];
 	const int base = any_base(w, at);
 
-	if (dir)
-		let_go(w, base, name);
 	say(w, "%s(%s, \"%s\")", dir ? "rmdir" : "unlink", at, name);
 	result(w, unlinkat(base, name, dir ? AT_REMOVEDIR : 0));
 }
@@ -478,8 +461,6 @@ static void do_rename(struct worker *w)
 	char at[16];
 	const int base = any_base(w, at); /* of both: two wrong ones are told in any order */
 
-	if (f == 0)
-		let_go(w, base, to);
 	say(w, "rename(%s, \"%s\", \"%s\", %u)", at, from, to, f);
 	result(w, syscall(SYS_renameat2, base, from, base, to, f));
 }
@@ -599,6 +580,14 @@ static void do_times(struct worker *w)
 	result(w, r);
 }
 
+/* It does not keep its attributes over its service's death: docs/RECOVERY.md. */
+static bool removed_folder(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && st.st_nlink == 0;
+}
+
 static void do_xattr(struct worker *w)
 {
 	static const char *const names[] = {"user.a", "user.b", "user.c", "user."};
@@ -606,12 +595,13 @@ static void do_xattr(struct worker *w)
 	const char *name = names[rnd(w, COUNT(names))], *file = FILE_NAME(w);
 	const int f = flags[rnd(w, COUNT(flags))];
 	const size_t len = rnd(w, 300);
-	const bool by_fd = rnd(w, 2);
+	bool by_fd = rnd(w, 2);
 	char path[128];
 	unsigned k;
 	const int fd = any_slot(w, &k)->fd;
 	long r;
 
+	by_fd = by_fd && !removed_folder(fd);
 	path_of(w, file, path);
 	if (by_fd)
 		snprintf(path, sizeof(path), "#%u", k);

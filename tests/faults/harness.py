@@ -32,13 +32,12 @@ class Case:
         self.seed, self.count, self.threads = seed, count, threads
         self.user, self.only = user, only
 
-    def argv(self, pause=0, survivable=False):
+    def argv(self, pause=0):
         a = ["--seed", str(self.seed), "--count", str(self.count), "--threads",
              str(self.threads)]
         if self.only is not None:
             a += ["--only", ",".join(map(str, self.only)) or "99999"]
-        return (a + (["--pause", str(pause)] if pause else []) +
-                (["--survivable"] if survivable else []))
+        return a + (["--pause", str(pause)] if pause else [])
 
     def steps(self):
         return list(range(self.count)) if self.only is None else list(self.only)
@@ -73,9 +72,9 @@ def tree(path):
     return out.stdout + out.stderr
 
 
-def run_native(case, path, survivable=False):
+def run_native(case, path):
     fresh(path, case.user)
-    argv = [fileops("native"), *case.argv(0, survivable), path]
+    argv = [fileops("native"), *case.argv(), path]
     if case.user:
         argv = ["setpriv", "--reuid=%d" % USER, "--regid=%d" % USER, "--clear-groups", *argv]
     p = subprocess.run(argv, capture_output=True, text=True, timeout=120)
@@ -174,6 +173,7 @@ class Faults:
     def attack(self, running):
         """Send signals until the guest ends."""
         rng = random.Random(self.seed)
+        child(running.p.pid, "fileops.guest", 30)  # a service that ends before it ends the run
         while running.p.poll() is None:
             time.sleep(0.3 + rng.expovariate(self.rate))
             before = running.back()
@@ -196,7 +196,7 @@ def run_strait(case, path, faults=None, options=(), timeout=60):
     if case.user:
         opts += ["-u", "%d:%d" % (USER, USER)]
     pause = 300 if faults.signals() else 0
-    r = Running(opts, [fileops("guest"), *case.argv(pause, faults.kind != "none"), "/w"], faults.env())
+    r = Running(opts, [fileops("guest"), *case.argv(pause), "/w"], faults.env())
     if faults.signals():
         t = threading.Thread(target=faults.attack, args=(r,))
         t.start()
@@ -231,16 +231,15 @@ class Differ:
         self.native = {}
         self.words = ""
 
-    def oracle(self, case, faults):
-        survivable = faults is not None and faults.kind != "none"
-        key = (str(case.argv(0, survivable)), case.user)
+    def oracle(self, case):
+        key = (str(case.argv()), case.user)
         if key not in self.native:
-            self.native = {key: run_native(case, os.path.join(self.work, "native"), survivable)}
+            self.native = {key: run_native(case, os.path.join(self.work, "native"))}
         return self.native[key]
 
     def differs(self, case, faults=None):
         """None, or the first difference."""
-        out, seen = self.oracle(case, faults)
+        out, seen = self.oracle(case)
         ours, ours_seen, self.words = run_strait(case, os.path.join(self.work, "strait"), faults,
                                                  self.options)
         return first_difference(out, ours) or first_difference(seen, ours_seen)

@@ -292,6 +292,103 @@ static void what_is_only_referred_to_is_kept_too(void)
 	EQ(orphans(), 0);
 }
 
+static int set_mode(const char *path, uint32_t at_handle, mode_t mode)
+{
+	File__SetAttrReq q = FILE__SET_ATTR_REQ__INIT;
+
+	q.at = at_handle;
+	q.path = (ProtobufCBinaryData){strlen(path), (uint8_t *)(uintptr_t)path};
+	q.what = FILE_SET_MODE;
+	q.mode = mode;
+	return call(c, M_SET_ATTR, &q.base, NULL, 0);
+}
+
+static void remove_open_d(void)
+{
+	File__Attr a;
+
+	make_d();
+	keep("d", O_RDONLY | O_DIRECTORY, 1);
+	EQ(x_make(c, M_MKDIR, 0, "r", 01750, NULL), 0);
+	keep("r", O_PATH | O_DIRECTORY, 2);
+	EQ(set_mode("d", 0, 0705), 0);
+	EQ(rmdir_d(), 0);
+	EQ(set_mode("", 1, 0511), 0); /* without a name, too */
+	/* What is replaced is removed as well. */
+	EQ(x_make(c, M_MKDIR, 0, "s", 0700, NULL), 0);
+	EQ(x_two(c, M_RENAME, 0, "s", 0, "r/", 0), 0);
+	EQ(x_stat(c, 1, "", 0, &a), 0);
+	g->value = a.mtime_ns;
+	EQ(orphans(), 2);
+}
+
+static int change_mode(void)
+{
+	return set_mode("", 1, 0550);
+}
+
+/* The numbers of what was removed are free: others have them on most file systems. */
+static int numbers_are_used_again(void)
+{
+	g_bench_fault = (struct bench_fault){.die = DIE_NOT}; /* none is sent again */
+	EQ(x_make(c, M_MKDIR, 0, "n", 0700, NULL), 0);
+	EQ(x_make(c, M_MKDIR, 0, "o", 0700, NULL), 0);
+	EQ(x_make(c, M_MKDIR, 0, "n/x", 0700, NULL), 0);
+	EQ(x_open(c, 0, "n", O_RDONLY | O_DIRECTORY, 0, 3), 0);
+	EQ(x_open(c, 0, "o", O_RDONLY | O_DIRECTORY, 0, 4), 0);
+	EQ(x_path(c, M_UNLINK, 0, "n", AT_REMOVEDIR, 0), -ENOTEMPTY);
+	EQ(x_path(c, M_UNLINK, 0, "o", AT_REMOVEDIR, 0), 0);
+	EQ(x_release(c, 3), 0);
+	EQ(x_release(c, 4), 0);
+	return 0;
+}
+
+static void looks(uint32_t handle, mode_t mode)
+{
+	File__Attr a;
+
+	EQ(x_stat(c, handle, "", 0, &a), 0);
+	EQ(a.mode, S_IFDIR | mode);
+	EQ(a.uid, g_root ? 1000 : getuid());
+	EQ(a.nlink, 0);
+	CU_ASSERT(handle != 1 || a.mtime_ns == g->value);
+}
+
+static void a_removed_directory_looks_as_before(void)
+{
+	if (!g_root)
+		return; /* not known to be gone: see the next test */
+	wipe();
+	instance(1, remove_open_d, nothing, DIE_NOT);
+	instance(2, NULL, numbers_are_used_again, DIE_NOT);
+	begin_epoch(3);
+	EQ(reopen(0), 0);
+	EQ(reopen(1), 0);
+	looks(1, 0511);
+	looks(2, 01750);
+	EQ(change_mode(), 0);
+	EQ(orphans(), 2);
+	end_epoch();
+	EQ(orphans(), 0);
+	CU_ASSERT(!there(ORPHANS_DIR));
+}
+
+static void a_directory_that_stays_is_not_kept(void)
+{
+	wipe();
+	begin_epoch(1);
+	make_d();
+	keep("d", O_RDONLY | O_DIRECTORY, 1);
+	EQ(x_make(c, M_MKDIR, 1, "e", 0700, NULL), 0);
+	EQ(rmdir_d(), -ENOTEMPTY);
+	EQ(x_path(c, M_UNLINK, 0, "d", 0, 0), -EISDIR);
+	EQ(orphans(), 0);
+	EQ(x_path(c, M_UNLINK, 1, "e", AT_REMOVEDIR, 0), 0); /* nobody has it open */
+	EQ(orphans(), 0);
+	end_epoch();
+	CU_ASSERT(!there(ORPHANS_DIR));
+}
+
 static void a_removed_directory_is_still_one(void)
 {
 	File__Attr was, is;
@@ -368,6 +465,8 @@ int main(int argc, char **argv)
 	        TEST(a_file_is_found_wherever_it_is),
 	        TEST(what_is_only_referred_to_is_kept_too),
 	        TEST(a_removed_directory_is_still_one),
+	        TEST(a_removed_directory_looks_as_before),
+	        TEST(a_directory_that_stays_is_not_kept),
 	        TEST(who_held_a_lock_has_it_first),
 	        CU_TEST_INFO_NULL,
 	};
