@@ -23,8 +23,6 @@ if(TARGET strait AND TARGET stand_in_guest)
 		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_deploy_swap.sh" LABELS e2e TIMEOUT 180)
 	strait_script_test(e2e.deploy_bad_input
 		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_deploy_bad_input.sh" LABELS e2e TIMEOUT 120)
-	# Without blkback nobody holds a loop device between xl create and the watcher.
-	set_tests_properties(e2e.deploy e2e.deploy_swap PROPERTIES RESOURCE_LOCK loop)
 	strait_script_test(e2e.config_bad_input
 		COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_config_bad_input.sh" LABELS e2e TIMEOUT 120)
 	if(STRAIT_GUEST AND TARGET strait-cc AND TARGET fsd AND TARGET netd)

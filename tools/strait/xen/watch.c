@@ -170,7 +170,7 @@ static void read_again(struct deployment *d, struct watched *w)
 
 	if (stat(state_path(d->name, "members", ""), &st) || st.st_size == had)
 		return;
-	if (had && !state_read(xprintf("%s", d->name), d, &why))
+	if (!state_read(xprintf("%s", d->name), d, &why))
 		note("%s", why ? why : "its state is gone");
 	swap_clean(d);
 	for (unsigned i = 0; i < d->n; i++)
