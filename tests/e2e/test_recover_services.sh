@@ -53,6 +53,7 @@ goes_on()
 	fail "$CASE: $id is stuck: $(cat "$W/$id.out" "$W/$id.err")"
 }
 
+netd() { $as "$STRAIT" ps | awk '$1 == "netd" { print $2 }'; }
 fsd() { $as "$STRAIT" ps | awk '$1 == "fsd" { print $2 }'; }
 
 # is_back EPOCH
@@ -72,6 +73,11 @@ one_after_the_other()
 	start joined --join inst --name joined
 	for n in 1 2 3 4 5; do
 		kill -KILL "$(fsd)"
+		is_back $((++e))
+	done
+	CASE="$who: both services at once"
+	for n in 1 2 3; do
+		kill -KILL "$(fsd)" "$(netd)"
 		is_back $((++e))
 	done
 	CASE="$who: kill -STOP"

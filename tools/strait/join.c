@@ -43,15 +43,14 @@ static void close_fds(struct join *j)
 		}
 }
 
-static void close_events(struct join *j)
+/* The other service's may be waiting for its turn. */
+static void close_event(struct join *j, int service)
 {
-	for (int i = 0; i < N_SERVICES; i++) {
-		int *fd = ring_of(j, i);
+	int *fd = ring_of(j, service);
 
-		if (fd[1] >= 0)
-			close(fd[1]);
-		fd[1] = -1;
-	}
+	if (fd[1] >= 0)
+		close(fd[1]);
+	fd[1] = -1;
 }
 
 static void over(struct join *j)
@@ -235,9 +234,9 @@ static void answer(struct run *r, struct join *j)
 	int failed = keeper_send(j->sock, &a, sizeof(a), j->fds, n);
 
 	/* Rings are marked when their service ends, the doorbell goes to its next. */
-	if (r->o.recover_s)
-		close_events(j);
-	else
+	for (int i = 0; i < N_SERVICES; i++)
+		close_event(j, i);
+	if (!r->o.recover_s)
 		close_fds(j);
 	if (failed)
 		leave(r, j);
@@ -251,7 +250,7 @@ static void renew(struct run *r, struct join *j, const struct service *s)
 	j->owed[i] = false;
 	/* Its strait has ended, or reads nothing: its guest waits in vain, alone. */
 	(void)renew_send(r, j->sock, s, ring_of(j, i));
-	close_events(j);
+	close_event(j, i);
 }
 
 void joins_ready(struct run *r, const struct service *s, uint32_t domid)
