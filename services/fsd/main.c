@@ -377,6 +377,7 @@ static void finish(struct fsd *f)
 	}
 	(void)cred_use(NULL); /* not as the last caller: the orphans' folder is ours */
 	mounts_fini(&f->mounts);
+	free(f->away);
 }
 
 int main(int argc, char **argv)
