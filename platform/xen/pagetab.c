@@ -147,6 +147,27 @@ int pt_set(uint64_t addr, uint64_t entry)
 	return 0;
 }
 
+int pt_set_run(uint64_t start, uint64_t end, uint64_t entry)
+{
+	uint64_t stop;
+
+	for (uint64_t at = start; at < end; at = stop) {
+		uint64_t *t = g_pt_root, *e;
+
+		if (pt_set(at, entry + (at - start)) != 0)
+			return -ENOMEM;
+		e = pt_leaf(at, &stop);
+		if (stop > end)
+			stop = end;
+		for (uint64_t a = at + PAGE_SIZE; a < stop; a += PAGE_SIZE)
+			*++e = entry + (a - start);
+		for (unsigned level = 3; level > 1; level--)
+			t = table(t[index_of(at, level)]);
+		t[index_of(at, 1)] += ((stop - at) / PAGE_SIZE - 1) * COUNT_ONE;
+	}
+	return 0;
+}
+
 void pt_unmap(uint64_t start, uint64_t end)
 {
 	uint64_t n_all = 0, stop;

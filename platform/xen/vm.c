@@ -112,9 +112,8 @@ static void map_segment(const Elf64_Phdr *ph)
 	if (start >= end || ranges_room(2) != 0 || ranges_find(start))
 		boot_die("the program's segments meet, or memory is too little for "
 		         "them");
-	for (uint64_t at = start; at < end; at += PAGE_SIZE)
-		if (pt_set(at, at | PTE_FRAME | pt_bits(prot)) != 0)
-			boot_die("too little memory");
+	if (pt_set_run(start, end, start | PTE_FRAME | pt_bits(prot)) != 0)
+		boot_die("too little memory");
 	ranges_insert(
 	        (struct range){.start = start, .end = end, .prot = (uint8_t)prot});
 }

@@ -50,6 +50,9 @@ uint64_t pt_bits(unsigned prot);
 uint64_t *pt_leaf(uint64_t addr, uint64_t *stop);
 /* Put @entry at @addr, which is not in use.  0 or -ENOMEM. */
 int pt_set(uint64_t addr, uint64_t entry);
+/* The same for each page of [start, end): @entry, then the frames behind its own.  On
+ * -ENOMEM some are there. */
+int pt_set_run(uint64_t start, uint64_t end, uint64_t entry);
 /* Take entries out; frames that are not borrowed are freed, empty tables too. */
 void pt_unmap(uint64_t start, uint64_t end);
 /* Change the protection; a borrowed frame becomes writable only with @borrowed. */

@@ -575,6 +575,30 @@ static void a_stack_grows_down_as_far_as_it_may(void)
 	nothing_is_left();
 }
 
+/* Over the borders of tables, and taken out again in other pieces. */
+static void a_run_of_pages_is_mapped_at_once(void)
+{
+	const uint64_t start = AREA - 3 * PAGE_SIZE, end = AREA + 515 * PAGE_SIZE;
+	const uint64_t frames = pages_free_count(), bits = PTE_BORROWED | pt_bits(PROT_R);
+	uint64_t stop, before = 0;
+
+	CU_ASSERT_EQUAL_FATAL(pt_set_run(start, end, (5 * PAGE_SIZE) | bits), 0);
+	for (uint64_t at = start; at < end; at += PAGE_SIZE) {
+		const uint64_t *e = pt_leaf(at, &stop);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+		CU_ASSERT_EQUAL(*e, (at - start + 5 * PAGE_SIZE) | bits);
+	}
+	CU_ASSERT_EQUAL(*pt_leaf(end, &stop), 0);
+	before = pages_free_count();
+	pt_unmap(start, AREA - PAGE_SIZE); /* one is left in that table */
+	CU_ASSERT_EQUAL(pages_free_count(), before);
+	pt_unmap(AREA - PAGE_SIZE, AREA + PAGE_SIZE);
+	CU_ASSERT_EQUAL(pages_free_count(), before + 1);
+	pt_unmap(AREA + PAGE_SIZE, end);
+	CU_ASSERT_EQUAL(pages_free_count(), frames);
+}
+
 static void thousands_of_ranges_are_kept_apart(void)
 {
 	const unsigned n = 5000;
@@ -620,6 +644,7 @@ int main(void)
 	        TEST(objects_may_be_sparse_and_punched),
 	        TEST(a_shared_mapping_can_be_doubled),
 	        TEST(a_stack_grows_down_as_far_as_it_may),
+	        TEST(a_run_of_pages_is_mapped_at_once),
 	        TEST(thousands_of_ranges_are_kept_apart),
 	        CU_TEST_INFO_NULL,
 	};
