@@ -64,7 +64,8 @@ struct service {
 	uint64_t again_ms;     /* when the next one is due; 0: none is */
 	bool asked;            /* its end is by dom0's order */
 	uint64_t ping, pong;   /* nonces: of the last question, of the last answer */
-	uint64_t ping_ms;      /* when the last question was */
+	uint64_t ping_ms;      /* when it was last looked after them */
+	uint64_t silent_ms;    /* how long the last question is without an answer */
 };
 
 /* What the service records, and the channel by which dom0 fetches it. */
@@ -120,6 +121,10 @@ void agent_ready(struct agent *a); /* and <data>/epoch */
 void service_died(struct agent *a, int status);
 /* It answered a Ping. */
 void life_pong(struct agent *a, uint64_t nonce);
+/* The watcher asks by <base>/ping whether this domain lives; the answer is <data>/pong. */
+void life_answer(struct agent *a);
+/* The same if @changed is that node; else false. */
+bool life_answers(struct agent *a, const char *changed);
 /* dom0 asks for another instance: <base>/restart changed. */
 void life_look_for_order(struct agent *a);
 /* Do what is due: another instance, a Ping, the end of one that hangs.  Returns how

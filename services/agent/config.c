@@ -291,6 +291,7 @@ int config_read(struct store *s, const char *base, struct config *c, char why[CO
 	c->epoch = (uint32_t)get_number(&r, "epoch", 1, UINT_MAX);
 	read_instance(&r, c);
 	c->log = (uint32_t)get_number(&r, "log", 1, 3);
+	c->hang = (uint32_t)get_number(&r, "hang", CONFIG_HANG, 86400);
 	const uint64_t trace = get_number(&r, "trace", 0, 2);
 
 	c->trace = trace > 0;

@@ -23,6 +23,7 @@
 #define CONFIG_DNS_MAX 4
 #define CONFIG_TEXT 256
 #define CONFIG_WHY 384
+#define CONFIG_HANG 15 /* nobody waits that long for a CPU */
 #define CONFIG_TRACE_SIZE (16ull << 20) /* unless config/trace-size says otherwise */
 
 enum config_kind { KIND_FILE, KIND_NET };
@@ -46,6 +47,7 @@ struct config {
 	enum config_kind kind;
 	uint32_t epoch, log;
 	bool standby;            /* another domain serves: wait until told to take over */
+	uint32_t hang;           /* seconds without an answer, then it is killed; 0: never */
 	bool has_instance;
 	uint8_t instance[16];    /* Configure.instance */
 	bool trace, trace_payload;

@@ -21,8 +21,7 @@
 #define CALM_MS 60000u /* between ends that have to do with each other */
 #define IN_A_ROW 5u
 #define PAUSE_MS 200u  /* doubled each time */
-#define PING_MS 5000u
-#define HANG_MS 15000u /* without an answer: nobody waits that long for a CPU */
+#define PING_MS 5000u  /* and three times within what it may be silent */
 
 static const char *program(const struct agent *a)
 {
@@ -85,25 +84,67 @@ void life_look_for_order(struct agent *a)
 	service_stop(a);
 }
 
+void life_answer(struct agent *a)
+{
+	char path[AGENT_PATH + 16], nonce[24];
+
+	snprintf(path, sizeof(path), "%s/ping", a->base);
+	if (store_read(&a->store, path, nonce, sizeof(nonce)) <= 0)
+		return;
+	snprintf(path, sizeof(path), "%s/pong", a->data);
+	if (store_write(&a->store, path, nonce) < 0)
+		say("cannot write xenstore node %s", path);
+}
+
+bool life_answers(struct agent *a, const char *changed)
+{
+	char path[AGENT_PATH + 16];
+
+	snprintf(path, sizeof(path), "strait/%s/ping", a->name);
+	if (!a->base[0] || strcmp(changed, path) != 0)
+		return false;
+	life_answer(a);
+	return true;
+}
+
 void life_pong(struct agent *a, uint64_t nonce)
 {
 	a->service.pong = nonce;
 }
 
-static int ask_and_judge(struct agent *a, uint64_t now)
+/* Time in which this process itself did not run (its domain was paused) counts as one
+ * look, not as silence. */
+static void judge(struct agent *a, uint64_t passed)
 {
 	struct service *s = &a->service;
 
-	if (s->ping != s->pong && now - s->ping_ms >= HANG_MS) {
-		say("%s does not answer for %u s and is killed", program(a), HANG_MS / 1000);
-		s->pong = s->ping;
-		(void)kill(s->pid, SIGKILL);
-	} else if (s->ping == s->pong && now - s->ping_ms >= PING_MS) {
-		s->ping_ms = now;
-		if (service_ping(a, s->ping + 1) == 0)
-			s->ping++;
+	s->silent_ms += passed;
+	if (s->silent_ms < a->config.hang * 1000u)
+		return;
+	say("%s does not answer for %u s and is killed", program(a), a->config.hang);
+	s->pong = s->ping;
+	(void)kill(s->pid, SIGKILL);
+}
+
+static int ask_and_judge(struct agent *a, uint64_t now)
+{
+	struct service *s = &a->service;
+	const uint64_t every = a->config.hang * 1000u / 3 < PING_MS ? a->config.hang * 1000u / 3
+	                                                            : PING_MS;
+	const uint64_t since = now - s->ping_ms;
+
+	if (!a->config.hang)
+		return -1;
+	if (since < every)
+		return (int)(every - since);
+	s->ping_ms = now;
+	if (s->ping != s->pong) {
+		judge(a, since < 2 * every ? since : every);
+	} else if (service_ping(a, s->ping + 1) == 0) {
+		s->ping++;
+		s->silent_ms = 0;
 	}
-	return (int)PING_MS;
+	return (int)every;
 }
 
 int life_step(struct agent *a)

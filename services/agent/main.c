@@ -152,6 +152,7 @@ static void configure(struct agent *a)
 		set_paths(a);
 		(void)store_rm(&a->store, a->data); /* of an earlier life */
 		agent_state(a, "starting");
+		life_answer(a); /* what was asked before we watched */
 	}
 	r = config_read(&a->store, a->base, &a->config, why);
 	if (r == -EAGAIN)
@@ -218,7 +219,7 @@ static int store_readable(struct agent *a)
 	int err;
 
 	while ((e = store_event(&a->store, &err))) {
-		any = true;
+		any |= !life_answers(a, e->path);
 		free(e);
 	}
 	if (err) {
@@ -320,6 +321,8 @@ static void stop(struct agent *a, int signals)
 	bool again;
 
 	a->stopping = true;
+	if (!a->failed && a->base[0])
+		agent_state(a, "stopping"); /* which may take its time */
 	service_stop(a);
 	while (a->service.pid && now_ms() < until)
 		if (wait_events(a, signals, (int)(until - now_ms()), &again) < 0)

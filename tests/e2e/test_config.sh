@@ -140,6 +140,22 @@ says out "b | signal 15"
 nothing_left soon
 passed
 
+CASE=a_service_is_killed_after_its_own_patience
+cat >"$W/h.cfg" <<END
+services = [ "f, kind=file, hang=1" ]
+guests = [ "a, elf=probe, args=sleep" ]
+END
+"$STRAIT" run --config "$W/h.cfg" >"$W/out" 2>"$W/err" </dev/null & p=$!
+wait_line "$W/out" "^sleeping"
+below() { local c; for c in $(ps -o pid= --ppid "$1"); do echo "$c"; below "$c"; done; }
+fsd=$(for c in $(below $p); do [ "$(cat "/proc/$c/comm" 2>/dev/null)" = fsd ] && echo "$c"; done | head -1)
+[ -n "$fsd" ] || fail "$CASE: no fsd"
+kill -STOP "$fsd"
+wait_line "$W/err" "fsd.* 1 s" || fail "$CASE: $(cat "$W/err")"
+kill -TERM $p; wait $p
+nothing_left soon
+passed
+
 CASE=nothing_outlives_the_supervisor
 "$STRAIT" run --config "$W/d.cfg" >"$W/out" 2>"$W/err" </dev/null & p=$!
 wait_line "$W/out" "^b | sleeping"

@@ -38,6 +38,8 @@ bad no_value "$D:1: memory: want KEY=VALUE" 'services = [ "f,kind=file,memory" ]
 bad empty_part "$D:1: nothing stands between two commas" 'services = [ "f,,kind=file" ]'
 bad open_quote "$D:1: a quote is not closed" "services = [ \"f,kind='file\" ]"
 bad little_memory "$D:1: memory 16: want a number from 32" 'services = [ "f,kind=file,memory=16" ]'
+bad hang_in_words "$D:1: hang soon: want whole seconds" 'services = [ "f,kind=file,hang=soon" ]'
+bad paused_for_days "$D:1: paused 86401: want a number from 0 to 86400" 'services = [ "f,kind=file,paused=86401" ]'
 bad bad_image "$D:1: image debian: want default, dom0" 'services = [ "f,kind=file,image=debian" ]'
 bad bad_mount "$D:1: mount /data: want SOURCE:GUESTDIR" 'services = [ "f,kind=file,mount=/data" ]'
 bad mount_of_no_disk "$D:1: mount xvdb:/: the service has no such disk" 'services = [ "f,kind=file,disk=/x,mount=xvdb:/" ]'

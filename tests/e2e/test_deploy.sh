@@ -170,6 +170,30 @@ is release "$(perms /@releaseDomain)" n0
 gone
 passed
 
+CASE=a_silent_domain_is_judged_by_what_xen_says
+fresh
+description <<END
+services = [ "file, kind=file, disk=$W/disk.img, mount=xvda:/srv, hang=1", "net, kind=net, bridge=br0, ip=192.0.2.3/24, hang=1, paused=2" ]
+END
+"$STRAIT" deploy "$W/site.cfg" >"$W/out" 2>"$W/err" || fail "$CASE: $(cat "$W/err")"
+is policy "$(store /local/domain/5/strait/file/config/hang) $(store /local/domain/6/strait/net/config/hang) $(store /local/domain/6/strait/net/config/paused)" "1 1 2"
+for i in $(seq 60); do [ -n "$(store /local/domain/5/data/strait/file/pong)" ] && [ -n "$(store /local/domain/6/data/strait/net/pong)" ] && break; sleep 0.1; done
+sleep 2 # some answers
+touch "$FAKE_XEN/silent"
+sed -i 's/r----- -/--p--- -/' "$FAKE_XEN/doms/5" "$FAKE_XEN/doms/6"
+for i in $(seq 80); do grep -qx "unpause 7" "$FAKE_XEN/calls" && break; sleep 0.1; done
+grep -q "site.file is paused; it is left as it is" /run/strait/site/watch.log || fail "$CASE: $(cat /run/strait/site/watch.log)"
+grep -q "site.net (domain 6) is paused for 2 s" /run/strait/site/watch.log || fail "$CASE: $(cat /run/strait/site/watch.log)"
+[ -e "$FAKE_XEN/doms/5" ] || fail "$CASE: the one without paused= is gone"
+[ ! -e "$FAKE_XEN/doms/6" ] || fail "$CASE: the other is not"
+sed -i 's/--p--- -/r----- -/' "$FAKE_XEN/doms/5"
+for i in $(seq 80); do grep -qx "unpause 8" "$FAKE_XEN/calls" && break; sleep 0.1; done
+grep -q "site.file (domain 5) hangs: no answer for 2 s" /run/strait/site/watch.log || fail "$CASE: $(cat /run/strait/site/watch.log)"
+is order "$(grep 'destroy 5\|create.*file\|unpause 8' "$FAKE_XEN/calls" | tail -3 | sed 's,/run/strait/site/,,' | tr '\n' ';')" \
+	"destroy 5;create -p -e -q site.file.cfg;unpause 8;"
+"$STRAIT" down >/dev/null; gone
+passed
+
 CASE=services_of_dom0_run_as_processes
 fresh
 ip link add eth7 type veth peer name eth8

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The agent without Xen: its client of xenstore, its configuration, its guests. */
 #include "services/agent/agent.h"
+#include "services/agent/swap.h"
 #include "tests/unit/fake_store.h"
 #include "tests/unit/suite.h"
 
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 
@@ -46,6 +48,65 @@ int service_gone(struct agent *a, uint32_t domid)
 	(void)a;
 	snprintf(g_calls + strlen(g_calls), 64, "gone %u; ", domid);
 	return 0;
+}
+
+/* ---- a service's life ---- */
+
+static uint64_t g_now;
+
+uint64_t now_ms(void)
+{
+	return g_now;
+}
+
+int service_ping(struct agent *a, uint64_t nonce)
+{
+	(void)a;
+	snprintf(g_calls + strlen(g_calls), 64, "ping %u; ", (unsigned)nonce);
+	return 0;
+}
+
+int service_start(struct agent *a)
+{
+	(void)a;
+	strcat(g_calls, "start; ");
+	return 0;
+}
+
+void service_stop(struct agent *a)
+{
+	(void)a;
+	strcat(g_calls, "stop; ");
+}
+
+void service_lost(struct agent *a)
+{
+	a->service.pid = 0;
+}
+
+bool service_ended(struct agent *a)
+{
+	a->service.pid = 0;
+	return true;
+}
+
+bool swap_took_end(struct agent *a, int status)
+{
+	(void)a;
+	(void)status;
+	return false;
+}
+
+void agent_state(struct agent *a, const char *text)
+{
+	(void)a;
+	(void)text;
+}
+
+void agent_fail(struct agent *a, const char *fmt, ...)
+{
+	(void)fmt;
+	a->failed = true;
 }
 
 static bool told(const char *what)
@@ -281,6 +342,7 @@ static void wrong(const char *node, const void *value, size_t len)
 static void a_wrong_node_is_named(void)
 {
 	static const char *const pairs[][2] = {
+		{"hang", "-1"}, {"hang", "86401"},
 		{"epoch", ""}, {"epoch", "-1"}, {"epoch", "4294967296"}, {"log", "9"},
 		{"log", "1 "}, {"trace", "yes"}, {"squash", "root"}, {"squash", "1:"},
 		{"squash", "1:2:3"}, {"squash", "4294967295"}, {"mounts/1/guest", "data"},
@@ -549,6 +611,102 @@ static void credentials_are_read(void)
 	stop();
 }
 
+/* A process that stands for the service; is it killed? */
+static void start_service(void)
+{
+	start();
+	g_now = 1000000;
+	g_agent.config.hang = 15;
+	g_agent.service.ping_ms = g_now;
+	g_agent.service.pid = fork();
+	if (g_agent.service.pid == 0) {
+		pause();
+		_exit(0);
+	}
+}
+
+static bool is_killed(int flags)
+{
+	int status;
+
+	return waitpid(g_agent.service.pid, &status, flags) == g_agent.service.pid &&
+	       WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+static void stop_service(bool killed)
+{
+	if (!killed) {
+		CU_ASSERT_FALSE(is_killed(WNOHANG));
+		(void)kill(g_agent.service.pid, SIGKILL);
+	}
+	(void)waitpid(g_agent.service.pid, NULL, 0);
+	stop();
+}
+
+static void step_ms(unsigned ms)
+{
+	g_now += ms;
+	CU_ASSERT(life_step(&g_agent) <= 5000);
+}
+
+static void a_service_that_does_not_answer_is_killed(void)
+{
+	start_service();
+	step_ms(100);
+	CU_ASSERT(told(""));
+	for (unsigned i = 1; i < 4; i++) {
+		step_ms(5000);
+		CU_ASSERT_EQUAL(g_agent.service.ping, i);
+		life_pong(&g_agent, i);
+	}
+	CU_ASSERT(told("ping 1; ping 2; ping 3; "));
+	step_ms(5000); /* asked, and no answer from now on */
+	step_ms(5000);
+	step_ms(5000);
+	CU_ASSERT_PTR_NULL(strstr(g_said, "is killed"));
+	step_ms(5000);
+	CU_ASSERT_STRING_EQUAL(g_said, "fsd does not answer for 15 s and is killed");
+	CU_ASSERT(is_killed(0));
+	stop_service(true);
+}
+
+/* The whole domain was paused: neither had the CPU. */
+static void time_that_we_did_not_have_is_no_silence(void)
+{
+	start_service();
+	step_ms(5000);
+	step_ms(3600000);
+	life_pong(&g_agent, 1);
+	step_ms(5000);
+	CU_ASSERT(told("ping 1; ping 2; "));
+	stop_service(false);
+}
+
+static void nobody_is_judged_with_hang_0(void)
+{
+	start_service();
+	g_agent.config.hang = 0;
+	CU_ASSERT_EQUAL(life_step(&g_agent), -1);
+	step_ms(3600000);
+	CU_ASSERT(told(""));
+	stop_service(false);
+}
+
+static void the_watcher_is_answered(void)
+{
+	start();
+	CU_ASSERT_FALSE(life_answers(&g_agent, "strait"));
+	CU_ASSERT_FALSE(life_answers(&g_agent, "strait/file/guests/5/uuid"));
+	CU_ASSERT_FALSE(life_answers(&g_agent, "strait/net/ping"));
+	CU_ASSERT_FALSE(fake_store_has(DATA "/pong"));
+	fake_store_set(BASE "/ping", "17");
+	CU_ASSERT_TRUE(life_answers(&g_agent, "strait/file/ping"));
+	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/pong"), "17");
+	fake_store_rm(BASE "/ping"); /* it may go with its folder */
+	CU_ASSERT_TRUE(life_answers(&g_agent, "strait/file/ping"));
+	stop();
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -574,6 +732,10 @@ int main(void)
 		TEST(a_guest_that_the_service_refuses_stays_refused),
 		TEST(nobody_is_added_to_a_service_that_is_not_ready),
 		TEST(credentials_are_read),
+		TEST(a_service_that_does_not_answer_is_killed),
+		TEST(time_that_we_did_not_have_is_no_silence),
+		TEST(nobody_is_judged_with_hang_0),
+		TEST(the_watcher_is_answered),
 		CU_TEST_INFO_NULL,
 	};
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # dom0_recover.sh - in dom0: services that are killed under guests which go on.
 image=dom0
-file="mount=/srv:/srv"
+file="mount=/srv:/srv, hang=4"
 net="interface=vnet1"
 bridge xenbr0 10.55.0.1/24
 ip link add vnet0 type veth # busybox names the other end veth0
@@ -51,6 +51,16 @@ case_a_listener_outlives_netd() {
 	page big.bin || fail "the large file differs"
 }
 
+case_a_service_that_hangs_is_killed() {
+	local pid
+	pid=$(pidof fsd)
+	kill -STOP "$pid" || fail "no fsd"
+	soon another file fsd "$pid" || fail "no other fsd comes: $(state_of file)"
+	[ ! -e "/proc/$pid" ] || fail "the one that hangs is still there"
+	grep 'fsd does not answer for 4 s and is killed' /run/strait/site/file.agent || fail "it is not said"
+	page big.bin || fail "the web server's files are gone"
+}
+
 case_an_ordered_restart_is_not_noticed() {
 	local pid
 	pid=$(pidof fsd)
@@ -61,18 +71,30 @@ case_an_ordered_restart_is_not_noticed() {
 	want "nothing hidden is left" [ -z "$(find /srv -name '.strait*')" ]
 }
 
+# --- services in domains of their own, and what may happen to these ---------------
+
+far_log=/run/strait/far/watch.log
+# came_anew SERVICE DOMID: it is another domain than that, and ready.
+came_anew() {
+	local id
+	id=$(xl domid "far.$1" 2>/dev/null) && [ "$id" != "$2" ] &&
+		[ "$(xenstore-read "/local/domain/$id/data/strait/$1/state")" = ready ]
+}
+
 # A line that was synced before it was acknowledged outlives the domain that had it; one
 # that was not may be lost, and then the guest is told.
 case_a_service_domain_is_made_anew() {
 	local last said=/var/log/xen/console/guest-far.log.log
-	image=default file="disk=/dev/vdd, mount=xvda:/srv" net="bridge=xenbr0"
-	deploy far '[ "log", "elf=/test/probe", "args=append-fsync /srv/log 300", "memory=16", "log=channel", "recover=120" ]' ||
+	image=default file="disk=/dev/vdd, mount=xvda:/srv, hang=3" net="bridge=xenbr0, hang=3"
+	deploy far \
+		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 300", "memory=16", "log=channel", "recover=120" ]' \
+		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32", "log=channel", "recover=120" ]' ||
 		fail "strait deploy"
 	soon grep -q 'acknowledged 50' $said || fail "the log does not grow"
 	xl destroy far.file || fail "xl destroy"
 	timeout 120 strait wait far.log
 	echo "the guest ended with $?"
-	cat /run/strait/far/watch.log
+	cat $far_log
 	tr -d '\r' <$said | grep -v acknowledged
 	grep -q 'the service is back' $said || fail "the guest did not notice"
 	last=$(tr -d '\r' <$said | sed -n 's/^acknowledged //p' | tail -n 1)
@@ -80,6 +102,63 @@ case_a_service_domain_is_made_anew() {
 		want "it ends by an error of fsync" grep -q 'append: I/O error' $said
 		echo "told of a loss behind line $last"
 	fi
+	echo "$last" >/run/far.last
+	soon page index.html || fail "the web server's files are gone"
+}
+
+# Who loads a page then is reset; the server need not know.
+case_a_network_domain_is_destroyed_under_traffic() {
+	local id client rc
+	id=$(xl domid far.net)
+	curl -sS -f -m 110 --keepalive-time 3 --limit-rate 150k -o /run/half "http://$A/huge.bin" >/run/curl.said 2>&1 &
+	client=$!
+	soon test -s /run/half || fail "nothing comes"
+	xl destroy far.net || fail "xl destroy"
+	within 120 came_anew net "$id" || fail "no other domain comes: $(tail -n 3 $far_log)"
+	wait $client
+	rc=$?
+	echo "curl ended with $rc after $(stat -c %s /run/half) bytes: $(cat /run/curl.said)"
+	[ $rc = 56 ] || fail "the connection was not reset"
+	rm -f /run/half
+	soon page big.bin || fail "the web server does not answer any more"
+	! grep 'far.web' $far_log || fail "the web server ended"
+}
+
+case_a_service_domain_is_rebooted() {
+	local id
+	id=$(xl domid far.file)
+	xl reboot far.file || fail "xl reboot"
+	within 120 came_anew file "$id" || fail "it does not come back: $(tail -n 3 $far_log)"
+	tail -n 2 $far_log
+	page big.bin || fail "the web server's files are gone"
+}
+
+# That is an administrator's act: said, and else left alone.
+case_a_paused_service_domain_is_left_alone() {
+	local id
+	id=$(xl domid far.file)
+	xl pause far.file || fail "xl pause"
+	soon grep 'far.file is paused; it is left as it is' $far_log || fail "it is not noticed"
+	strait ps | grep 'far.file .*paused' || fail "strait ps does not say it"
+	sleep 7 # a domain that hangs would be destroyed by now
+	[ "$(xl domid far.file)" = "$id" ] || fail "it was made anew"
+	xl unpause far.file
+	page big.bin || fail "the web server's files are gone"
+	soon grep 'far.file goes on' $far_log || fail "its return is not said"
+}
+
+case_a_hung_service_domain_is_made_anew() {
+	local id
+	id=$(xl domid far.file)
+	/test/domhang "$id" || fail "domhang"
+	within 120 came_anew file "$id" || fail "no other domain comes: $(tail -n 3 $far_log)"
+	grep "far.file (domain $id) hangs: no answer for 6 s" $far_log || fail "it is not said"
+	page big.bin || fail "the web server's files are gone"
+}
+
+case_what_was_acknowledged_is_on_the_disk() {
+	local last
+	last=$(cat /run/far.last)
 	strait down far || fail "strait down"
 	want "no domain is left" [ "$(xl list | wc -l)" = 2 ]
 	mkdir -p /far && mount -o ro /dev/vdd /far || fail "the disk"

@@ -65,6 +65,7 @@ prepare_bare() {
 	cp "$STRAIT_BUILD"/tests/xen/{probe,bare} "$work/"
 	sha256sum <"$STRAIT_BUILD/tests/xen/probe" >"$work/probe.sha256"
 	files=("$work"/{probe,bare,probe.sha256} "$here/channel.sh")
+	options+=(-b crash)
 	seconds=420
 }
 
@@ -139,12 +140,12 @@ prepare_recover() {
 	} >"$work/many.sql"
 	debugfs -w -R "write $work/many.sql many.sql" "$work/disk.img" 2>/dev/null
 	cp "$STRAIT_BUILD/tests/xen/probe" "$work/"
-	mkdir "$work/far"
-	mke2fs -q -F -t ext4 -d "$work/far" "$work/far.img" 32M
+	truncate -s 24M "$work/disk/www/huge.bin" # more than fits into windows
+	mke2fs -q -F -t ext4 -d "$work/disk" "$work/far.img" 32M
 	prepare_image
 	options+=(-d "$work/far.img")
-	files+=("$work/probe" "$here/services.sh")
-	seconds=480
+	files+=("$work/probe" "$STRAIT_BUILD/tests/xen/domhang" "$here/services.sh")
+	seconds=700
 }
 
 prepare_swap() {

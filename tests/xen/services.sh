@@ -36,9 +36,11 @@ waits() {
 	want "$1 ends with $2, not $rc" [ $rc = "$2" ]
 }
 
-# soon COMMAND...: within 20 seconds.
-soon() {
-	local end=$(($(now) + 2000))
+# soon COMMAND...: within 20 seconds; within SECONDS COMMAND...
+soon() { within 20 "$@"; }
+within() {
+	local end=$(($(now) + $1 * 100))
+	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$(now)" -lt $end ] || return 1
 		sleep 0.2

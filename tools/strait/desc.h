@@ -51,6 +51,7 @@ struct desc_service {
 	bool squash_given;
 	uint32_t trace;     /* on Xen: 0, 1 headers, 2 with payload */
 	uint64_t trace_size; /* bytes; 0: the default */
+	uint32_t paused_s;  /* on Xen: paused for longer, its domain is made anew; 0: never */
 	const char *bridge, *mac, *interface, *script;
 	const char *ip4, *ip6; /* ADDR/PREFIX */
 	const char *gateway4, *gateway6;

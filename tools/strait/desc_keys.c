@@ -322,6 +322,16 @@ static void s_trace_size(const struct at *at, struct desc_service *s, char *v)
 		bad(at, v, "want a size, as 64m");
 }
 
+static void s_hang(const struct at *at, struct desc_service *s, char *v)
+{
+	opts_apply(&s->o, "--hang", label(at), v);
+}
+
+static void s_paused(const struct at *at, struct desc_service *s, char *v)
+{
+	s->paused_s = number(at, v, 0, 86400);
+}
+
 static bool xl_reserved(const char *line)
 {
 	static const char *const ours[] = { "name", "uuid", "type", "kernel", "ramdisk", "memory",
@@ -495,6 +505,8 @@ static const struct {
 	{ "log", s_log, "warn|info|debug", "what it says" },
 	{ "trace", s_trace, "0|1|2", "Xen: record every RPC; 2: with the bytes moved" },
 	{ "trace-size", s_trace_size, "SIZE", "... in at most so much of its memory (16m)" },
+	{ "hang", s_hang, "SECONDS", "without an answer for so long it is killed (0: never)" },
+	{ "paused", s_paused, "SECONDS", "Xen: paused for so long its domain is made anew (0: never)" },
 	{ "xl", s_xl, "SETTING=VALUE", "Xen: a line more of its xl configuration *" },
 };
 

@@ -109,6 +109,16 @@ static void group(struct config *c)
 	}
 }
 
+/* An instance has one --hang for both services: the shorter. */
+static void impatient(struct run_opts *o, const struct desc_service *s)
+{
+	if (!s || !s->o.hang_given)
+		return;
+	if (!o->hang_given || !o->hang_s || (s->o.hang_s && s->o.hang_s < o->hang_s))
+		o->hang_s = s->o.hang_s;
+	o->hang_given = true;
+}
+
 /* What `strait run` would have been told. */
 static struct run_opts options_of(const struct member *m)
 {
@@ -139,6 +149,8 @@ static struct run_opts options_of(const struct member *m)
 		if (net->o.log_level > o.log_level)
 			o.log_level = net->o.log_level;
 	}
+	for (int k = 0; k < DESC_KINDS; k++)
+		impatient(&o, m->in->uses[k]);
 	opts_finish(&o);
 	return o;
 }

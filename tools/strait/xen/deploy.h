@@ -172,6 +172,8 @@ char *console_log_path(const char *domain);
 /* watch.c */
 int watch_start(const char *name);       /* the pid or negative errno */
 int watch_main(int argc, char **argv);   /* `strait watch NAME` */
+/* A line of its log. */
+void watch_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The domain of @m has shut down for @reason: how it ended. */
 char *watch_verdict(const char *node, int reason);
 

@@ -178,6 +178,10 @@ static void fill_service(struct nodes *n, const void *arg)
 	put_number(n, s->trace, c, "trace");
 	if (s->trace_size)
 		put_number(n, s->trace_size, c, "trace-size");
+	if (s->o.hang_given)
+		put_number(n, s->o.hang_s, c, "hang");
+	if (s->paused_s)
+		put_number(n, s->paused_s, c, "paused");
 	if (s->kind == DESC_FILE)
 		put_file_config(n, s, c);
 	else

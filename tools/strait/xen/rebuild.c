@@ -127,7 +127,8 @@ unsigned rebuild_epoch(const struct kept_node *kept)
 /* Of that domain alone. */
 static bool not_kept(const char *path)
 {
-	return !strcmp(path, "/restart") || !strcmp(path, "/swap") || !strcmp(path, STANDBY_NODE);
+	return !strcmp(path, "/restart") || !strcmp(path, "/ping") || !strcmp(path, "/swap") ||
+	       !strcmp(path, STANDBY_NODE);
 }
 
 int rebuild_put_service(const struct kept_node *kept, const struct member *m, unsigned epoch,

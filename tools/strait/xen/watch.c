@@ -12,6 +12,7 @@
  * them.
  */
 #include "tools/strait/xen/deploy.h"
+#include "tools/strait/xen/pulse.h"
 #include "tools/strait/xen/xl.h"
 #include "tools/strait/xen/xs.h"
 
@@ -30,19 +31,19 @@
 #define LOOK_MS 30000 /* also without an event: one may be lost with a connection */
 #define CALM_S 600     /* between ends of a service domain that have to do with each other */
 #define IN_A_ROW 3
+#define REBOOT 1       /* Xen's reason of a shutdown */
 
 struct watched {
 	bool over;
 	char *last; /* what its state node said */
 	/* of a service's domain */
 	struct kept_node *kept;
+	struct pulse pulse;
 	time_t ended;
 	unsigned in_a_row;
 };
 
-static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static void note(const char *fmt, ...)
+void watch_note(const char *fmt, ...)
 {
 	char when[32];
 	time_t now = time(NULL);
@@ -75,42 +76,57 @@ char *watch_verdict(const char *node, int reason)
 	}
 }
 
-static void destroy(const struct member *m)
+static bool destroy(const struct member *m)
 {
 	const char *id = xprintf("%u", m->domid);
 	const char *const args[] = { "destroy", id, NULL };
 	char *text;
 
-	if (xl_run(&text, args))
-		note("%s: xl destroy %s: %s", m->domain, id, xl_sentence(text));
+	int failed = xl_run(&text, args);
+
+	if (failed)
+		watch_note("%s: xl destroy %s: %s", m->domain, id, xl_sentence(text));
 	free(text);
+	return !failed;
 }
 
-/* False: it stays as it is. */
-static bool make_anew(struct deployment *d, struct member *m, struct watched *w, bool there)
+/* @there: what is left of it must be destroyed.  @ordered: by `xl reboot`.  False: it
+ * stays as it is. */
+static bool make_anew(struct deployment *d, struct member *m, struct watched *w, bool there,
+                      bool ordered)
 {
 	const time_t now = time(NULL);
 	sigset_t term, before;
 	char *why;
 
-	w->in_a_row = w->ended && now - w->ended < CALM_S ? w->in_a_row + 1 : 0;
-	w->ended = now;
+	if (!ordered) {
+		w->in_a_row = w->ended && now - w->ended < CALM_S ? w->in_a_row + 1 : 0;
+		w->ended = now;
+	}
 	if (w->in_a_row >= IN_A_ROW) {
-		note("%s ends again and again: it is not made anew", m->domain);
+		watch_note("%s ends again and again: it is not made anew", m->domain);
 		return false;
 	}
 	sigemptyset(&term);
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_BLOCK, &term, &before); /* `strait down` waits */
-	if (there)
-		destroy(m);
-	why = rebuild(d, m, w->kept);
+	/* Two domains never touch the same disk or address. */
+	why = there && !destroy(m) ? xprintf("it cannot be destroyed") : rebuild(d, m, w->kept);
 	if (why)
-		note("%s cannot be made anew: %s", m->domain, why);
+		watch_note("%s cannot be made anew: %s", m->domain, why);
 	else
-		note("%s is domain %u now", m->domain, m->domid);
+		watch_note("%s is domain %u now", m->domain, m->domid);
+	w->pulse = (struct pulse){ 0 };
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return !why;
+}
+
+/* A service's domain. */
+static char *how_it_ended(int reason)
+{
+	return reason == REBOOT ? xprintf("rebooted")
+	       : !reason        ? xprintf("shut down")
+	                        : watch_verdict(NULL, reason);
 }
 
 static void look_at(struct deployment *d, struct member *m, struct watched *w,
@@ -126,10 +142,11 @@ static void look_at(struct deployment *d, struct member *m, struct watched *w,
 	if (x && !x->shut_down)
 		return;
 	w->over = true;
-	char *verdict = watch_verdict(m->role == MEMBER_GUEST ? w->last : NULL, x ? x->reason : -1);
+	char *verdict = m->role == MEMBER_GUEST ? watch_verdict(w->last, x ? x->reason : -1)
+	                                        : how_it_ended(x ? x->reason : -1);
 
-	note("%s (domain %u): %s", m->domain, m->domid, verdict);
-	if (m->role == MEMBER_SERVICE && make_anew(d, m, w, x != NULL)) {
+	watch_note("%s (domain %u): %s", m->domain, m->domid, verdict);
+	if (m->role == MEMBER_SERVICE && make_anew(d, m, w, x, x && x->reason == REBOOT)) {
 		w->over = false;
 		free(verdict);
 		return;
@@ -150,7 +167,7 @@ static void look(struct deployment *d, struct watched *w)
 	int n = xl_list(&list, &text);
 
 	if (n < 0) {
-		note("xl list fails: %s", xl_sentence(text));
+		watch_note("xl list fails: %s", xl_sentence(text));
 		free(text);
 		return;
 	}
@@ -171,7 +188,7 @@ static void read_again(struct deployment *d, struct watched *w)
 	if (stat(state_path(d->name, "members", ""), &st) || st.st_size == had)
 		return;
 	if (!state_read(xprintf("%s", d->name), d, &why))
-		note("%s", why ? why : "its state is gone");
+		watch_note("%s", why ? why : "its state is gone");
 	swap_clean(d);
 	for (unsigned i = 0; i < d->n; i++)
 		if (d->m[i].role == MEMBER_SERVICE && !w[i].over)
@@ -209,6 +226,55 @@ static void hear(const struct deployment *d, struct watched *w)
 	}
 }
 
+/* One that hangs is destroyed first, then the same as for one that ended. */
+static void feel(struct deployment *d, struct member *m, struct watched *w)
+{
+	char *why = pulse_look(&w->pulse, m);
+
+	if (!why)
+		return;
+	watch_note("%s (domain %u) %s", m->domain, m->domid, why);
+	w->over = !make_anew(d, m, w, true, false);
+	if (w->over)
+		state_set_status(d->name, m, why);
+	free(why);
+}
+
+static int due_all(const struct deployment *d, const struct watched *w)
+{
+	int due = LOOK_MS;
+
+	for (unsigned i = 0; i < d->n; i++)
+		if (d->m[i].role == MEMBER_SERVICE && !w[i].over)
+			due = pulse_due(&w[i].pulse, due);
+	return due;
+}
+
+/* Look at those of whom it is time.  Return how long there is nothing to do. */
+static int feel_all(struct deployment *d, struct watched *w)
+{
+	int due = due_all(d, w), lock;
+
+	if (due)
+		return due;
+	lock = state_lock(d->name, 0);
+	if (lock < 0)
+		return LOCKED_MS; /* somebody swaps a service */
+	read_again(d, w);
+	for (unsigned i = 0; i < d->n; i++)
+		if (d->m[i].role == MEMBER_SERVICE && !w[i].over)
+			feel(d, &d->m[i], &w[i]);
+	close(lock);
+	return due_all(d, w);
+}
+
+static void keep_all(struct deployment *d, struct watched *w)
+{
+	for (unsigned i = 0; i < d->n; i++)
+		if (d->m[i].role == MEMBER_SERVICE && !w[i].over)
+			rebuild_keep(&d->m[i], &w[i].kept);
+}
+
 static int watch_all(const struct deployment *d)
 {
 	int err = xst_watch(XST_RELEASE);
@@ -219,12 +285,36 @@ static int watch_all(const struct deployment *d)
 	return err;
 }
 
+static int watch_on(struct deployment *d, struct watched *w)
+{
+	const char *folder = state_path(d->name, NULL, "");
+	bool released = true, busy = false;
+	time_t looked = 0;
+
+	for (int got = 1, due; !access(folder, F_OK);) {
+		released |= busy || time(NULL) - looked >= LOOK_MS / 1000 || time(NULL) < looked;
+		if (got || released)
+			keep_all(d, w);
+		busy = released && !look_alone(d, w);
+		if (released && !busy)
+			looked = time(NULL);
+		else if (got)
+			hear(d, w);
+		due = feel_all(d, w);
+		got = xst_wait(busy && due > LOCKED_MS ? LOCKED_MS : due, &released);
+		if (got < 0) {
+			watch_note("xenstore: %s", strerror(-got));
+			return EXIT_STRAIT;
+		}
+	}
+	return 0;
+}
+
 int watch_main(int argc, char **argv)
 {
 	static struct deployment d;
 	static struct watched w[MEMBERS_MAX];
 	const char *why;
-	bool released = true;
 
 	if (argc == 2 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {
 		fputs("usage: strait watch NAME\n\n"
@@ -247,29 +337,11 @@ int watch_main(int argc, char **argv)
 
 	if (err)
 		die(EXIT_STRAIT, "watch: %s", xst_why(err));
-	note("watching %s", d.name);
+	watch_note("watching %s", d.name);
 	for (unsigned i = 0; i < d.n; i++)
 		if (d.m[i].role == MEMBER_SERVICE)
 			rebuild_hold_disks(d.name, &d.m[i]);
-	while (!access(state_path(d.name, NULL, ""), F_OK)) {
-		for (unsigned i = 0; i < d.n; i++)
-			if (d.m[i].role == MEMBER_SERVICE && !w[i].over)
-				rebuild_keep(&d.m[i], &w[i].kept);
-		const bool busy = released && !look_alone(&d, w);
-
-		if (!released)
-			hear(&d, w);
-		int got = xst_wait(busy ? LOCKED_MS : LOOK_MS, &released);
-
-		released |= busy;
-
-		if (got < 0) {
-			note("xenstore: %s", strerror(-got));
-			return EXIT_STRAIT;
-		}
-		released |= got == 0;
-	}
-	return 0;
+	return watch_on(&d, w);
 }
 
 int watch_start(const char *name)
