@@ -258,8 +258,8 @@ void file_lock_restored(void);
 void inotify_on_event(struct rpc_event *ev);
 /* There are any: what this guest does must be told of before it goes on. */
 bool inotify_watching(void);
-/* Watch again what is watched. */
-int inotify_restore(void);
+/* Watch again what is watched.  Not @known: the instance knows no Watch. */
+int inotify_restore(bool known);
 
 /* ---- directories (file_dir.c) ---- */
 

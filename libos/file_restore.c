@@ -147,7 +147,7 @@ int file_restore(const struct rpc_restore *how)
 		if (r == 0)
 			r = reopen_all();
 		if (r == 0)
-			r = inotify_restore();
+			r = inotify_restore((how->features & RPC_FEATURE_WATCH) != 0);
 		file_cred_restored();
 	}
 	if (r == 0 && !how->moved)

@@ -404,7 +404,7 @@ static int send_again(const struct inotify_watch *w, uint32_t group, uint32_t cr
 }
 
 /* @w: a copy, with a reference on its ids. */
-static int watch_again(const struct inotify_watch *w, uint32_t group)
+static int watch_again(const struct inotify_watch *w, uint32_t group, bool known)
 {
 	struct inotify_watch **at, *dead = NULL;
 	struct wake_list wakes = {.n = 0};
@@ -414,7 +414,8 @@ static int watch_again(const struct inotify_watch *w, uint32_t group)
 
 	if (r < 0)
 		return r;
-	said = send_again(w, group, cred);
+	/* Who does not know a call would keep it back until all guests have recovered. */
+	said = known ? send_again(w, group, cred) : -ENOSYS;
 	if (w->ids)
 		r = file_cred_return(cred, w->ids);
 	if (r < 0 || (said < 0 && rpc_ping(&g_file_chan) < 0))
@@ -454,7 +455,7 @@ static bool next_untold(unsigned bucket, struct inotify_watch *copy, uint32_t *g
 	return w != NULL;
 }
 
-int inotify_restore(void)
+int inotify_restore(bool known)
 {
 	struct wake_list wakes = {.n = 0};
 	struct inotify_watch copy;
@@ -470,7 +471,7 @@ int inotify_restore(void)
 	wake_list_unpark(&wakes);
 	for (unsigned i = 0; i < BUCKETS && r == 0; i++) {
 		while (r == 0 && next_untold(i, &copy, &group)) {
-			r = watch_again(&copy, group);
+			r = watch_again(&copy, group, known);
 			if (copy.ids)
 				file_ids_put(copy.ids);
 		}

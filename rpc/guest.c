@@ -492,6 +492,8 @@ static uint64_t features(const struct rpc_chan *ch)
 {
 	uint64_t f = g_config.stamps ? RPC_FEATURE_STAMPS : 0;
 
+	if (ch->ops->service_id == RPC_SERVICE_FILE)
+		f |= RPC_FEATURE_WATCH;
 	if (g_config.recover_ns && ch->ops->on_restore && rpc_recover_start &&
 	    ch->size <= 1u << JOURNAL_ORDER_MAX)
 		f |= RPC_FEATURE_RECOVER;
@@ -555,7 +557,8 @@ int say_hello(struct rpc_chan *ch, struct rpc_restore *r)
 		*r = (struct rpc_restore){.epoch = rep->epoch,
 		                          .verifier = rep->write_verifier,
 		                          .verifier_changed = rep->write_verifier != ch->verifier,
-		                          .moved = rep->moved != 0};
+		                          .moved = rep->moved != 0,
+		                          .features = rep->features & features(ch)};
 	else
 		take_grant(ch, rep);
 	ch->epoch = rep->epoch;

@@ -117,6 +117,7 @@ struct rpc_restore {
 	uint64_t verifier;     /* HelloRep.write_verifier */
 	bool verifier_changed; /* what was not synced may be lost */
 	bool moved;            /* the old instance handed all state over: handles are good */
+	uint64_t features;     /* RPC_FEATURE_* that both sides have */
 };
 
 struct rpc_chan_ops {

@@ -16,6 +16,7 @@
 
 #define RPC_FEATURE_STAMPS (1ull << 0) /* frames carry enqueue and wake times */
 #define RPC_FEATURE_RECOVER (1ull << 1) /* the session may outlive the service's instance */
+#define RPC_FEATURE_WATCH (1ull << 2) /* the file service knows Watch */
 
 #define RPC_MSG_MAX 8192u              /* bytes of a packed message */
 #define RPC_REPLY_MSG_MAX 512u         /* ... of a reply or event: long data is payload */

@@ -199,6 +199,7 @@ static void serve_hello(struct rpc_conn *c, struct rpc_req *req, const Session__
 	rep.version = h->version_max < RPC_VERSION_MAX ? h->version_max : RPC_VERSION_MAX;
 	rep.features = h->features & RPC_FEATURE_STAMPS;
 	rep.features |= c->journal ? RPC_FEATURE_RECOVER : 0;
+	rep.features |= h->features & c->ops->features;
 	rep.moved = c->resumed && c->ops->moved && c->ops->moved(c, c->ctx);
 	rep.n_slots = c->n_slots;
 	rep.epoch = c->ops->epoch;

@@ -56,6 +56,7 @@ struct rpc_server_ops {
 	void (*on_recovered)(struct rpc_conn *, void *ctx);
 	/* May be NULL.  True: the instance before handed over this session's state. */
 	bool (*moved)(struct rpc_conn *, void *ctx);
+	uint64_t features;         /* RPC_FEATURE_* of this service alone */
 	uint32_t n_slots;          /* granted at most */
 	uint32_t post_room;        /* HelloRep.post_room */
 	uint32_t epoch;

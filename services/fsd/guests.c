@@ -163,6 +163,7 @@ int guests_init(struct fsd *f, const uint32_t *expected, size_t n_expected)
 	        .on_broken = on_broken,
 	        .hold = hold,
 	        .on_recovered = on_recovered,
+	        .features = RPC_FEATURE_WATCH,
 	        .n_slots = RPC_SLOTS_MAX,
 	        .epoch = f->inst.epoch,
 	        .write_verifier = serve_verifier(),
