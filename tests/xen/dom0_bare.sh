@@ -101,6 +101,16 @@ case_faults_become_signals() {
 	done
 }
 
+case_a_fault_that_nobody_handles_is_reported() {
+	probe crash 16 30 die platform
+	want "a crash, not '$how'" [ "$how" = crash ]
+	grep -q '^strait: the guest crashed: a fault inside the platform' /run/said || fail "it is not said"
+	grep -E '^vector 0+e .* address 0+8' /run/said || fail "no fault"
+	grep -E '^rip [0-9a-f]{16} flags [0-9a-f]{16} rsp' /run/said || fail "no registers"
+	grep -E '^stack [0-9a-f]{16}' /run/said || fail "no stack"
+	grep -E '^thread [0-9]+, in the program; last call [a-z0-9_]+\(' /run/said || fail "no last call"
+}
+
 case_memory_ends_with_enomem() {
 	probe memory 32 60 memory
 	want "status 0" [ "$how" = "exit 0" ]

@@ -27,6 +27,8 @@ static const char *why(const xc_dominfo_t *info)
 
 	if (info->dying)
 		return "gone";
+	if (info->crashed) /* then libxc says that it is not shut down */
+		return "crash";
 	if (!info->shutdown)
 		return NULL;
 	return info->shutdown_reason < sizeof(names) / sizeof(names[0]) ? names[info->shutdown_reason]
