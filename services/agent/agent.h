@@ -101,9 +101,7 @@ static inline bool swap_holds_guests(const struct agent *a)
 {
 	const enum swap_state s = a->swap.state;
 
-	/* What a file service prepares for guests that are not told of it is not seen. */
-	return s != SWAP_NONE && s != SWAP_CHECK && s != SWAP_SETTLE &&
-	       !(s == SWAP_TAKEN && a->config.kind == KIND_FILE);
+	return s != SWAP_NONE && s != SWAP_CHECK && s != SWAP_SETTLE;
 }
 
 /* ---- main.c ---- */

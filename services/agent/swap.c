@@ -627,8 +627,7 @@ bool swap_took_ready(struct agent *a)
 	if (w->state != SWAP_TAKING)
 		return false;
 	w->state = SWAP_TAKEN;
-	answer(a, '=', "ready");
-	guests_look(a);
+	answer(a, '=', "ready"); /* its grace for guests begins with the first: at go */
 	return true;
 }
 

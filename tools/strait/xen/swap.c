@@ -30,7 +30,8 @@
 
 #define LOCK_MS 3000     /* the watcher has it for moments */
 #define ANSWER_MS 30000
-#define LOOK_MS 2000     /* between two looks with xl at whether it lives */
+#define LOOK_MS 2000     /* between two looks with xl at whether it lives, */
+#define SLOW_LOOK_MS 10000 /* ... while guests wait: xl takes its time */
 #define ID_LEN 16
 #define TRIES 20
 #define SPARE ".spare"
@@ -145,7 +146,7 @@ static const char *ended(const struct member *m)
 }
 
 /* Has it failed, or ended?  At times. */
-static bool lost(struct swap *w, const struct member *m, uint64_t *looked)
+static bool lost(struct swap *w, const struct member *m, uint64_t *looked, unsigned ms)
 {
 	char *state = xst_read(says(m, "/state"));
 	const char *how = NULL;
@@ -155,7 +156,7 @@ static bool lost(struct swap *w, const struct member *m, uint64_t *looked)
 		return true;
 	}
 	free(state);
-	if (now_us() - *looked > LOOK_MS * 1000u) {
+	if (now_us() - *looked > ms * 1000ull) {
 		how = ended(m);
 		*looked = now_us();
 	}
@@ -192,7 +193,7 @@ static char *await(struct swap *w, const struct member *m, const char *text, cha
 					shown = n + 1;
 				}
 			}
-		if (lost(w, m, &looked))
+		if (lost(w, m, &looked, SLOW_LOOK_MS))
 			return NULL;
 		(void)xst_wait(50, NULL);
 	}
@@ -320,7 +321,7 @@ static bool await_standby(struct swap *w)
 			return true;
 		}
 		free(state);
-		if (lost(w, w->spare, &looked))
+		if (lost(w, w->spare, &looked, LOOK_MS))
 			return false;
 		(void)xst_wait(200, NULL);
 	}
@@ -478,7 +479,7 @@ static bool commit(struct swap *w)
 		             w->d->name);
 	while (!all && now_us() < limit) {
 		n = settled(w, &all);
-		if (all || lost(w, w->m, &looked))
+		if (all || lost(w, w->m, &looked, SLOW_LOOK_MS))
 			break;
 		(void)xst_wait(50, NULL);
 	}
