@@ -2,6 +2,8 @@
 #include "rpc/fault.h"
 
 #ifdef STRAIT_FAULTS
+#include "rpc/server_priv.h"
+
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -14,12 +16,12 @@
 
 #define FAULTS_MAX 8
 
-enum action { KILL, HANG, DELAY };
+enum action { KILL, HANG, DELAY, CUT, DEAD };
 
 struct fault {
 	uint8_t service;
 	enum fault_point point;
-	unsigned long n;
+	unsigned long n, step; /* step 0: once */
 	enum action action;
 	bool each;
 };
@@ -43,14 +45,16 @@ static void parse_one(char *spec)
 {
 	static const char *const services[] = {"file", "net", NULL};
 	static const char *const points[] = {"before", "reply", "after", "intent", "done", NULL};
-	static const char *const actions[] = {"kill", "hang", "delay", NULL};
-	char *save = NULL;
+	static const char *const actions[] = {"kill", "hang", "delay", "cut", "dead", NULL};
+	char *save = NULL, *end;
 	const int service = word(strtok_r(spec, ":", &save), services);
 	const int point = word(strtok_r(NULL, ":", &save), points);
 	const char *n = strtok_r(NULL, ":", &save), *more;
 	struct fault f = {.action = KILL};
 
-	f.n = n ? strtoul(n, NULL, 10) : 0;
+	f.n = n ? strtoul(n, &end, 10) : 0;
+	if (n && *end == '+')
+		f.step = strtoul(end + 1, NULL, 10);
 	if (service < 0 || point < 0 || f.n == 0 || g_n_faults == FAULTS_MAX)
 		abort();
 	f.service = service == 0 ? RPC_SERVICE_FILE : RPC_SERVICE_NET;
@@ -78,7 +82,7 @@ static void parse(void)
 	free(all);
 }
 
-static void act(enum action a)
+static void act(enum action a, struct rpc_conn *c)
 {
 	struct timespec until;
 	sem_t never;
@@ -93,15 +97,26 @@ static void act(enum action a)
 	case DELAY:
 		sem_init(&never, 0, 0);
 		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += 50000000;
+		until.tv_nsec += 10000000;
 		until.tv_sec += until.tv_nsec / 1000000000;
 		until.tv_nsec %= 1000000000;
 		(void)sem_timedwait(&never, &until);
 		break;
+	case CUT: /* the loop's thread tells, as it does of a rule broken in a reply */
+		conn_break(c, "a test cuts it");
+		break;
+	case DEAD:
+		vchan_hang_up(c->v);
+		break;
 	}
 }
 
-void rpc_fault(enum fault_point p, const struct rpc_server_ops *ops)
+static bool strikes(const struct fault *f, unsigned long n)
+{
+	return f->step && n > f->n ? (n - f->n) % f->step == 0 : n == f->n;
+}
+
+void rpc_fault(enum fault_point p, struct rpc_conn *c)
 {
 	pthread_once(&g_once, parse);
 	if (g_n_faults == 0)
@@ -111,9 +126,9 @@ void rpc_fault(enum fault_point p, const struct rpc_server_ops *ops)
 	for (int i = 0; i < g_n_faults; i++) {
 		const struct fault *f = &g_faults[i];
 
-		if (f->point == p && f->n == n && f->service == ops->service_id &&
-		    (f->each || ops->epoch == 1))
-			act(f->action);
+		if (f->point == p && strikes(f, n) && f->service == c->ops->service_id &&
+		    (f->each || c->ops->epoch == 1))
+			act(f->action, c);
 	}
 }
 #endif /* STRAIT_FAULTS */

@@ -8,9 +8,11 @@
  *     STRAIT_FAULT=SERVICE:POINT:N[:ACTION][:each],...
  *
  * SERVICE is file or net; POINT is one of enum fault_point's words; N counts from 1
- * the times that this process comes by it; ACTION is kill (end at once, nothing is
- * cleaned up; the default), hang (this thread goes no further) or delay (50 ms).  It strikes in the first instance (epoch 1), with
- * "each" in every one.
+ * the times that this process comes by it, N+M is the Nth time and each Mth after it.
+ * ACTION is kill (end at once, nothing is cleaned up; the default), hang (this thread
+ * goes no further), delay (10 ms), cut (the guest's channel is closed, as if it had
+ * broken a rule) or dead (the ring is marked dead, and the service does not know).  It
+ * strikes in the first instance (epoch 1), with "each" in every one.
  *
  * Layer:   rpc, private to the service's half.
  * Locking: thread-safe.
@@ -30,12 +32,12 @@ enum fault_point {
 };
 
 #ifdef STRAIT_FAULTS
-void rpc_fault(enum fault_point p, const struct rpc_server_ops *ops);
+void rpc_fault(enum fault_point p, struct rpc_conn *c);
 #else
-static inline void rpc_fault(enum fault_point p, const struct rpc_server_ops *ops)
+static inline void rpc_fault(enum fault_point p, struct rpc_conn *c)
 {
 	(void)p;
-	(void)ops;
+	(void)c;
 }
 #endif
 

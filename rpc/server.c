@@ -377,7 +377,7 @@ static const char *take_frame(struct rpc_conn *c, const struct frame *f)
 	atomic_fetch_add(&c->busy, 1);
 	if (f->kind == FRAME_CALL)
 		atomic_store_explicit(&c->slots[f->slot].busy, true, memory_order_release);
-	rpc_fault(FAULT_BEFORE, c->ops);
+	rpc_fault(FAULT_BEFORE, c);
 	dispatch(c, b);
 	return NULL;
 }

@@ -58,7 +58,7 @@ void rpc_journal_intent(const struct rpc_req *req, uint32_t kind, uint64_t a, ui
 	e->c = c;
 	e->d = 0;
 	mark(e, JOURNAL_INTENT);
-	rpc_fault(FAULT_INTENT, req->conn->ops);
+	rpc_fault(FAULT_INTENT, req->conn);
 }
 
 void rpc_journal_done(const struct rpc_req *req, int err, uint64_t d)
@@ -67,7 +67,7 @@ void rpc_journal_done(const struct rpc_req *req, int err, uint64_t d)
 
 	if (!e || e->seq != req->hdr.seq)
 		return;
-	rpc_fault(FAULT_DONE, req->conn->ops);
+	rpc_fault(FAULT_DONE, req->conn);
 	e->err = (uint32_t)err;
 	e->d = d;
 	mark(e, JOURNAL_DONE);

@@ -109,7 +109,7 @@ static void finish(struct rpc_req *req)
 
 	if (req->hdr.kind == FRAME_CALL)
 		notify_unless_pumping(c);
-	rpc_fault(FAULT_AFTER, c->ops);
+	rpc_fault(FAULT_AFTER, c);
 	req_free(c, buf_of(req));
 	atomic_fetch_sub(&c->busy, 1); /* last: the connection may be freed then */
 }
@@ -129,7 +129,7 @@ static void send_reply(struct rpc_req *req, struct frame *f, const ProtobufCMess
 	struct rpc_conn *c = req->conn;
 
 	if (req->hdr.kind == FRAME_CALL) {
-		rpc_fault(FAULT_REPLY, c->ops);
+		rpc_fault(FAULT_REPLY, c);
 		pthread_mutex_lock(&c->tx);
 		/* before the reply is visible: the guest may use the slot at once */
 		atomic_store_explicit(&c->slots[req->hdr.slot].busy, false,
@@ -188,7 +188,7 @@ void rpc_reply_commit(struct rpc_req *req, int err, uint32_t len)
 
 		trace_put(c, &f, zero, io, n);
 	}
-	rpc_fault(FAULT_REPLY, c->ops);
+	rpc_fault(FAULT_REPLY, c);
 	vchan_publish(c->v, frame_ring_len(f.len));
 	pthread_mutex_unlock(&c->tx);
 	finish(req);

@@ -67,6 +67,11 @@ strait_fault_test(fsd_dies_at_a_change COMMAND "${here}/differential" --seeds 4-
 	--faults journal --every 3 TIMEOUT 120)
 strait_fault_test(fsd_dies_at_random COMMAND "${here}/differential" --seeds 60-62 --count 6000
 	--faults kill --rate 5 TIMEOUT 120)
+# The guest's channel is closed at a frame; frames come late.
+strait_fault_test(channel_cut COMMAND "${here}/differential" --seeds 7 --count 60 --faults cut
+	--every 17 TIMEOUT 120)
+strait_fault_test(frames_late COMMAND "${here}/differential" --seeds 7 --count 40 --threads 4
+	--faults delay --every 40 TIMEOUT 120)
 strait_fault_test(fsd_hangs COMMAND "${here}/differential" --seeds 70 --count 5000
 	--faults stop --rate 5 TIMEOUT 120 -- --hang 1)
 
@@ -81,5 +86,6 @@ foreach(how IN ITEMS kill swap)
 	strait_fault_test(web_${how} COMMAND "${here}/programs" web --how ${how} --seconds 8
 		PROGRAMS lighttpd TIMEOUT 120)
 endforeach()
+strait_fault_test(power_loss COMMAND "${here}/power_loss" --rounds 2 PROGRAMS sqlite3 TIMEOUT 120)
 strait_fault_test(download_swap COMMAND "${here}/programs" download --how swap --seconds 8 --every 1
 	PROGRAMS lighttpd TIMEOUT 120)

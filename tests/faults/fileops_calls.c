@@ -615,7 +615,10 @@ static void do_xattr(struct worker *w)
 	case 2:
 		say(w, "getxattr(%s, %s)", by_fd ? path : file, name);
 		r = by_fd ? fgetxattr(fd, name, w->buf, len) : getxattr(path, name, w->buf, len);
-		result_data(w, r, len ? w->buf : "");
+		if (len)
+			result_data(w, r, w->buf);
+		else
+			result(w, r); /* its size alone */
 		break;
 	default:
 		say(w, "removexattr(%s, %s)", by_fd ? path : file, name);
@@ -717,11 +720,9 @@ static void do_lock(struct worker *w)
 	say(w, "fcntl(#%u, lock %d, %d, %lld, %lld)", k, cmd, fl.l_type, (long long)fl.l_start,
 	    (long long)fl.l_len);
 	r = fcntl(s->fd, cmd, &fl);
-	if (r == 0 && (cmd == F_OFD_GETLK || cmd == F_GETLK)) {
-		fprintf(w->out, " %d", fl.l_type);
-		if (fl.l_type != F_UNLCK)
-			fprintf(w->out, " %lld %lld", (long long)fl.l_start, (long long)fl.l_len);
-	}
+	/* which one, if several are in the way, may change when they are made again */
+	if (r == 0 && (cmd == F_OFD_GETLK || cmd == F_GETLK))
+		fprintf(w->out, " %s", fl.l_type == F_UNLCK ? "free" : "locked");
 	result(w, r);
 }
 

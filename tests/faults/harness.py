@@ -7,13 +7,39 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
 BIN = os.environ.get("STRAIT_BIN", "")
 BUILD = os.environ.get("STRAIT_BUILD", "")
+CACHE = os.environ.get("STRAIT_CACHE") or os.path.expanduser("~/.cache/strait")
 USER = 1234  # an ordinary user, for sequences that are refused things
+
+
+class Wrong(Exception):
+    """What does not hold."""
+
+
+def program(package, name, native=False):
+    path = os.path.join(CACHE, "programs-native" if native else "programs", package, "bin", name)
+    if not os.access(path, os.X_OK):
+        print("SKIP: %s is not built: tests/programs/build.sh %s" % (path, package), file=sys.stderr)
+        sys.exit(77)
+    return path
+
+
+def until(what, fn, seconds=15):
+    by = time.monotonic() + seconds
+    while time.monotonic() < by:
+        try:
+            if fn():
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise Wrong("%s: not within %d s" % (what, seconds))
 
 
 def fault_build(service):

@@ -283,13 +283,23 @@ void joins_failed(struct run *r, const struct service *s, uint32_t domid)
 	leave(r, j);
 }
 
-void joins_released(struct run *r, const struct service *s, uint32_t domid)
+/* It runs and may have a ring to @s. */
+static bool uses(const struct run *r, const struct join *j, const struct service *s)
+{
+	return j->state == JOIN_RUNNING && !j->cut_off[s - r->service];
+}
+
+void joins_released(struct run *r, const struct service *s, uint32_t domid, bool lives)
 {
 	struct join *j = find(r, domid);
 
 	/* A guest that said good-bye is released before its process has ended. */
 	if (!j)
 		return;
+	if (lives && uses(r, j, s)) {
+		(void)renew_send(r, j->sock, s, NULL);
+		j->cut_off[s - r->service] = true;
+	}
 	j->released[s - r->service] = true;
 	over_when_released(r, j);
 }
@@ -312,12 +322,13 @@ void joins_end(struct run *r)
 
 /* --- a service that ends, and the next one ----------------------------------- */
 
-uint32_t joins_running(const struct run *r, uint32_t domids[JOINS_MAX])
+uint32_t joins_running(const struct run *r, const struct service *s,
+                       uint32_t domids[JOINS_MAX])
 {
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < JOINS_MAX; i++)
-		if (r->joins[i].state == JOIN_RUNNING)
+		if (uses(r, &r->joins[i], s))
 			domids[n++] = r->joins[i].domid;
 	return n;
 }
@@ -329,7 +340,7 @@ void joins_cut(struct run *r, const struct service *s)
 		const int *ring = ring_of(j, (int)(s - r->service));
 
 		/* The guest has it mapped; without, it is gone anyway. */
-		if (j->state == JOIN_RUNNING && ring[0] >= 0)
+		if (uses(r, j, s) && ring[0] >= 0)
 			(void)hosted_ring_mark_dead(ring[0], j->fds[JOIN_DOORBELL]);
 	}
 }
@@ -353,11 +364,11 @@ int joins_readd(struct run *r, struct service *s)
 		struct join *j = &r->joins[i];
 		int err = 0;
 
-		if (j->state == JOIN_ADDING || j->state == JOIN_RUNNING)
+		if (j->state == JOIN_ADDING || uses(r, j, s))
 			err = connect_to(r, j, s);
 		if (err)
 			return err;
-		j->owed[s - r->service] = j->state == JOIN_RUNNING;
+		j->owed[s - r->service] = uses(r, j, s);
 		j->released[s - r->service] = j->state == JOIN_LEAVING;
 		over_when_released(r, j); /* the instance that owed it is gone */
 	}

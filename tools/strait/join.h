@@ -69,6 +69,7 @@ struct join {
 	uint8_t client_id[16];
 	bool ready[JOIN_SERVICES], released[JOIN_SERVICES];
 	bool owed[JOIN_SERVICES];       /* it waits for its new ring */
+	bool cut_off[JOIN_SERVICES];    /* its channel was closed while it ran: for good */
 	int fds[1 + 2 * JOIN_SERVICES]; /* as in the answer; -1 once nobody here needs it */
 };
 
@@ -81,10 +82,12 @@ void joins_resume(struct run *r); /* the instance is up now */
 void joins_readable(struct run *r, uint32_t index);
 void joins_ready(struct run *r, const struct service *s, uint32_t domid);
 void joins_failed(struct run *r, const struct service *s, uint32_t domid);
-void joins_released(struct run *r, const struct service *s, uint32_t domid);
+/* @s has let go of it; @lives: and serves on, so that guest alone gets no other ring. */
+void joins_released(struct run *r, const struct service *s, uint32_t domid, bool lives);
 void joins_end(struct run *r); /* the instance ends */
 /* Of a service that ends and is started again (run_life.c). */
-uint32_t joins_running(const struct run *r, uint32_t domids[JOINS_MAX]); /* how many */
+uint32_t joins_running(const struct run *r, const struct service *s,
+                       uint32_t domids[JOINS_MAX]); /* how many */
 void joins_cut(struct run *r, const struct service *s);
 void joins_died(struct run *r, const struct service *s);
 int joins_readd(struct run *r, struct service *s) __attribute__((warn_unused_result));

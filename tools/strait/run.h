@@ -71,6 +71,7 @@ struct service {
 	bool leaving;        /* was told that it is gone */
 	bool released;       /* let go of it */
 	bool owed;           /* it waits for its new ring */
+	bool cut_off;        /* its channel was closed while it ran: for good */
 	int ring_fd, event_fd;
 	/* its life */
 	enum life life;
@@ -213,6 +214,8 @@ void service_answers(struct run *r, struct service *s, struct instance *i); /* a
 /* @s is ready for guest @domid, or does not take it. */
 void service_has_guest(struct run *r, struct service *s, uint32_t domid);
 void service_refuses_guest(struct run *r, struct service *s, uint32_t domid);
+/* @i has nothing of guest @domid any more. */
+void service_released(struct run *r, struct service *s, const struct instance *i, uint32_t domid);
 /* Every guest gets a new ring to @s, whose instance is ready. */
 void service_readd(struct run *r, struct service *s);
 void service_cut(struct run *r, struct service *s); /* all rings to it are dead */

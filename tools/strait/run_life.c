@@ -46,7 +46,7 @@ static bool ending(const struct run *r)
 
 static bool own_guest(const struct run *r, const struct service *s)
 {
-	return r->guest && r->phase == RUN_RUNNING && s->added && !s->leaving;
+	return r->guest && r->phase == RUN_RUNNING && s->added && !s->leaving && !s->cut_off;
 }
 
 uint32_t service_expects(const struct run *r, const struct service *s,
@@ -58,7 +58,7 @@ uint32_t service_expects(const struct run *r, const struct service *s,
 		return 0;
 	if (own_guest(r, s))
 		domids[n++] = GUEST_DOMID;
-	return n + joins_running(r, domids + n);
+	return n + joins_running(r, s, domids + n);
 }
 
 /* --- rings ------------------------------------------------------------------- */
@@ -389,6 +389,24 @@ void service_refuses_guest(struct run *r, struct service *s, uint32_t domid)
 	else
 		run_fail(r, NULL);
 	settle(r, s);
+}
+
+/* An instance that lives on closed the channel of a guest that runs: that one broke a
+ * rule, or hung up.  It gets no other ring, from this instance or a later one. */
+void service_released(struct run *r, struct service *s, const struct instance *i, uint32_t domid)
+{
+	const bool moves = r->swap.s == s && r->swap.step >= SWAP_MOVE;
+	const bool lives = i == &s->cur && s->life == LIFE_UP && !moves;
+
+	if (domid != GUEST_DOMID) {
+		joins_released(r, s, domid, lives);
+		return;
+	}
+	if (lives && own_guest(r, s)) {
+		own_renew(r, s, NULL);
+		s->cut_off = true;
+	}
+	s->released = true;
 }
 
 /* --- time --------------------------------------------------------------------- */

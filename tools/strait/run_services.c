@@ -144,10 +144,7 @@ static void heard(struct run *r, struct service *s, struct instance *i,
 	case CONTROL__CONTROL__BODY_RELEASED:
 		if (r->swap.s == s && r->swap.step == SWAP_CUT)
 			break; /* it ends, they do not */
-		if (c->released->domid == GUEST_DOMID)
-			s->released = true;
-		else
-			joins_released(r, s, c->released->domid);
+		service_released(r, s, i, c->released->domid);
 		break;
 	case CONTROL__CONTROL__BODY_FAILED:
 		if (c->failed->domid)
