@@ -4,11 +4,7 @@
 # /test/list: a line "NAME KIND MEMORY CWD MOUNT" for each, KIND being file or net; MOUNT is
 # "dir" where CWD is a folder of dom0's ext4, "ro" or "mem" where it is such a mount.  All of a
 # kind share one service, a process in dom0.  Results as dom0_sys.sh leaves them.
-bridge xenbr0 10.55.0.1/24
-ip link add vnet0 type veth # busybox names the other end veth0
-ip link set veth0 name vnet1
-brctl addif xenbr0 vnet0
-ip link set vnet0 up
+bridge_with_vnet1
 mkdir -p /srv
 mount -t ext4 /dev/vdc /srv || exit 1
 (cd /test/sys && sha256sum *) >/out/sha256

@@ -3,11 +3,7 @@
 image=dom0
 file="mount=/srv:/srv"
 net="interface=vnet1"
-bridge xenbr0 10.55.0.1/24
-ip link add vnet0 type veth # busybox names the other end veth0
-ip link set veth0 name vnet1
-brctl addif xenbr0 vnet0
-ip link set vnet0 up
+bridge_with_vnet1
 mkdir -p /srv
 # What a slow reader has not taken waits in the guest, not in its own kernel.
 echo 4096 8192 16384 >/proc/sys/net/ipv4/tcp_rmem

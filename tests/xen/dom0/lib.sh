@@ -117,3 +117,12 @@ bridge() {
 	ip addr add "$2" dev "$1" 2>/dev/null
 	ip link set "$1" up
 }
+
+# The bridge of the guests, and vnet1 on it: the interface of a netd that runs in dom0.
+bridge_with_vnet1() {
+	bridge xenbr0 10.55.0.1/24
+	ip link add vnet0 type veth # busybox names the other end veth0
+	ip link set veth0 name vnet1
+	brctl addif xenbr0 vnet0
+	ip link set vnet0 up
+}
