@@ -137,6 +137,8 @@ void guests_released(struct agent *a, uint32_t domid);
 void guests_failed(struct agent *a, uint32_t domid, const char *why);
 /* The service is gone, and all channels with it. */
 void guests_drop_all(struct agent *a);
+/* The same, and nobody is waited for any more. */
+void guests_end(struct agent *a);
 /* An earlier domain had the guests that are announced: they come back to this one. */
 void guests_expect_listed(struct agent *a);
 

@@ -332,3 +332,11 @@ void guests_drop_all(struct agent *a)
 	while (a->guests)
 		forget(a, a->guests);
 }
+
+void guests_end(struct agent *a)
+{
+	guests_drop_all(a);
+	free(a->service.expected);
+	a->service.expected = NULL;
+	a->service.n_expected = 0;
+}

@@ -334,7 +334,7 @@ static void stop(struct agent *a, int signals)
 		(void)service_ended(a); /* said */
 	}
 	swap_end(a);
-	guests_drop_all(a);
+	guests_end(a);
 	if (!a->failed && a->base[0])
 		(void)store_rm(&a->store, a->data);
 }

@@ -130,7 +130,7 @@ static void start(void)
 
 static void stop(void)
 {
-	guests_drop_all(&g_agent);
+	guests_end(&g_agent);
 	store_close(&g_agent.store);
 	fake_store_stop();
 }
