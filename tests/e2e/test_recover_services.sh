@@ -139,6 +139,21 @@ start_late()
 	pid[late]=$!
 }
 
+# What --recover allows is counted from the end that is being waited out.
+long_after_a_kill()
+{
+	CASE="$who: a swap longer after a kill than --recover"
+	start own --name inst --recover 1 -v "$W/data:/data" --mem /m
+	kill -KILL "$(fsd)"
+	is_back 2
+	sleep 1.2
+	$as "$STRAIT" swap inst --service fsd >"$W/out" 2>&1 || fail "$CASE: $(cat "$W/out")"
+	is_back 3
+	stopped own
+	nothing_left soon
+	passed
+}
+
 given_up()
 {
 	CASE="$who: without another fsd calls fail, and the program goes on"
@@ -160,6 +175,7 @@ as=$alone
 who=root
 one_after_the_other
 coming_and_going
+long_after_a_kill
 given_up
 if [ "$whos" != root ]; then
 	as=$user

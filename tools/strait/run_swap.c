@@ -180,6 +180,7 @@ static void take_over(struct run *r, struct swap *w)
 	s->cur = s->next;
 	s->next = (struct instance){ .sock = -1 };
 	service_watch(r, s, &s->cur);
+	s->row_at = s->short_lives = 0; /* what ended before was not asked for */
 	s->life = LIFE_AGAIN;
 	s->due = run_now() + CHECK_MS;
 	enter(w, SWAP_SETTLE, 0);
