@@ -10,6 +10,8 @@
  *   --threads N   workers at once, each in a folder of its own (1)
  *   --only LIST   just these steps, e.g. 3,17,40-44: to shrink a sequence
  *   --pause USEC  between steps
+ *   --recovers    leave out what may be another after the file service's death: which of
+ *                 several locks is told, the attributes of a removed folder
  *
  * Two runs of one seed print the same if the file systems behave the same.
  * Exit 0 when all was done, 2 for bad usage.
@@ -29,6 +31,7 @@
 
 static unsigned g_count = 200, g_threads = 1, g_pause;
 static uint64_t g_seed = 1;
+static bool g_recovers;
 static bool *g_only; /* of STEPS_MAX; NULL: all */
 
 /* ---- numbers ---- */
@@ -142,6 +145,7 @@ static int worker_init(struct worker *w, unsigned nr, char **text, size_t *len)
 	w->nr = nr;
 	w->seed = g_seed;
 	w->alone = g_threads == 1;
+	w->recovers = g_recovers;
 	w->buf = malloc(BUF_SIZE);
 	w->out = w->alone ? stdout : open_memstream(text, len);
 	for (int i = 0; i < SLOTS; i++)
@@ -182,7 +186,7 @@ static int run_all(const char *dir)
 static int usage(const char *why)
 {
 	fprintf(stderr, "fileops: %s; usage: fileops [--seed N] [--count N] [--threads N] "
-	                "[--only LIST] [--pause USEC] [--dump] DIR\n", why);
+	                "[--only LIST] [--pause USEC] [--recovers] [--dump] DIR\n", why);
 	return 2;
 }
 
@@ -249,6 +253,8 @@ int main(int argc, char **argv)
 	for (; i < argc && !strncmp(argv[i], "--", 2); i++) {
 		if (!strcmp(argv[i], "--dump"))
 			dump_alone = true;
+		else if (!strcmp(argv[i], "--recovers"))
+			g_recovers = true;
 		else if (option(argv[i], argv[i + 1]) < 0)
 			return usage(argv[i]);
 		else

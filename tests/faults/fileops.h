@@ -30,6 +30,7 @@ struct worker {
 	unsigned step;
 	int base; /* its folder */
 	char prefix[64]; /* the same as a path from the current directory: "" or "wN/x/y/" */
+	bool recovers; /* leave out what a service's death may change: docs/RECOVERY.md */
 	bool alone; /* no other worker: it may change the current directory */
 	struct slot slot[SLOTS];
 	FILE *out;

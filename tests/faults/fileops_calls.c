@@ -601,7 +601,7 @@ static void do_xattr(struct worker *w)
 	const int fd = any_slot(w, &k)->fd;
 	long r;
 
-	by_fd = by_fd && !removed_folder(fd);
+	by_fd = by_fd && !(w->recovers && removed_folder(fd));
 	path_of(w, file, path);
 	if (by_fd)
 		snprintf(path, sizeof(path), "#%u", k);
@@ -720,9 +720,13 @@ static void do_lock(struct worker *w)
 	say(w, "fcntl(#%u, lock %d, %d, %lld, %lld)", k, cmd, fl.l_type, (long long)fl.l_start,
 	    (long long)fl.l_len);
 	r = fcntl(s->fd, cmd, &fl);
-	/* which one, if several are in the way, may change when they are made again */
-	if (r == 0 && (cmd == F_OFD_GETLK || cmd == F_GETLK))
+	if (r == 0 && (cmd == F_OFD_GETLK || cmd == F_GETLK)) {
 		fprintf(w->out, " %s", fl.l_type == F_UNLCK ? "free" : "locked");
+		/* which one, if several are in the way, may change when they are made again */
+		if (fl.l_type != F_UNLCK && !w->recovers)
+			fprintf(w->out, " %d %lld %lld", fl.l_type, (long long)fl.l_start,
+			        (long long)fl.l_len);
+	}
 	result(w, r);
 }
 

@@ -54,22 +54,24 @@ def fileops(side):
 class Case:
     """One sequence: what fileops is told, and who runs it."""
 
-    def __init__(self, seed, count=200, threads=1, user=False, only=None):
+    def __init__(self, seed, count=200, threads=1, user=False, only=None, recovers=True):
         self.seed, self.count, self.threads = seed, count, threads
-        self.user, self.only = user, only
+        self.user, self.only, self.recovers = user, only, recovers
 
     def argv(self, pause=0):
         a = ["--seed", str(self.seed), "--count", str(self.count), "--threads",
              str(self.threads)]
         if self.only is not None:
             a += ["--only", ",".join(map(str, self.only)) or "99999"]
+        if self.recovers:
+            a.append("--recovers")
         return a + (["--pause", str(pause)] if pause else [])
 
     def steps(self):
         return list(range(self.count)) if self.only is None else list(self.only)
 
     def less(self, only):
-        return Case(self.seed, self.count, self.threads, self.user, only)
+        return Case(self.seed, self.count, self.threads, self.user, only, self.recovers)
 
     def __str__(self):
         return "seed %d, %d steps%s%s" % (
