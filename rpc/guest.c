@@ -690,10 +690,7 @@ void chan_gone(struct rpc_chan *ch)
 	}
 	if (!atomic_compare_exchange_strong(&ch->state, &was, CHAN_AWAY))
 		return; /* the guest ends, or the recovery thread was faster: look again */
-	/* An instance that lives and only hung up hears that this end is closed, too, and lets
-	 * go: the platform says then that there will be no other.  Not netd: the old one of a
-	 * planned swap is sealed and still there when its rings are marked. */
-	if (ch == &g_file_chan) {
+	if (ch->ops->answers_hang_up) {
 		atomic_store(&ch->ctl->cli_live, 0);
 		plat_channel_notify(ch->id);
 	}

@@ -91,6 +91,16 @@ expect()
 	passed
 }
 
+# exited STATUS: the strait run of $pid, in the background, ends with it.
+exited()
+{
+	local rc
+
+	wait "$pid"
+	rc=$?
+	[ $rc = "$1" ] || fail "$CASE: status $rc, not $1: $(cat "$W/guest.err")"
+}
+
 # The case is over; say so if nothing was wrong with it.
 passed()
 {
