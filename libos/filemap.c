@@ -143,15 +143,10 @@ static void view_cut(struct view **at, uintptr_t start, uintptr_t end)
 	}
 }
 
-void filemap_unmap(void *addr, size_t len)
+static void unmap_locked(uintptr_t start, uintptr_t end)
 {
-	uintptr_t start = (uintptr_t)addr, end = range_end(addr, len);
-	struct view **at;
+	struct view **at = &g_views;
 
-	if (atomic_load_explicit(&g_n_views, memory_order_relaxed) == 0)
-		return;
-	map_lock();
-	at = &g_views;
 	while (*at) {
 		struct view *v = *at;
 
@@ -165,6 +160,14 @@ void filemap_unmap(void *addr, size_t len)
 		if (*at == v)
 			at = &v->next;
 	}
+}
+
+void filemap_unmap(void *addr, size_t len)
+{
+	if (atomic_load_explicit(&g_n_views, memory_order_relaxed) == 0)
+		return;
+	map_lock();
+	unmap_locked((uintptr_t)addr, range_end(addr, len));
 	map_unlock();
 }
 
@@ -367,6 +370,52 @@ bool filemap_mremap(void *addr, size_t old_len, size_t new_len, int flags, void 
 		(void)plat_munmap((void *)from, end - from); /* mapped: cannot fail */
 	}
 	return true;
+}
+
+/* ---- remap_file_pages ---- */
+
+/* A view that begins the range, if views of one file cover it all. */
+static struct view *views_cover(uintptr_t start, uintptr_t end)
+{
+	struct view *first = view_at(start, start + PAGE), *v = first;
+
+	while (v && v->map == first->map && v->end < end)
+		v = view_at(v->end, v->end + PAGE);
+	return v && v->map == first->map ? first : NULL;
+}
+
+static long remap_locked(uintptr_t start, uintptr_t end, int prot, uint64_t off)
+{
+	struct view *v = views_cover(start, end), *nv;
+	long r;
+
+	if (!v)
+		return -EINVAL;
+	r = fmap_fill(v->map, off, end - start);
+	if (r < 0)
+		return r;
+	nv = view_new(v->o, v->map); /* so the map stays, whatever is cut below */
+	if (!nv)
+		return -ENOMEM;
+	r = plat_shm_map(nv->map->shm, off, (void *)start, end - start, prot,
+	                 MAP_SHARED | MAP_FIXED);
+	if (r < 0) {
+		view_free(nv);
+		return r;
+	}
+	unmap_locked(start, end);
+	view_list(nv, start, end - start, off, prot);
+	return 0;
+}
+
+long filemap_remap(void *addr, size_t len, int prot, uint64_t off)
+{
+	long r;
+
+	map_lock();
+	r = remap_locked((uintptr_t)addr, range_end(addr, len), prot, off);
+	map_unlock();
+	return r;
 }
 
 /* ---- msync ---- */

@@ -40,6 +40,9 @@ int filemap_may_write(void *addr, size_t len);
  * result in *@out; false: not ours. */
 bool filemap_mremap(void *addr, size_t old_len, size_t new_len, int flags, void *to,
                     long *out);
+/* remap_file_pages: the range, all in shared mappings of one file, now shows it from
+ * @off on; -EINVAL where it is not that. */
+long filemap_remap(void *addr, size_t len, int prot, uint64_t off);
 /* The file part of msync over the range; MS_* flags. */
 long filemap_msync(void *addr, size_t len, int flags);
 

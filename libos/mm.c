@@ -65,6 +65,16 @@ static bool fits(uint64_t more, uint64_t charge)
 	return vma_total() + more <= limit(LIMIT_AS);
 }
 
+static bool fits_now(uint64_t more, uint64_t charge)
+{
+	bool r;
+
+	vma_lock();
+	r = fits(more, charge);
+	vma_unlock();
+	return r;
+}
+
 static uint32_t charge_flag(int prot, uint32_t flags)
 {
 	return (prot & PROT_WRITE) && !(flags & VMA_SHARED) ? VMA_CHARGED : 0;
@@ -79,11 +89,11 @@ static long map_anonymous(unsigned long addr, unsigned long len, int prot, int f
 	long p;
 
 	vf |= (prot & PROT_WRITE) ? VMA_CHARGED : 0;
-	vma_lock();
-	if (!fits(len, vf & VMA_CHARGED ? len : 0)) {
-		vma_unlock();
+	if (!fits_now(len, vf & VMA_CHARGED ? len : 0))
 		return -ENOMEM;
-	}
+	if (flags & MAP_FIXED)
+		filemap_unmap((void *)addr, len);
+	vma_lock();
 	p = plat_mmap((void *)addr, len, prot,
 	              (flags & FLAGS_TO_PLATFORM) | (vf & VMA_SHARED ? MAP_SHARED : MAP_PRIVATE));
 	if (!failed(p) && vma_set((uint64_t)p, len, (uint32_t)prot, vf) != 0) {
@@ -121,12 +131,11 @@ static long map_file(unsigned long addr, unsigned long len, int prot, int flags,
 	if (!o)
 		return -EBADF;
 	p = check_file(o, prot, type);
-	if (p == 0) {
-		vma_lock();
-		if (!fits(len, charge ? len : 0))
-			p = -ENOMEM;
-		vma_unlock();
-	}
+	if (p == 0 && !fits_now(len, charge ? len : 0))
+		p = -ENOMEM;
+	/* Only now: a call that is refused leaves what stands there as it is. */
+	if (p == 0 && (flags & MAP_FIXED))
+		filemap_unmap((void *)addr, len);
 	if (p == 0)
 		p = o->ops->mmap(o, (void *)addr, len, prot, flags, off);
 	ofd_put(o);
@@ -173,8 +182,6 @@ SYSCALL(mmap, unsigned long addr, unsigned long len, int prot, int flags, int fd
 	prot &= PROT_KNOWN;
 	if (!(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
 		addr &= ~(PAGE - 1);
-	else if (flags & MAP_FIXED)
-		filemap_unmap((void *)addr, len);
 	if (flags & MAP_ANONYMOUS)
 		return map_anonymous(addr, len, prot, flags);
 	return map_file(addr, len, prot, flags, fd, off);
@@ -232,12 +239,15 @@ static void charge_range(unsigned long addr, unsigned long len)
 	}
 }
 
+/* Up to a hole all is changed before the hole is told, as on Linux. */
 static long protect_locked(unsigned long addr, unsigned long len, int prot)
 {
 	const uint32_t p = (uint32_t)prot;
+	const unsigned long want = len;
 	long r;
 
-	if (!vma_covers(addr, len))
+	len = vma_covered(addr, len);
+	if (!len)
 		return -ENOMEM;
 	if ((prot & PROT_WRITE) && !fits(0, newly_charged(addr, len)))
 		return -ENOMEM;
@@ -248,7 +258,7 @@ static long protect_locked(unsigned long addr, unsigned long len, int prot)
 		return -ENOMEM;
 	if (prot & PROT_WRITE)
 		charge_range(addr, len);
-	return 0;
+	return len == want ? 0 : -ENOMEM;
 }
 
 SYSCALL(mprotect, unsigned long addr, unsigned long len, int prot)
@@ -366,6 +376,30 @@ SYSCALL(mremap, unsigned long addr, unsigned long old_len, unsigned long new_len
 	r = mremap_locked(addr, old_len, new_len, flags, to);
 	vma_unlock();
 	return r;
+}
+
+/* ---- remap_file_pages ---- */
+
+/* As Linux has done it since 4.0: another mmap of the same file in the same place. */
+SYSCALL(remap_file_pages, unsigned long addr, unsigned long len, unsigned long prot,
+        unsigned long first_page)
+{
+	const struct vma *v;
+	int now = 0;
+	bool ours = false;
+
+	addr &= ~(PAGE - 1);
+	len &= ~(PAGE - 1);
+	if (prot || !len || bad_range(addr, len) || first_page > (1ul << 51) - len / PAGE)
+		return -EINVAL;
+	vma_lock();
+	v = vma_find(addr);
+	if (v && (v->flags & (VMA_SHARED | VMA_FILE)) == (VMA_SHARED | VMA_FILE)) {
+		now = (int)v->prot;
+		ours = vma_uniform(addr, len);
+	}
+	vma_unlock();
+	return ours ? filemap_remap((void *)addr, len, now, first_page * PAGE) : -EINVAL;
 }
 
 /* ---- brk ---- */

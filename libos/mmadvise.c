@@ -41,24 +41,48 @@ static long check_range(unsigned long addr, unsigned long *len)
 
 /* ---- madvise ---- */
 
-/* Drop the pages of private anonymous memory in the range.  What came from a file
- * is a copy that cannot be fetched again: it stays. */
-static long drop_pages(unsigned long addr, unsigned long len)
+/* Drop the pages of private anonymous memory.  What came from a file is a copy that
+ * cannot be fetched again: it stays. */
+static long drop(const struct vma *v, uint64_t a, uint64_t b, int advice)
+{
+	if (advice == MADV_DONTNEED && v->flags & VMA_LOCKED)
+		return -EINVAL;
+	return v->flags & VMA_FILE ? 0 : plat_madvise((void *)a, b - a, MADV_DONTNEED);
+}
+
+/* The pages may stay as they are: that is cheaper than new ones. */
+static long may_free(const struct vma *v, uint64_t a, uint64_t b, int advice)
+{
+	(void)a;
+	(void)b;
+	(void)advice;
+	return v->flags & (VMA_SHARED | VMA_FILE) ? -EINVAL : 0;
+}
+
+/* Zeros, in the object itself.  Of a file of fsd they are stores as others are. */
+static long remove_pages(const struct vma *v, uint64_t a, uint64_t b, int advice)
+{
+	if (v->flags & VMA_LOCKED || !(v->flags & VMA_SHARED))
+		return -EINVAL;
+	if (!(v->prot & PROT_WRITE))
+		return -EACCES;
+	return plat_madvise((void *)a, b - a, advice);
+}
+
+/* @one for each mapped part of the range, until one fails. */
+static long each(unsigned long addr, unsigned long len, int advice,
+                 long (*one)(const struct vma *v, uint64_t a, uint64_t b, int advice))
 {
 	const uint64_t end = addr + len;
 	long r = 0;
 
 	vma_lock();
-	for (const struct vma *v = vma_next(addr); v && v->start < end; v = vma_next(v->end)) {
+	for (const struct vma *v = vma_next(addr); v && v->start < end && r == 0;
+	     v = vma_next(v->end)) {
 		const uint64_t a = v->start > addr ? v->start : addr;
 		const uint64_t b = v->end < end ? v->end : end;
 
-		if (v->flags & VMA_LOCKED)
-			r = -EINVAL;
-		else if (!(v->flags & VMA_FILE))
-			r = plat_madvise((void *)a, b - a, MADV_DONTNEED);
-		if (r != 0)
-			break;
+		r = one(v, a, b, advice);
 	}
 	vma_unlock();
 	return r;
@@ -73,14 +97,22 @@ SYSCALL(madvise, unsigned long addr, unsigned long len, int advice)
 	switch (advice) {
 	case MADV_DONTNEED:
 	case 24: /* MADV_DONTNEED_LOCKED */
-		r = drop_pages(addr, len);
+		r = each(addr, len, advice, drop);
 		break;
+	case MADV_FREE:
+		r = each(addr, len, advice, may_free);
+		break;
+	case MADV_REMOVE:
+		r = each(addr, len, advice, remove_pages);
+		break;
+	case MADV_HWPOISON:
+	case 101: /* MADV_SOFT_OFFLINE */
+		return -EPERM;
 	case 22: /* MADV_POPULATE_READ */
 	case 23: /* MADV_POPULATE_WRITE */
 		if (!covers(addr, len))
 			return -ENOMEM;
 		return plat_madvise((void *)addr, len, advice);
-	case MADV_FREE: /* the pages may stay as they are: cheaper than new ones */
 	case MADV_NORMAL:
 	case MADV_RANDOM:
 	case MADV_SEQUENTIAL:
@@ -133,16 +165,37 @@ SYSCALL(mincore, unsigned long addr, unsigned long len, unsigned char *user_vec)
 
 /* ---- mlock ---- */
 
-static bool lock_allowed(uint64_t more)
+/* 0, or why @more bytes cannot be locked.  Under the lock. */
+static long lock_refused(uint64_t more)
 {
 	const uint64_t max = limits_get(LIMIT_MEMLOCK);
 
-	return cred_privileged() || vma_locked_bytes() + more <= max;
+	if (cred_privileged())
+		return 0;
+	if (!max)
+		return -EPERM;
+	return vma_locked_bytes() + more <= max ? 0 : -ENOMEM;
+}
+
+/* Bytes of the range that are not locked yet.  Under the lock. */
+static uint64_t newly_locked(unsigned long addr, unsigned long len)
+{
+	const uint64_t end = addr + len;
+	uint64_t sum = 0;
+
+	for (const struct vma *v = vma_next(addr); v && v->start < end; v = vma_next(v->end)) {
+		const uint64_t a = v->start > addr ? v->start : addr;
+		const uint64_t b = v->end < end ? v->end : end;
+
+		if (!(v->flags & VMA_LOCKED))
+			sum += b - a;
+	}
+	return sum;
 }
 
 static long mlock_range(unsigned long addr, unsigned long len)
 {
-	long r = 0;
+	long r;
 
 	len += addr & (PAGE - 1);
 	addr &= ~(PAGE - 1);
@@ -152,10 +205,9 @@ static long mlock_range(unsigned long addr, unsigned long len)
 	if (!len)
 		return 0;
 	vma_lock();
-	if (!vma_covers(addr, len) || !lock_allowed(len))
-		r = -ENOMEM;
-	else
-		r = vma_change(addr, len, NULL, VMA_LOCKED, 0);
+	r = lock_refused(newly_locked(addr, len));
+	if (r == 0)
+		r = vma_covers(addr, len) ? vma_change(addr, len, NULL, VMA_LOCKED, 0) : -ENOMEM;
 	vma_unlock();
 	if (r == 0) /* bring the pages in; PROT_NONE parts cannot be */
 		(void)plat_madvise((void *)addr, len, 22);
@@ -191,12 +243,17 @@ SYSCALL(munlock, unsigned long addr, unsigned long len)
 
 SYSCALL(mlockall, int flags)
 {
+	long r;
+
 	/* MCL_CURRENT 1, MCL_FUTURE 2, MCL_ONFAULT 4: nothing is ever paged out. */
 	if (!flags || flags & ~7 || flags == 4)
 		return -EINVAL;
-	if (!lock_allowed(flags & 1 ? vma_total() : 0))
-		return -ENOMEM;
-	return 0;
+	vma_lock();
+	r = lock_refused(flags & 1 ? newly_locked(0, ADDRESS_END) : 0);
+	if (r == 0 && flags & 1)
+		r = vma_change(0, ADDRESS_END, NULL, VMA_LOCKED, 0);
+	vma_unlock();
+	return r;
 }
 
 SYSCALL(munlockall)
@@ -209,6 +266,14 @@ SYSCALL(munlockall)
 
 /* ---- msync ---- */
 
+static long locked_is_busy(const struct vma *v, uint64_t a, uint64_t b, int advice)
+{
+	(void)a;
+	(void)b;
+	(void)advice;
+	return v->flags & VMA_LOCKED ? -EBUSY : 0;
+}
+
 SYSCALL(msync, unsigned long addr, unsigned long len, int flags)
 {
 	long r;
@@ -219,9 +284,12 @@ SYSCALL(msync, unsigned long addr, unsigned long len, int flags)
 	r = check_range(addr, &len);
 	if (r != 0 || !len)
 		return r;
-	if (!covers(addr, len))
-		return -ENOMEM;
-	return filemap_msync((void *)addr, len, flags);
+	if (flags & MS_INVALIDATE)
+		r = each(addr, len, 0, locked_is_busy);
+	if (r == 0)
+		r = filemap_msync((void *)addr, len, flags);
+	/* What is there was written before the hole is told. */
+	return r == 0 && !covers(addr, len) ? -ENOMEM : r;
 }
 
 /* ---- membarrier ---- */

@@ -192,14 +192,33 @@ const struct vma *vma_find(uint64_t addr)
 	return v && v->start <= addr ? v : NULL;
 }
 
-bool vma_covers(uint64_t start, uint64_t len)
+uint64_t vma_covered(uint64_t start, uint64_t len)
 {
 	const uint64_t end = start + len;
+	uint64_t at = start;
 
-	for (size_t i = index_after(start); start < end; i++) {
-		if (i >= g_n || g_map[i].start > start)
+	for (size_t i = index_after(start); at < end; i++) {
+		if (i >= g_n || g_map[i].start > at)
+			return at - start;
+		at = g_map[i].end;
+	}
+	return len;
+}
+
+bool vma_covers(uint64_t start, uint64_t len)
+{
+	return vma_covered(start, len) == len;
+}
+
+bool vma_uniform(uint64_t start, uint64_t len)
+{
+	const size_t first = index_after(start);
+
+	if (!vma_covers(start, len))
+		return false;
+	for (size_t i = first + 1; i < g_n && g_map[i].start < start + len; i++) {
+		if (g_map[i].prot != g_map[first].prot || g_map[i].flags != g_map[first].flags)
 			return false;
-		start = g_map[i].end;
 	}
 	return true;
 }

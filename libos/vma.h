@@ -39,6 +39,10 @@ int vma_clear(uint64_t start, uint64_t len);
 const struct vma *vma_find(uint64_t addr);
 /* No hole in [start, start+len). */
 bool vma_covers(uint64_t start, uint64_t len);
+/* How many bytes of it lie before the first hole. */
+uint64_t vma_covered(uint64_t start, uint64_t len);
+/* No hole in it, and one protection and one set of flags. */
+bool vma_uniform(uint64_t start, uint64_t len);
 /* Change protection and flags of all that is mapped in the range. */
 int vma_change(uint64_t start, uint64_t len, const uint32_t *prot, uint32_t set,
                uint32_t clear);

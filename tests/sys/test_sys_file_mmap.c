@@ -5,6 +5,7 @@
 #include "tests/sys/file_test.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define PG 4096
 
@@ -259,6 +260,73 @@ static void remap_grows(void)
 	close(fd);
 }
 
+static long remap(char *at, size_t len, int prot, size_t page)
+{
+	return syscall(SYS_remap_file_pages, at, len, prot, page, 0);
+}
+
+static void pages_in_another_order(void)
+{
+	int fd = make("rp", 6 * PG);
+	char *m = mmap(NULL, 4 * PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), c;
+	char *p = mmap(NULL, PG, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+	EXPECT(m != MAP_FAILED && p != MAP_FAILED);
+	m[1] = 'A';
+	EXPECT_EQ(remap(m, PG, 0, 3), 0);
+	EXPECT_EQ(remap(m + PG, 2 * PG, 0, 4), 0);
+	EXPECT(m[0] == 'd' && m[PG] == 'e' && m[2 * PG] == 'f' && m[3 * PG] == 'd');
+	m[0] = 'D';
+	EXPECT_EQ(m[3 * PG], 'D');
+	EXPECT_EQ(pread(fd, &c, 1, 3 * PG), 1);
+	EXPECT_EQ(c, 'D');
+	EXPECT_EQ(pread(fd, &c, 1, 1), 1);
+	EXPECT_EQ(c, 'A');
+	/* All of it, which three mappings are now; what was stored first is there. */
+	EXPECT_EQ(remap(m, 4 * PG, 0, 0), 0);
+	EXPECT(m[1] == 'A' && m[PG] == 'b' && m[3 * PG] == 'D');
+	EXPECT(remap(m, PG, PROT_READ, 3) == -1 && errno == EINVAL);
+	EXPECT(remap(m, 0, 0, 3) == -1 && errno == EINVAL);
+	EXPECT(remap(m, (size_t)1 << 50, 0, 3) == -1 && errno == EINVAL);
+	EXPECT(remap(p, PG, 0, 3) == -1 && errno == EINVAL);
+	EXPECT(munmap(m, PG) == 0);
+	EXPECT(remap(m, 2 * PG, 0, 3) == -1 && errno == EINVAL);
+	EXPECT(munmap(m, 4 * PG) == 0 && munmap(p, PG) == 0);
+	close(fd);
+}
+
+static void a_refused_mapping_leaves_the_old_one(void)
+{
+	int fd = make("rf", PG), fds[2];
+	char *m = mmap(NULL, PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), c;
+	int fixed = MAP_SHARED | MAP_FIXED;
+
+	EXPECT(m != MAP_FAILED && pipe(fds) == 0);
+	EXPECT(mmap(m, PG, PROT_READ, fixed, fds[0], 0) == MAP_FAILED && errno == ENODEV);
+	EXPECT(mmap(m, PG, PROT_READ, fixed, 999, 0) == MAP_FAILED && errno == EBADF);
+	m[0] = 'S';
+	EXPECT_EQ(pread(fd, &c, 1, 0), 1);
+	EXPECT_EQ(c, 'S');
+	EXPECT(munmap(m, PG) == 0);
+	EXPECT(close(fd) == 0 && close(fds[0]) == 0 && close(fds[1]) == 0);
+}
+
+static void a_part_can_be_emptied(void)
+{
+	int fd = make("re", 3 * PG);
+	char *m = mmap(NULL, 3 * PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), buf[2];
+
+	EXPECT(m != MAP_FAILED);
+	EXPECT(madvise(m + PG, PG, MADV_REMOVE) == 0);
+	EXPECT(m[0] == 'a' && m[PG] == 0 && m[2 * PG - 1] == 0 && m[2 * PG] == 'c');
+	EXPECT_EQ(pread(fd, buf, 2, 2 * PG - 1), 2);
+	EXPECT(buf[0] == 0 && buf[1] == 'c');
+	EXPECT(munmap(m, 3 * PG) == 0);
+	EXPECT_EQ(pread(fd, buf, 2, PG - 1), 2);
+	EXPECT(buf[0] == 'a' && buf[1] == 0);
+	close(fd);
+}
+
 static void unlinked_file_stays_mapped(void)
 {
 	int fd = make("u", PG);
@@ -287,6 +355,9 @@ int main(void)
 	CASE(tail_behind_the_end_is_not_written);
 	CASE(fixed_replaces);
 	CASE(remap_grows);
+	CASE(pages_in_another_order);
+	CASE(a_refused_mapping_leaves_the_old_one);
+	CASE(a_part_can_be_emptied);
 	CASE(unlinked_file_stays_mapped);
 	return g_failed;
 }

@@ -241,6 +241,56 @@ static void msync_checks_its_flags(void)
 	munmap(p, PAGE);
 }
 
+static void protection_changes_up_to_a_hole(void)
+{
+	char *p = get(4);
+
+	CHECK_EQ(munmap(p + 2 * PAGE, PAGE), 0);
+	CHECK_ERR(mprotect(p, 4 * PAGE, PROT_READ), ENOMEM);
+	CHECK_EQ(touch(p + PAGE, 1), SIGSEGV);
+	CHECK_EQ(touch(p + 3 * PAGE, 1), 0);
+	CHECK_ERR(mprotect(p, 4 * PAGE, RW), ENOMEM);
+	CHECK_EQ(touch(p + PAGE, 1), 0);
+	CHECK_ERR(mprotect(p + 2 * PAGE, PAGE, RW), ENOMEM);
+	munmap(p, 4 * PAGE);
+}
+
+static void locked_memory_is_not_dropped(void)
+{
+	char *p = get(2);
+
+	p[0] = 1;
+	CHECK_EQ(mlock(p, PAGE), 0);
+	CHECK_ERR(madvise(p, PAGE, MADV_DONTNEED), EINVAL);
+	CHECK_ERR(msync(p, PAGE, MS_SYNC | MS_INVALIDATE), EBUSY);
+	CHECK_EQ(p[0], 1);
+	CHECK_EQ(munlock(p, PAGE), 0);
+	CHECK_EQ(madvise(p, PAGE, MADV_DONTNEED), 0);
+	CHECK_EQ(p[0], 0);
+	CHECK_EQ(mlockall(MCL_CURRENT), 0);
+	CHECK_ERR(madvise(p, PAGE, MADV_DONTNEED), EINVAL);
+	CHECK_EQ(munlockall(), 0);
+	CHECK_EQ(madvise(p, PAGE, MADV_DONTNEED), 0);
+	munmap(p, 2 * PAGE);
+}
+
+static void shared_memory_can_be_emptied(void)
+{
+	char *p = mmap(NULL, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *q = get(1);
+
+	CHECK(p != MAP_FAILED);
+	p[0] = p[PAGE] = 1;
+	CHECK_EQ(madvise(p, PAGE, MADV_DONTNEED), 0);
+	CHECK_EQ(p[0], 1);
+	CHECK_EQ(madvise(p, PAGE, MADV_REMOVE), 0);
+	CHECK_EQ(p[0], 0);
+	CHECK_EQ(p[PAGE], 1);
+	CHECK_ERR(madvise(p, PAGE, MADV_FREE), EINVAL);
+	CHECK_ERR(madvise(q, PAGE, MADV_REMOVE), EINVAL);
+	munmap(p, 2 * PAGE);
+	munmap(q, PAGE);
+}
+
 static void the_break_moves(void)
 {
 	unsigned long at = (unsigned long)syscall(SYS_brk, 0), to = at + 40 * PAGE;
@@ -303,6 +353,9 @@ int main(void)
 	CASE(mincore_sees_touched_pages);
 	CASE(locks_of_memory_succeed);
 	CASE(msync_checks_its_flags);
+	CASE(protection_changes_up_to_a_hole);
+	CASE(locked_memory_is_not_dropped);
+	CASE(shared_memory_can_be_emptied);
 	CASE(the_break_moves);
 	CASE(shared_anonymous_memory_works);
 	CASE(a_barrier_can_be_asked_for);
