@@ -196,9 +196,8 @@ int chan_poll(struct rpc_chan *ch)
 	while (n < 256 && take_one(ch))
 		n++;
 	tx_wake(ch, false);
-	if (n)
-		tx_credit(ch);
-	else if (gone && atomic_load(&ch->state) != CHAN_LOST)
+	tx_credit(ch);
+	if (n == 0 && gone && atomic_load(&ch->state) != CHAN_LOST)
 		chan_gone(ch);
 	return n;
 }

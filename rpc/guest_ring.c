@@ -24,11 +24,19 @@ static int64_t tx_room(struct rpc_chan *ch)
 	return used > ch->size ? -1 : (int64_t)(ch->size - used);
 }
 
+/* What was written and counted before is seen by whoever finds the lock free; the
+ * service's bits and the credit that is due are looked at after it. */
+static void tx_drop(struct rpc_chan *ch)
+{
+	lock_drop(&ch->tx);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* After tx_drop(). */
 static void notify_written(struct rpc_chan *ch)
 {
 	_Atomic uint8_t *bits = &ch->ctl->cli_notify;
 
-	atomic_thread_fence(memory_order_seq_cst); /* index before the bit is looked at */
 	if (!(atomic_load_explicit(bits, memory_order_relaxed) & WIRE_NOTIFY_WRITE))
 		return;
 	if (atomic_fetch_and(bits, (uint8_t)~WIRE_NOTIFY_WRITE) & WIRE_NOTIFY_WRITE)
@@ -219,7 +227,8 @@ int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 		lock_take(&ch->tx);
 		r = may_send_locked(ch, t);
 		if (r <= 0) {
-			lock_drop(&ch->tx);
+			tx_drop(ch);
+			tx_credit(ch);
 			if (r < 0 || t->call)
 				return r;
 			wait_news(ch, &p);
@@ -229,11 +238,12 @@ int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 		if (room >= (int64_t)frame_ring_len(t->hdr.len))
 			break;
 		at = ch->tx_prod + frame_ring_len(t->hdr.len) - ch->size;
-		lock_drop(&ch->tx);
+		tx_drop(ch);
 		if (room < 0) {
 			chan_lose(ch, "ring: the service's read index is out of range");
 			return -EIO;
 		}
+		tx_credit(ch);
 		wait_room(ch, at, &p);
 	}
 	r = put_frame_locked(ch, t);
@@ -241,25 +251,38 @@ int tx_send(struct rpc_chan *ch, struct tx_frame *t)
 		t->call->sent = t->call->begun = true;
 		atomic_store(&t->call->again, 0);
 	}
-	lock_drop(&ch->tx);
+	tx_drop(ch);
 	if (r == 0)
 		notify_written(ch);
+	tx_credit(ch);
 	return r;
 }
 
+static bool much_credit_is_due(const struct rpc_chan *ch)
+{
+	return atomic_load_explicit(&ch->credit_due, memory_order_relaxed) >=
+	       ch->event_credit / 4;
+}
+
+/* A service without credit says nothing more, so what is due must not stay here.  Who
+ * finds tx held leaves it to the holder, which looks here when it has let go; where
+ * there is no room, the service's reading makes the leader look again. */
 void tx_credit(struct rpc_chan *ch)
 {
-	struct tx_frame t = {.hdr = {.kind = FRAME_CREDIT, .len = FRAME_HDR_LEN}};
-	bool sent = false;
+	bool asked = false;
 
-	if (atomic_load_explicit(&ch->credit_due, memory_order_relaxed) <
-	            ch->event_credit / 4 ||
-	    !lock_try(&ch->tx))
-		return; /* the sender that holds the lock takes the credit along, or the
-		           next look does it */
-	if (chan_live(ch) && tx_room(ch) >= (int64_t)FRAME_HDR_LEN)
-		sent = put_frame_locked(ch, &t) == 0;
-	lock_drop(&ch->tx);
-	if (sent)
-		notify_written(ch);
+	while (much_credit_is_due(ch) && chan_live(ch) && lock_try(&ch->tx)) {
+		struct tx_frame t = {.hdr = {.kind = FRAME_CREDIT, .len = FRAME_HDR_LEN}};
+		const bool sent = chan_live(ch) && tx_room(ch) >= (int64_t)FRAME_HDR_LEN &&
+		                  put_frame_locked(ch, &t) == 0;
+
+		tx_drop(ch);
+		if (sent)
+			notify_written(ch);
+		else if (asked)
+			return;
+		else
+			ask_for_reading(ch);
+		asked = !sent;
+	}
 }
