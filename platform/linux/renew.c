@@ -143,13 +143,10 @@ int plat_channel_renew(unsigned id)
 		close_two((const int[]){r.ring_fd, r.event_fd});
 		return -EINVAL;
 	}
+	/* First: a thread that takes the bit off the new page must wake the new instance. */
+	host_channel_event(id, r.event_fd);
 	at = HOST6(SYS_mmap, pc->ctl, hosted_ring_size(pc->order), PROT_READ | PROT_WRITE,
 	           MAP_SHARED | MAP_FIXED, r.ring_fd, 0);
 	(void)HOST1(SYS_close, r.ring_fd);
-	if (at < 0 && at > -4096) {
-		(void)HOST1(SYS_close, r.event_fd);
-		return (int)at;
-	}
-	host_channel_event(id, r.event_fd);
-	return 0;
+	return at < 0 && at > -4096 ? (int)at : 0;
 }
