@@ -40,9 +40,11 @@ bool fasync_possible(const struct ofd *o)
 }
 
 /* A full queue loses it, and an owner that is gone gets none, as in Linux. */
-static void send_to(int32_t owner, int sig, const struct siginfo_x86 *info)
+static void send_to(int32_t owner, bool thread, int sig, const struct siginfo_x86 *info)
 {
-	if (owner == (int32_t)PROCESS_PID || owner == -(int32_t)PROCESS_PID)
+	if (thread)
+		(void)signal_send_tid((uint32_t)owner, sig, info);
+	else if (owner == (int32_t)PROCESS_PID || owner == -(int32_t)PROCESS_PID)
 		(void)signal_send_process(sig, info);
 	else if (owner > 0)
 		(void)signal_send_tid((uint32_t)owner, sig, info);
@@ -58,7 +60,7 @@ static bool became_ready(struct wait_entry *e, uint32_t events)
 		return false;
 	info.poll.band = events;
 	info.poll.fd = a->fd;
-	send_to((int32_t)a->o->owner, sig ? sig : SIGIO, sig ? &info : NULL);
+	send_to((int32_t)a->o->owner, a->o->owner_thread, sig ? sig : SIGIO, sig ? &info : NULL);
 	return false; /* takes no wake from anybody */
 }
 

@@ -7,6 +7,7 @@
 #include "libos/fasync.h"
 #include "libos/io.h"
 #include "libos/pipe.h"
+#include "libos/process.h"
 #include "libos/shm.h"
 #include "libos/syscall.h"
 
@@ -156,7 +157,19 @@ static long get_owner_ex(const struct ofd *o, void *user)
 	struct owner_ex ex = {.type = owner < 0 ? F_OWNER_PGRP : F_OWNER_PID,
 	                      .pid = owner < 0 ? -owner : owner};
 
+	if (o->owner_thread)
+		ex.type = F_OWNER_TID;
 	return user_copy_out(user, &ex, sizeof(ex));
+}
+
+/* There is one process, its group, and its threads. */
+static long set_owner(struct ofd *o, int owner, bool thread)
+{
+	if (owner < 0 ? -owner != (int)PROCESS_PID : !process_knows(owner))
+		return -ESRCH;
+	o->owner = (uint32_t)owner;
+	o->owner_thread = thread && owner > 0;
+	return 0;
 }
 
 static long set_owner_ex(struct ofd *o, const void *user)
@@ -167,8 +180,7 @@ static long set_owner_ex(struct ofd *o, const void *user)
 		return -EFAULT;
 	if (ex.type < F_OWNER_TID || ex.type > F_OWNER_PGRP || ex.pid < 0)
 		return -EINVAL;
-	o->owner = (uint32_t)(ex.type == F_OWNER_PGRP ? -ex.pid : ex.pid);
-	return 0;
+	return set_owner(o, ex.type == F_OWNER_PGRP ? -ex.pid : ex.pid, ex.type == F_OWNER_TID);
 }
 
 static long owner_call(struct ofd *o, int cmd, long arg)
@@ -177,8 +189,7 @@ static long owner_call(struct ofd *o, int cmd, long arg)
 	case F_SETOWN:
 		if ((int)arg == INT_MIN)
 			return -EINVAL;
-		o->owner = (uint32_t)arg;
-		return 0;
+		return set_owner(o, (int)arg, false);
 	case F_GETOWN:
 		return (int)o->owner;
 	case F_SETOWN_EX:
@@ -188,7 +199,7 @@ static long owner_call(struct ofd *o, int cmd, long arg)
 	case F_SETSIG:
 		if (arg < 0 || arg > ABI_NSIG)
 			return -EINVAL;
-		o->owner_sig = (int)arg;
+		o->owner_sig = (int16_t)arg;
 		return 0;
 	default: /* F_GETSIG */
 		return o->owner_sig;

@@ -21,6 +21,7 @@ void ofd_init(struct ofd *o, const struct ofd_ops *ops, uint32_t flags)
 	o->pos = 0;
 	o->owner = 0;
 	o->owner_sig = 0;
+	o->owner_thread = false;
 	o->async = NULL;
 	/* Last: from here on ofd_get() of a stale table entry may count it. */
 	atomic_store_explicit(&o->refs, 1, memory_order_release);

@@ -81,7 +81,8 @@ struct ofd {
 	struct lock pos_lock_word; /* see ofd_pos_lock() */
 	uint64_t pos;           /* file position, under the position lock */
 	uint32_t owner;         /* F_SETOWN */
-	int32_t owner_sig;
+	int16_t owner_sig;      /* F_SETSIG */
+	bool owner_thread;      /* F_SETOWN_EX named a thread */
 	struct fasync *async;   /* O_ASYNC is on: fasync.c */
 };
 

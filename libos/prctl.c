@@ -118,8 +118,9 @@ SYSCALL(prctl, long option_arg, unsigned long a, unsigned long b, unsigned long 
 		return a == PR_TSC_ENABLE ? 0 : -EINVAL;
 	case PR_GET_TIMING:
 	case PR_GET_SECCOMP:
-	case PR_GET_SECUREBITS:
 		return 0;
+	case PR_GET_SECUREBITS: /* SECBIT_KEEP_CAPS */
+		return g_keep_caps ? 1 << 4 : 0;
 	case PR_SET_TIMING:
 		return a == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
 	case PR_CAPBSET_READ:

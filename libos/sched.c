@@ -22,6 +22,11 @@
 
 #define RESET_ON_FORK 0x40000000
 #define POLICY_DEADLINE 6
+#define ATTR_SIZE_V0 48u
+#define ATTR_FLAG_RESET_ON_FORK 1u
+#define ATTR_FLAG_KEEP_POLICY 8u
+#define ATTR_FLAG_KEEP_PARAMS 16u
+#define ATTR_FLAGS_UTIL 0x60u
 #define PRIV_IOPRIO 23 /* thread.priv's last word, behind the signal code's */
 
 void sched_thread_init(struct thread *child, const struct thread *parent)
@@ -29,6 +34,14 @@ void sched_thread_init(struct thread *child, const struct thread *parent)
 	child->policy = parent ? parent->policy : SCHED_OTHER;
 	child->priority = parent ? parent->priority : 0;
 	child->nice = parent ? parent->nice : 0;
+	if (parent && parent->sched_reset) {
+		child->policy = parent->policy == SCHED_BATCH || parent->policy == SCHED_IDLE
+		                        ? parent->policy
+		                        : SCHED_OTHER;
+		child->priority = 0;
+		child->nice = child->nice < 0 ? 0 : child->nice;
+	}
+	child->sched_reset = false;
 	child->affinity = parent ? parent->affinity : sched_all_cpus();
 	child->priv[PRIV_IOPRIO] = parent ? parent->priv[PRIV_IOPRIO] : 4;
 }
@@ -58,13 +71,17 @@ static bool known(int policy)
 }
 
 /* May @t get this?  @policy is known. */
-static long check_change(const struct thread *t, int policy, int priority)
+static long check_change(const struct thread *t, int policy, int priority, bool reset)
 {
 	uint64_t limit = limits_get(LIMIT_RTPRIO);
 
 	if (realtime(policy) ? priority < 1 || priority > 99 : priority != 0)
 		return -EINVAL;
-	if (cred_privileged() || !realtime(policy))
+	if (cred_privileged())
+		return 0;
+	if (t->sched_reset && !reset)
+		return -EPERM;
+	if (!realtime(policy))
 		return 0;
 	if (policy != t->policy && limit == 0)
 		return -EPERM;
@@ -73,8 +90,8 @@ static long check_change(const struct thread *t, int policy, int priority)
 	return 0;
 }
 
-/* @policy -1: keep. */
-static long change(int32_t pid, int policy, int priority)
+/* @policy -1: keep it, and @reset. */
+static long change(int32_t pid, int policy, int priority, bool reset)
 {
 	long err = -ESRCH;
 	struct thread *t;
@@ -82,10 +99,13 @@ static long change(int32_t pid, int policy, int priority)
 	lock_take(&g_thread_lock);
 	t = target_locked(pid);
 	if (t) {
-		if (policy < 0)
+		if (policy < 0) {
 			policy = t->policy;
-		err = known(policy) ? check_change(t, policy, priority) : -EINVAL;
+			reset = t->sched_reset;
+		}
+		err = known(policy) ? check_change(t, policy, priority, reset) : -EINVAL;
 		if (err == 0) {
+			t->sched_reset = reset;
 			t->policy = policy;
 			t->priority = priority;
 		}
@@ -103,7 +123,8 @@ SYSCALL(sched_setscheduler, long pid, long policy_arg, const void *user_param)
 		return -EINVAL;
 	if (user_copy_in(&priority, user_param, sizeof(priority)) != 0)
 		return -EFAULT;
-	return change((int32_t)pid, policy & ~RESET_ON_FORK, priority);
+	return change((int32_t)pid, policy & ~RESET_ON_FORK, priority,
+	              (policy & RESET_ON_FORK) != 0);
 }
 
 SYSCALL(sched_setparam, long pid, const void *user_param)
@@ -114,7 +135,7 @@ SYSCALL(sched_setparam, long pid, const void *user_param)
 		return -EINVAL;
 	if (user_copy_in(&priority, user_param, sizeof(priority)) != 0)
 		return -EFAULT;
-	return change((int32_t)pid, -1, priority);
+	return change((int32_t)pid, -1, priority, false);
 }
 
 /* Copy @pid's attributes out from under the lock. */
@@ -129,6 +150,7 @@ static int look(int32_t pid, struct ksched_attr *out)
 		out->policy = (uint32_t)t->policy;
 		out->priority = (uint32_t)t->priority;
 		out->nice = t->nice;
+		out->flags = t->sched_reset ? ATTR_FLAG_RESET_ON_FORK : 0;
 	}
 	lock_drop(&g_thread_lock);
 	return t ? 0 : -ESRCH;
@@ -140,7 +162,9 @@ SYSCALL(sched_getscheduler, long pid)
 
 	if ((int32_t)pid < 0)
 		return -EINVAL;
-	return look((int32_t)pid, &attr) != 0 ? -ESRCH : (long)attr.policy;
+	if (look((int32_t)pid, &attr) != 0)
+		return -ESRCH;
+	return (long)(attr.policy | (attr.flags & ATTR_FLAG_RESET_ON_FORK ? RESET_ON_FORK : 0));
 }
 
 SYSCALL(sched_getparam, long pid, void *user_param)
@@ -155,12 +179,6 @@ SYSCALL(sched_getparam, long pid, void *user_param)
 	               ? -EFAULT
 	               : 0;
 }
-
-#define ATTR_SIZE_V0 48u
-#define ATTR_FLAG_RESET_ON_FORK 1u
-#define ATTR_FLAG_KEEP_POLICY 8u
-#define ATTR_FLAG_KEEP_PARAMS 16u
-#define ATTR_FLAGS_UTIL 0x60u
 
 static long fetch_attr(struct ksched_attr *attr, void *user_attr)
 {
@@ -221,7 +239,8 @@ SYSCALL(sched_setattr, long pid, void *user_attr, unsigned long flags)
 	if (policy == POLICY_DEADLINE)
 		return -EINVAL;
 	if (!(attr.flags & ATTR_FLAG_KEEP_PARAMS)) {
-		err = change((int32_t)pid, policy, (int)attr.priority);
+		err = change((int32_t)pid, policy, (int)attr.priority,
+		             (attr.flags & ATTR_FLAG_RESET_ON_FORK) != 0);
 		if (err != 0)
 			return err;
 	}

@@ -7,6 +7,7 @@
 
 #include "libos/abi.h"
 #include "libos/deadline.h"
+#include "libos/identity.h"
 #include "libos/sockmsg.h"
 #include "libos/syscall.h"
 
@@ -30,6 +31,7 @@ void sock_init(struct sock *s, const struct ofd_ops *ops, const struct sock_ops 
 	s->type = type;
 	s->protocol = protocol;
 	s->rcv_timeout = s->snd_timeout = 0;
+	s->priority = s->oob_inline = 0;
 	s->ino = atomic_fetch_add_explicit(&g_sock_ino, 1, memory_order_relaxed);
 	ofd_init(&s->ofd, ops, O_RDWR);
 }
@@ -350,6 +352,29 @@ static long timeout_set(_Atomic uint64_t *timeout, const void *val, uint32_t len
 	return 0;
 }
 
+/* Options that every family takes alike; 1: not one. */
+static long option_set_common(struct sock *s, int level, int name, const void *val,
+                              uint32_t len)
+{
+	int n;
+
+	if (level != SOL_SOCKET ||
+	    (name != SO_PRIORITY && name != SO_OOBINLINE && name != SO_RCVLOWAT))
+		return 1;
+	if (len < sizeof(n))
+		return -EINVAL;
+	memcpy(&n, val, sizeof(n));
+	if (name == SO_OOBINLINE) /* there is never urgent data */
+		s->oob_inline = n != 0;
+	else if (name == SO_RCVLOWAT) /* 0 means 1; no other is served */
+		return n == 0 || n == 1 ? 0 : -ENOPROTOOPT;
+	else if ((n < 0 || n > 6) && !cred_privileged())
+		return -EPERM;
+	else
+		s->priority = n;
+	return 0;
+}
+
 SYSCALL(setsockopt, long fd, long level, long name, const void *user_val, long len)
 {
 	_Alignas(8) uint8_t val[SOCK_OPT_MAX];
@@ -369,10 +394,12 @@ SYSCALL(setsockopt, long fd, long level, long name, const void *user_val, long l
 		r = -EFAULT;
 	else if (timeout)
 		r = timeout_set(timeout, val, (uint32_t)len);
-	else if (s->sops->setsockopt)
-		r = s->sops->setsockopt(s, (int)level, (int)name, val, (uint32_t)len);
 	else
-		r = -ENOPROTOOPT;
+		r = option_set_common(s, (int)level, (int)name, val, (uint32_t)len);
+	if (r == 1)
+		r = s->sops->setsockopt ? s->sops->setsockopt(s, (int)level, (int)name, val,
+		                                              (uint32_t)len)
+		                        : -ENOPROTOOPT;
 	ofd_put(&s->ofd);
 	return r;
 }
@@ -391,14 +418,29 @@ static uint32_t option_common(struct sock *s, int level, int name, void *val)
 	}
 	if (level != SOL_SOCKET)
 		return 0;
-	if (name == SO_TYPE)
+	switch (name) {
+	case SO_TYPE:
 		n = s->type;
-	else if (name == SO_DOMAIN)
+		break;
+	case SO_DOMAIN:
 		n = s->domain;
-	else if (name == SO_PROTOCOL)
+		break;
+	case SO_PROTOCOL:
 		n = s->protocol;
-	else
+		break;
+	case SO_PRIORITY:
+		n = s->priority;
+		break;
+	case SO_OOBINLINE:
+		n = s->oob_inline;
+		break;
+	case SO_RCVLOWAT:
+	case SO_SNDLOWAT:
+		n = 1;
+		break;
+	default:
 		return 0;
+	}
 	memcpy(val, &n, sizeof(n));
 	return sizeof(n);
 }

@@ -100,6 +100,8 @@ struct sock {
 	uint64_t ino;               /* constant: for fstat */
 	/* SO_RCVTIMEO, SO_SNDTIMEO in ns, 0: none; socket.c keeps them. */
 	_Atomic uint64_t rcv_timeout, snd_timeout;
+	/* SO_PRIORITY, SO_OOBINLINE: kept for who asks, without effect. */
+	_Atomic int priority, oob_inline;
 };
 
 /* refs = 1.  @ops->kind is OFD_SOCKET, OFD_UNIX or OFD_NETLINK. */

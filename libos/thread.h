@@ -47,6 +47,7 @@ struct thread {
 	uint32_t cred;               /* fsd's credential index for this thread */
 	char comm[16];
 	int nice, policy, priority;
+	bool sched_reset;            /* SCHED_RESET_ON_FORK */
 	uint64_t timerslack;
 	uint64_t affinity;
 	uint64_t priv[24];           /* room of signal.c */

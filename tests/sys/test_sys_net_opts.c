@@ -50,6 +50,26 @@ static void switches_are_kept(void)
 	close(u);
 }
 
+/* What programs set on sockets of any kind, and nobody here needs. */
+static void options_without_effect_are_kept(void)
+{
+	int fds[] = {socket(AF_INET, SOCK_STREAM, 0), socket(AF_INET6, SOCK_DGRAM, 0),
+	             socket(AF_UNIX, SOCK_STREAM, 0)};
+
+	for (unsigned i = 0; i < 3; i++) {
+		on_and_off(fds[i], SOL_SOCKET, SO_OOBINLINE);
+		CHECK_EQ(get_int(fds[i], SOL_SOCKET, SO_PRIORITY), 0);
+		CHECK_EQ(set_int(fds[i], SOL_SOCKET, SO_PRIORITY, 6), 0);
+		CHECK_EQ(get_int(fds[i], SOL_SOCKET, SO_PRIORITY), 6);
+		CHECK_EQ(get_int(fds[i], SOL_SOCKET, SO_RCVLOWAT), 1);
+		CHECK_EQ(set_int(fds[i], SOL_SOCKET, SO_RCVLOWAT, 1), 0);
+		CHECK_EQ(get_int(fds[i], SOL_SOCKET, SO_SNDLOWAT), 1);
+		CHECK_ERR(set_int(fds[i], SOL_SOCKET, SO_SNDLOWAT, 1), ENOPROTOOPT);
+		CHECK_ERR(setsockopt(fds[i], SOL_SOCKET, SO_PRIORITY, "", 1), EINVAL);
+		close(fds[i]);
+	}
+}
+
 static void numbers_are_kept(void)
 {
 	static const struct {
@@ -269,6 +289,7 @@ int main(void)
 	watchdog(40);
 	CASE(sockets_say_what_they_are);
 	CASE(switches_are_kept);
+	CASE(options_without_effect_are_kept);
 	CASE(numbers_are_kept);
 	CASE(buffer_sizes_are_doubled);
 	CASE(values_are_checked);

@@ -175,6 +175,39 @@ static void scheduling_policies_have_their_ranges(void)
 	CHECK_EQ(sched_yield(), 0);
 }
 
+#define RESET_ON_FORK 0x40000000
+
+static void *policy_of_a_child(void *arg)
+{
+	*(long *)arg = syscall(SYS_sched_getscheduler, 0);
+	return NULL;
+}
+
+static void *reset_on_fork(void *arg)
+{
+	struct sched_param p = {0};
+	long child = -1;
+	pthread_t t;
+
+	CHECK_EQ(syscall(SYS_sched_setscheduler, 0, SCHED_BATCH | RESET_ON_FORK, &p), 0);
+	CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_BATCH | RESET_ON_FORK);
+	CHECK_EQ(syscall(SYS_sched_setparam, 0, &p), 0);
+	CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_BATCH | RESET_ON_FORK);
+	CHECK_EQ(pthread_create(&t, NULL, policy_of_a_child, &child), 0);
+	CHECK_EQ(pthread_join(t, NULL), 0);
+	CHECK_EQ(child, SCHED_BATCH);
+	return arg;
+}
+
+static void a_thread_may_keep_its_policy_from_its_children(void)
+{
+	pthread_t t;
+
+	CHECK_EQ(pthread_create(&t, NULL, reset_on_fork, NULL), 0);
+	CHECK_EQ(pthread_join(t, NULL), 0);
+	CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_OTHER);
+}
+
 struct attr {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -385,6 +418,7 @@ int main(void)
 	CASE(prctl_keeps_the_threads_name);
 	CASE(prctl_keeps_simple_settings);
 	CASE(scheduling_policies_have_their_ranges);
+	CASE(a_thread_may_keep_its_policy_from_its_children);
 	CASE(sched_attributes_are_kept_and_their_size_is_checked);
 	CASE(affinity_is_a_set_of_cpus);
 	CASE(nice_values_are_kept);
