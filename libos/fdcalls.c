@@ -275,6 +275,11 @@ SYSCALL(fcntl, long fd, long cmd, long arg)
 
 /* ---- ioctl ---- */
 
+#define FIOSETOWN_REQ 0x8901u
+#define SIOCSPGRP_REQ 0x8902u
+#define FIOGETOWN_REQ 0x8903u
+#define SIOCGPGRP_REQ 0x8904u
+
 static long ioctl_nonblock(struct ofd *o, int fd, const void *user_on)
 {
 	int on;
@@ -296,6 +301,21 @@ static long ioctl_async(struct ofd *o, int fd, const void *user_on)
 	return fasync_set(o, fd, on != 0);
 }
 
+/* What F_SETOWN and F_GETOWN were called before: for sockets only. */
+static long ioctl_owner(struct ofd *o, unsigned req, void *user_id)
+{
+	const int kind = (int)o->ops->kind;
+	int id = (int)o->owner;
+
+	if (kind != OFD_SOCKET && kind != OFD_UNIX && kind != OFD_NETLINK)
+		return -ENOTTY;
+	if (req == FIOGETOWN_REQ || req == SIOCGPGRP_REQ)
+		return user_copy_out(user_id, &id, sizeof(id));
+	if (user_copy_in(&id, user_id, sizeof(id)) != 0)
+		return -EFAULT;
+	return id == INT_MIN ? -EINVAL : set_owner(o, id, false);
+}
+
 SYSCALL(ioctl, long fd, long req_arg, void *arg)
 {
 	unsigned req = (unsigned)req_arg;
@@ -314,6 +334,12 @@ SYSCALL(ioctl, long fd, long req_arg, void *arg)
 		break;
 	case FIOASYNC:
 		r = ioctl_async(o, (int)fd, arg);
+		break;
+	case FIOSETOWN_REQ:
+	case SIOCSPGRP_REQ:
+	case FIOGETOWN_REQ:
+	case SIOCGPGRP_REQ:
+		r = ioctl_owner(o, req, arg);
 		break;
 	default:
 		r = o->ops->ioctl ? o->ops->ioctl(o, req, arg) : -ENOTTY;

@@ -21,20 +21,6 @@ static bool is_regular(const struct ofd *o)
 	return o->ops->kind == OFD_FILE && S_ISREG(((const struct file *)o)->mode);
 }
 
-/* Kinds without a place to seek in. */
-static bool is_stream(const struct ofd *o)
-{
-	switch (o->ops->kind) {
-	case OFD_SOCKET:
-	case OFD_UNIX:
-	case OFD_NETLINK:
-	case OFD_PIPE:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* ---- syncing ---- */
 
 SYSCALL(sync, void)
@@ -91,7 +77,7 @@ SYSCALL(sync_file_range, int fd, int64_t off, int64_t len, unsigned flags)
 	if ((flags & ~7u) || off < 0 || len < 0 ||
 	    __builtin_add_overflow(off, len, &end))
 		r = -EINVAL;
-	else if (is_stream(o))
+	else if (o->ops->kind != OFD_FILE && o->ops->kind != OFD_SHM && !o->ops->getdents)
 		r = -ESPIPE;
 	else if (o->ops->kind == OFD_FILE)
 		r = sync_range(file_of(o), off, len, flags);
@@ -119,7 +105,7 @@ SYSCALL(fadvise64, int fd, int64_t off, int64_t len, int advice)
 
 	if (!o)
 		return -EBADF;
-	if (is_stream(o))
+	if (o->ops->kind == OFD_PIPE)
 		r = -ESPIPE;
 	else if (len < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE)
 		r = -EINVAL;
@@ -138,9 +124,9 @@ SYSCALL(readahead, int fd, int64_t off, size_t count)
 		return -EBADF;
 	if ((o->flags & ABI_ACCMODE) == O_WRONLY)
 		r = -EBADF;
-	else if (!is_regular(o))
+	else if (!is_regular(o) && o->ops->kind != OFD_SHM)
 		r = -EINVAL;
-	else if (off >= 0)
+	else if (is_regular(o) && off >= 0)
 		post_readahead(file_of(o), off, count);
 	ofd_put(o);
 	return r;

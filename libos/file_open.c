@@ -5,6 +5,7 @@
 #include "libos/file.h"
 #include "libos/filemap.h"
 #include "libos/path.h"
+#include "libos/shm.h"
 #include "libos/syscall.h"
 
 #include <errno.h>
@@ -178,13 +179,15 @@ static long reopen_local(struct fpath *p, uint32_t flags, uint32_t mode,
 	char name[512];
 	long n;
 
+	if (p->ofd->ops->kind == OFD_SHM)
+		return shm_reopen(p->ofd, (int)flags, out);
 	n = local_fd_name(p->ofd, name, sizeof(name) - 1);
 	if (n > 0 && name[0] == '/') {
 		name[n] = '\0';
 		return local_open(name, (int)flags, mode, out);
 	}
 	/* Anonymous: Linux gives a pipe a new description; here it is shared. */
-	if (p->ofd->ops->kind == OFD_SOCKET || p->ofd->ops->kind == OFD_UNIX)
+	if (p->ofd->ops->kind != OFD_PIPE && p->ofd->ops->kind != OFD_CONSOLE)
 		return -ENXIO;
 	*out = ofd_ref(p->ofd);
 	return 0;

@@ -84,6 +84,7 @@ long proc_comm_set(const struct local_node *n, const char *s, size_t len);
 void proc_environ(struct text *t, const struct local_node *n);
 void proc_limits(struct text *t, const struct local_node *n);
 void proc_maps(struct text *t, const struct local_node *n);
+void proc_mountinfo(struct text *t, const struct local_node *n);
 void proc_mounts(struct text *t, const struct local_node *n);
 void proc_stat(struct text *t, const struct local_node *n);
 void proc_statm(struct text *t, const struct local_node *n);

@@ -147,6 +147,19 @@ static long at_ofd(struct fpath *p, struct ofd *o)
 	return 0;
 }
 
+/* The name of a directory of libos's own that @o is, with its NUL: its length. */
+static long own_dir_name(struct ofd *o, char *to, size_t size)
+{
+	/* These have a name, which leads nowhere. */
+	const bool named = o->ops->kind == OFD_SHM || o->ops->kind == OFD_MQ;
+	const long n = named ? 0 : local_fd_name(o, to, size - 1);
+
+	if (n <= 0 || to[0] != '/')
+		return -ENOTDIR;
+	to[n] = '\0';
+	return n;
+}
+
 /* p->norm goes on at @rest behind descriptor @fd.  0 with p set, or 1: p->norm
  * was made anew, look again. */
 static long behind_fd(struct fpath *p, int fd, size_t rest)
@@ -165,11 +178,10 @@ static long behind_fd(struct fpath *p, int fd, size_t rest)
 		p->ofd = o;
 		return to_fsd(p, file_of(o)->handle, tail);
 	}
-	n = local_fd_name(o, p->buf, sizeof(p->buf) - 1);
+	n = own_dir_name(o, p->buf, sizeof(p->buf));
 	ofd_put(o);
-	if (n <= 0 || p->buf[0] != '/')
-		return -ENOTDIR;
-	p->buf[n] = '\0';
+	if (n < 0)
+		return n;
 	memmove(p->norm, tail, strlen(tail) + 1);
 	n = append_components(p->buf, n == 1 ? 0 : (size_t)n, p->norm);
 	if (n < 0)
@@ -281,10 +293,9 @@ static long get_in_dir(struct fpath *p, int dirfd, const char *text, unsigned fl
 		path_put(p);
 		return walk_own(p, flags);
 	}
-	n = local_fd_name(o, dir, sizeof(dir) - 1);
-	if (n <= 0 || dir[0] != '/')
-		return -ENOTDIR;
-	dir[n] = '\0';
+	n = own_dir_name(o, dir, sizeof(dir));
+	if (n < 0)
+		return n;
 	n = path_normalize(p->norm, dir, text);
 	if (n < 0)
 		return n;
@@ -619,11 +630,10 @@ SYSCALL(fchdir, int fd)
 	if (p.where == PATH_FSD) {
 		r = S_ISDIR(file_of(o)->mode) ? enter(&p) : -ENOTDIR;
 	} else {
-		r = local_fd_name(o, name, sizeof(name) - 1);
+		r = own_dir_name(o, name, sizeof(name));
 		path_put(&p);
-		if (r <= 0 || name[0] != '/')
-			return -ENOTDIR;
-		name[r] = '\0';
+		if (r < 0)
+			return r;
 		r = path_get_text(&p, name, 0);
 		if (r < 0)
 			return r;

@@ -3,6 +3,7 @@
  * prctl.c - prctl(2): a table of what is kept, and a few that do more.
  */
 #include "libos/abi.h"
+#include "libos/process.h"
 #include "libos/syscall.h"
 #include "libos/thread.h"
 #include "libos/user.h"
@@ -21,6 +22,11 @@
 /* Settings of the process that only a reader sees. */
 static _Atomic uint32_t g_dumpable = 1, g_keep_caps, g_death_signal, g_no_new_privs,
                         g_subreaper, g_no_huge_pages;
+
+unsigned process_no_new_privs(void)
+{
+	return g_no_new_privs;
+}
 
 struct setting {
 	int set, get;

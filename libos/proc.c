@@ -247,7 +247,7 @@ void proc_stat(struct text *t, const struct local_node *n)
 	char comm[16];
 
 	comm_of(n, comm);
-	text_fmt(t, "%u (%s) R 1 %u %u %u %d 0 0 0 0 0 %lu 0 0 0 20 0 %u 0 0 %lu %lu ",
+	text_fmt(t, "%u (%s) R 0 %u %u %u %d 0 0 0 0 0 %lu 0 0 0 20 0 %u 0 0 %lu %lu ",
 	         id, comm, PROCESS_PID, PROCESS_PID,
 	         console_is_tty(PLAT_CONSOLE_OUT) ? 0x8800u : 0u,
 	         console_is_tty(PLAT_CONSOLE_OUT) ? (int)PROCESS_PID : -1, cpu_ticks(n),
@@ -268,23 +268,27 @@ void proc_statm(struct text *t, const struct local_node *n)
 void proc_status(struct text *t, const struct local_node *n)
 {
 	const struct cred *c = cred_current();
-	uint64_t size = memory_bytes() / 1024, rss = plat_memory_used() / 1024;
+	uint64_t size = memory_bytes() / 1024, rss = plat_memory_used() / 1024, locked;
 	char comm[16];
 
+	vma_lock();
+	locked = vma_locked_bytes() / 1024;
+	vma_unlock();
 	comm_of(n, comm);
 	text_fmt(t, "Name:\t%s\nState:\tR (running)\nTgid:\t%u\nNgid:\t0\nPid:\t%u\n",
 	         comm, PROCESS_PID, n->tid ? n->tid : PROCESS_PID);
-	text_fmt(t, "PPid:\t1\nTracerPid:\t0\nUid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid,
+	text_fmt(t, "PPid:\t0\nTracerPid:\t0\nUid:\t%u\t%u\t%u\t%u\n", c->uid, c->euid,
 	         c->suid, c->fsuid);
 	text_fmt(t, "Gid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t", c->gid, c->egid,
 	         c->sgid, c->fsgid, fd_limit());
 	for (uint32_t i = 0; i < c->n_groups; i++)
 		text_fmt(t, "%u ", c->groups[i]);
-	text_fmt(t, "\nVmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmHWM:\t%8lu kB\n", size,
-	         size, rss);
-	text_fmt(t, "VmRSS:\t%8lu kB\nVmData:\t%8lu kB\nVmSwap:\t%8u kB\n", rss, size,
-	         0u);
-	text_fmt(t, "Threads:\t%u\nNoNewPrivs:\t0\nSeccomp:\t0\n", thread_count());
+	text_fmt(t, "\nVmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t%8lu kB\n", size,
+	         size, locked);
+	text_fmt(t, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\nVmData:\t%8lu kB\nVmSwap:\t%8u kB\n",
+	         rss, rss, size, 0u);
+	text_fmt(t, "Threads:\t%u\nNoNewPrivs:\t%u\nSeccomp:\t0\n", thread_count(),
+	         process_no_new_privs());
 }
 
 struct limit_name {
@@ -359,6 +363,16 @@ void proc_maps(struct text *t, const struct local_node *n)
 		                              : "");
 	}
 	vma_unlock();
+}
+
+void proc_mountinfo(struct text *t, const struct local_node *n)
+{
+	(void)n;
+	if (g_config.file.ctl)
+		text_put(t, "1 0 0:1 / / rw,relatime - fsd fsd rw\n");
+	text_put(t, "2 1 0:2 / /dev rw,nosuid - tmpfs strait rw\n"
+	            "3 2 0:3 / /dev/shm rw,nosuid,nodev - tmpfs strait rw\n"
+	            "4 1 0:4 / /proc rw,nosuid,nodev,noexec - proc proc rw\n");
 }
 
 void proc_mounts(struct text *t, const struct local_node *n)

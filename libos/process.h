@@ -29,4 +29,7 @@ void process_fill_user_info(struct siginfo_x86 *info, int sig, int code);
 /* 0, the process's id, or a live thread's. */
 bool process_knows(int32_t pid);
 
+/* PR_SET_NO_NEW_PRIVS (prctl.c). */
+unsigned process_no_new_privs(void);
+
 #endif /* LIBOS_PROCESS_H */

@@ -11,6 +11,7 @@
  */
 #include "libos/shm.h"
 
+#include "libos/abi.h"
 #include "libos/identity.h"
 #include "libos/io.h"
 #include "libos/limits.h"
@@ -23,6 +24,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -316,6 +318,25 @@ static long op_fallocate(struct ofd *o, int mode, uint64_t off, uint64_t len)
 	return r;
 }
 
+static long op_ioctl(struct ofd *o, unsigned long req, void *user_arg)
+{
+	struct shm_node *n = node_of(o);
+	int64_t left;
+	int answer;
+
+	if (req == ABI_FIGETBSZ) {
+		answer = (int)PAGE;
+	} else if (req == FIONREAD) {
+		lock_take(&n->lock);
+		left = (int64_t)(n->size - o->pos);
+		lock_drop(&n->lock);
+		answer = (int)left; /* behind the end it is negative, as in Linux */
+	} else {
+		return -ENOTTY;
+	}
+	return user_copy_out(user_arg, &answer, sizeof(answer));
+}
+
 static uint32_t op_poll(struct ofd *o)
 {
 	(void)o;
@@ -453,6 +474,7 @@ static const struct ofd_ops g_shm_ops = {
         .truncate = op_truncate,
         .sync = op_sync,
         .fallocate = op_fallocate,
+        .ioctl = op_ioctl,
         .mmap = op_mmap,
         .release = op_release,
 };

@@ -19,6 +19,8 @@ long shm_add_seals(struct ofd *o, unsigned seals);
 long shm_get_seals(struct ofd *o);
 
 long shm_open_name(const char *name, int flags, uint32_t mode, struct ofd **out);
+/* Another description of what @o is open on, named or not: /proc/self/fd/N. */
+long shm_reopen(struct ofd *o, int flags, struct ofd **out);
 long shm_stat_name(const char *name, struct kstat *st);
 long shm_unlink_name(const char *name);
 long shm_link_name(const char *from, const char *to);

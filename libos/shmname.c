@@ -186,6 +186,28 @@ long shm_open_name(const char *name, int flags, uint32_t mode, struct ofd **out)
 	return r;
 }
 
+long shm_reopen(struct ofd *o, int flags, struct ofd **out)
+{
+	struct shm_file *f = shm_file_of(o);
+	struct shm_node *n;
+	long r;
+
+	if (!f)
+		return -ENXIO;
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return -EEXIST;
+	if (flags & O_DIRECTORY)
+		return -ENOTDIR;
+	n = f->node;
+	lock_take(&g_shm_lock);
+	n->refs++;
+	lock_drop(&g_shm_lock);
+	r = open_node(n, f->name, flags, false, out);
+	if (r < 0)
+		shm_node_put(n);
+	return r;
+}
+
 long shm_stat_name(const char *name, struct kstat *st)
 {
 	struct shm_node *n = node_get(name);

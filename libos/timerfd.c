@@ -201,7 +201,7 @@ SYSCALL(timerfd_create, long clock_id, long flags_arg)
 /* A reference in *@out, or the error. */
 static long get(long fd, struct timerfd **out)
 {
-	struct ofd *o = ofd_get((int)fd);
+	struct ofd *o = ofd_get_io((int)fd);
 
 	if (!o)
 		return -EBADF;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
@@ -264,6 +265,17 @@ static void texts_have_their_form(void)
 	CHECK_EQ(sscanf(g_text, "%u (%*[^)]) %c %u", &pid, &state, &ppid), 3);
 	CHECK_EQ(pid, getpid());
 	CHECK_EQ(state, 'R');
+	CHECK_EQ(sscanf(strrchr(g_text, ')'), ") %c %d", &state, &pid), 2);
+	CHECK_EQ(pid, getppid());
+	slurp("/proc/self/status");
+	CHECK(strstr(g_text, "\nPPid:\t") != NULL);
+	CHECK_EQ(atoi(strstr(g_text, "\nPPid:\t") + 7), getppid());
+	CHECK(strstr(g_text, "\nNoNewPrivs:\t") != NULL);
+	CHECK_EQ(atoi(strstr(g_text, "\nNoNewPrivs:\t") + 13),
+	         prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+	CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	slurp("/proc/self/status");
+	CHECK_EQ(atoi(strstr(g_text, "\nNoNewPrivs:\t") + 13), 1);
 	slurp("/proc/self/statm");
 	CHECK_EQ(sscanf(g_text, "%lu %lu", &size, &rss), 2);
 	CHECK(size > 0 && rss > 0);
@@ -285,6 +297,10 @@ static void texts_have_their_form(void)
 	CHECK(strstr(g_text, "-") != NULL);
 	slurp("/proc/self/mounts");
 	CHECK(strstr(g_text, " /proc proc ") != NULL);
+	slurp("/proc/self/mountinfo");
+	CHECK(strstr(g_text, " - proc proc ") != NULL);
+	slurp("/proc/self/cgroup");
+	CHECK(strchr(g_text, ':') != NULL);
 	slurp("/proc/mounts");
 	CHECK(strstr(g_text, " /proc proc ") != NULL);
 	slurp("/proc/filesystems");
@@ -299,6 +315,7 @@ static void sysctls(void)
 	char want[80];
 
 	CHECK(uname(&u) == 0);
+	CHECK(slurp("/proc/sys/fs/inotify/max_user_watches") > 1);
 	slurp("/proc/sys/kernel/ostype");
 	CHECK(strcmp(g_text, "Linux\n") == 0);
 	slurp("/proc/sys/kernel/osrelease");

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 static int open_again(int fd)
 {
@@ -145,6 +146,26 @@ static void owners_are_kept(void)
 	CHECK_ERR(fcntl(p[0], 9999), EINVAL);
 	CHECK_ERR(fcntl(9999, F_GETFL), EBADF);
 	CHECK_ERR(fcntl(9999, F_SETFD, 0), EBADF);
+	close(p[0]);
+	close(p[1]);
+}
+
+static void owners_of_sockets_have_older_calls(void)
+{
+	int s[2], p[2], id = getpid(), got = -1;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && pipe(p) == 0);
+	CHECK_EQ(ioctl(s[0], SIOCSPGRP, &id), 0);
+	CHECK_EQ(fcntl(s[0], F_GETOWN), id);
+	CHECK_EQ(ioctl(s[0], FIOGETOWN, &got), 0);
+	CHECK_EQ(got, id);
+	id = -getpgrp();
+	CHECK_EQ(ioctl(s[0], FIOSETOWN, &id), 0);
+	CHECK_EQ(ioctl(s[0], SIOCGPGRP, &got), 0);
+	CHECK_EQ(got, id);
+	CHECK_ERR(ioctl(p[0], FIOGETOWN, &got), ENOTTY);
+	close(s[0]);
+	close(s[1]);
 	close(p[0]);
 	close(p[1]);
 }
@@ -294,6 +315,7 @@ int main(void)
 	CASE(flags_belong_to_the_description);
 	CASE(ioctls_of_every_kind);
 	CASE(owners_are_kept);
+	CASE(owners_of_sockets_have_older_calls);
 	CASE(o_async_sends_a_signal);
 	CASE(close_range_closes);
 	CASE(the_limit_holds);

@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <semaphore.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -218,6 +220,48 @@ static void the_directory_lists_them(void)
 		close(fd[i]);
 }
 
+static int again(int fd, int flags)
+{
+	char name[40];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	return open(name, flags);
+}
+
+static void a_memfd_can_be_opened_again(void)
+{
+	int fd = memfd_create("again", MFD_ALLOW_SEALING), r, w, ev = eventfd(0, 0), n;
+	char buf[8] = "";
+
+	CHECK_EQ(write(fd, "hello", 5), 5);
+	r = again(fd, O_RDONLY);
+	w = again(fd, O_WRONLY);
+	CHECK(r >= 0 && w >= 0);
+	CHECK_EQ(read(r, buf, sizeof(buf)), 5); /* a position of its own */
+	CHECK(strcmp(buf, "hello") == 0);
+	CHECK_ERR(write(r, "x", 1), EBADF);
+	CHECK_ERR(fcntl(r, F_ADD_SEALS, F_SEAL_GROW), EPERM);
+	CHECK_EQ(pwrite(w, "J", 1, 0), 1);
+	CHECK_EQ(pread(fd, buf, 1, 0), 1);
+	CHECK_EQ(buf[0], 'J');
+	CHECK_EQ(lseek(r, 1, SEEK_SET), 1);
+	CHECK_EQ(ioctl(r, FIONREAD, &n), 0);
+	CHECK_EQ(n, 4);
+	CHECK_ERR(again(fd, O_RDONLY | O_DIRECTORY), ENOTDIR);
+	close(fd);
+	CHECK_EQ(close(again(r, O_RDWR | O_TRUNC)), 0);
+	CHECK_EQ(lseek(r, 0, SEEK_END), 0);
+	CHECK_ERR(again(ev, O_RDWR), ENXIO);
+	CHECK_ERR(openat(r, "x", O_RDONLY), ENOTDIR);
+	CHECK_ERR(fchdir(r), ENOTDIR);
+	CHECK_EQ(readahead(w, 0, 1), -1);
+	CHECK_EQ(readahead(r, 0, 1), 0);
+	CHECK_ERR(sync_file_range(ev, 0, 0, 0), ESPIPE);
+	close(r);
+	close(w);
+	close(ev);
+}
+
 static void named_semaphores(void)
 {
 	sem_t *a, *b;
@@ -251,6 +295,7 @@ int main(void)
 	CASE(shm_open_makes_names);
 	CASE(links_and_renames);
 	CASE(the_directory_lists_them);
+	CASE(a_memfd_can_be_opened_again);
 	CASE(named_semaphores);
 	return g_failed;
 }
