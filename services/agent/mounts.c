@@ -7,6 +7,7 @@
  * programs look for in a root directory.
  */
 #include "services/agent/agent.h"
+#include "tools/etc_services.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -144,6 +145,7 @@ static int fill_root(int root)
 		               "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
 		{"etc/group", "root:x:0:\nnogroup:x:65534:\n"},
 		{"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
+		{"etc/services", ETC_SERVICES},
 		{"etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"},
 	};
 

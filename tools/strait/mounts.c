@@ -8,6 +8,7 @@
  * Only this run's guests see a mem, so their root is root there; on a directory of
  * the machine it is another user (squash) unless told otherwise.
  */
+#include "tools/etc_services.h"
 #include "tools/strait/netns.h"
 #include "tools/strait/strait.h"
 
@@ -252,6 +253,7 @@ static void fill_etc(const struct run_opts *o, const struct net_plan *net, int r
 	put_file(root, "etc/hostname", xprintf("%s\n", o->hostname));
 	put_file(root, "etc/nsswitch.conf",
 	         xprintf("passwd: files\ngroup: files\nhosts: files dns\n"));
+	put_file(root, "etc/services", xprintf("%s", ETC_SERVICES));
 	if (o->net == NET_LWIP)
 		put_file(root, "etc/hosts",
 		         xprintf("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
