@@ -368,7 +368,6 @@ static const struct rpc_chan_ops g_chan_ops = {
         .on_done = file_lock_on_done,
         .on_lost = on_lost,
         .on_restore = file_restore,
-        .answers_hang_up = true,
 };
 
 int file_init(void)

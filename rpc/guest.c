@@ -690,10 +690,10 @@ void chan_gone(struct rpc_chan *ch)
 	}
 	if (!atomic_compare_exchange_strong(&ch->state, &was, CHAN_AWAY))
 		return; /* the guest ends, or the recovery thread was faster: look again */
-	if (ch->ops->answers_hang_up) {
-		atomic_store(&ch->ctl->cli_live, 0);
-		plat_channel_notify(ch->id);
-	}
+	/* An instance that lives and hung up on this guest alone lets go of it then, and the
+	 * platform says that no other comes.  One that has handed over reads no more. */
+	atomic_store(&ch->ctl->cli_live, 0);
+	plat_channel_notify(ch->id);
 	if (was != CHAN_UP) {
 		end_own_call(ch);
 	} else {

@@ -134,10 +134,6 @@ struct rpc_chan_ops {
 	 * that wait in calls keep what locks they hold: take none that is held across a
 	 * call.  0, or a negative errno: the channel is lost. */
 	int (*on_restore)(const struct rpc_restore *);
-	/* Close this end, too, when the service leaves: an instance that lives and hung up
-	 * on this guest alone lets go of it, and the platform says that no other comes.
-	 * Not for a service that is sealed, and lives, when its rings are marked (netd). */
-	bool answers_hang_up;
 };
 
 /* The two channels of a guest. */

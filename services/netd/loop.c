@@ -199,7 +199,8 @@ static void guest_drop(struct guest *g)
 {
 	struct guest **p = &g_loop.guests;
 	struct rpc_conn *conn = g->conn;
-	const bool leaving = g->leaving;
+	/* At our own end guests do not leave: we do. */
+	const bool says = !g_loop.stop || g->leaving;
 	const uint32_t domid = g->domid;
 
 	while (*p != g)
@@ -211,7 +212,7 @@ static void guest_drop(struct guest *g)
 	guest_free(g);
 	(void)epoll_ctl(g_loop.epoll, EPOLL_CTL_DEL, rpc_conn_fd(conn), NULL);
 	rpc_conn_free(conn);
-	if (leaving)
+	if (says)
 		say_guest(domid, NULL);
 }
 

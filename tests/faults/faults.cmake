@@ -70,6 +70,8 @@ strait_fault_test(fsd_dies_at_random COMMAND "${here}/differential" --seeds 60-6
 # The guest's channel is closed at a frame; frames come late.
 strait_fault_test(channel_cut COMMAND "${here}/differential" --seeds 7 --count 60 --faults cut
 	--every 17 TIMEOUT 120)
+strait_script_test(faults.net_channel_cut COMMAND "${here}/net_channel_cut.sh" LABELS e2e faults
+	TIMEOUT 120)
 strait_fault_test(frames_late COMMAND "${here}/differential" --seeds 7 --count 40 --threads 4
 	--faults delay --every 40 TIMEOUT 120)
 strait_fault_test(fsd_hangs COMMAND "${here}/differential" --seeds 70 --count 5000
