@@ -36,7 +36,7 @@
 #define WAIT_NS UINT64_C(30000000000) /* for the service to make its end */
 #define PAUSE_NS 10000000ul
 #define LOOK_NS UINT64_C(1000000000)
-#define NEXT_NS UINT64_C(50000000) /* from look to look for the next instance */
+#define NEXT_NS UINT64_C(50000000) /* from look to look for the next instance, untold */
 
 _Static_assert(GRANTS_OFFSET + 4 * DATA_PAGES_MAX <= VCHAN_STRAIT_OFFSET,
                "Strait's area");
@@ -52,13 +52,16 @@ static struct channel {
 	uint64_t ctl_gfn, data_gfn;
 	uint64_t spare[2]; /* frames for when there is no memory */
 	bool promised;     /* the copies of the data count as the program's memory */
-	char port_path[SERVICE_PATH_MAX + 20], epoch_path[32];
+	char port_path[SERVICE_PATH_MAX + 20], peer_path[SERVICE_PATH_MAX + 20], epoch_path[32];
 	uint32_t ctl_handle, handles[DATA_PAGES_MAX];
 	struct offer {
 		uint32_t domid, epoch, ref, port;
 		char path[SERVICE_PATH_MAX];
 	} next; /* of the recovery thread */
 } g_channels[N_SERVICES];
+
+/* Counts what xenstore said of services: who looks for the next one waits for it. */
+static _Atomic uint32_t g_news;
 
 /* Letting go and taking anew: keeper and recovery threads, which may sleep on it. */
 static struct lock g_lock = LOCK_INIT;
@@ -314,33 +317,52 @@ static void release(struct channel *ch)
 
 /* ---- another instance ---- */
 
+#define N_OWN 2u  /* nodes of ours, by dom0: where it lives, */
+#define N_PEER 3u /* ... of the service: its channel */
+
+struct reading {
+	char at[N_OWN + N_PEER][SERVICE_PATH_MAX + 20], text[1 + N_PEER][16];
+	struct xenstore_node nodes[N_OWN + N_PEER];
+};
+
+/* The service tells of the epoch last, so it is read first. */
+static void ask_at(struct reading *r, const char *path)
+{
+	static const char *const names[N_PEER] = {"/epoch", "/ring-ref", "/event-channel"};
+
+	for (unsigned i = 0; i < N_PEER; i++) {
+		join(r->at[N_OWN + i], sizeof(r->at[0]), path, names[i]);
+		r->nodes[N_OWN + i] = (struct xenstore_node){r->at[N_OWN + i], r->text[1 + i],
+		                                             sizeof(r->text[0]), 0};
+	}
+}
+
 /* What dom0 and the service say of an instance that may be a new one.  False: there is
- * none, or not all of it is there yet. */
+ * none, or not all of it is there yet.  Read at once, as if it lived where it did. */
 static bool look_for_next(unsigned id, struct offer *to)
 {
 	const struct service_node *s = &g_services[id];
-	char own[2][40], at[3][SERVICE_PATH_MAX + 20], text[4][16];
-	static const char *const names[3] = {"/epoch", "/ring-ref", "/event-channel"};
-	struct xenstore_node nodes[3];
 	uint32_t *const values[4] = {&to->domid, &to->epoch, &to->ref, &to->port};
+	struct reading r;
+	char (*const text)[16] = r.text;
 
-	for (unsigned i = 0; i < 2; i++) {
-		const size_t n = join(own[i], sizeof(own[i]), "strait/", s->name);
+	for (unsigned i = 0; i < N_OWN; i++) {
+		const size_t n = join(r.at[i], sizeof(r.at[i]), "strait/", s->name);
 
-		join(own[i] + n, sizeof(own[i]) - n, i ? "/path" : "/backend-id", "");
+		join(r.at[i] + n, sizeof(r.at[i]) - n, i ? "/path" : "/backend-id", "");
 	}
-	nodes[0] = (struct xenstore_node){own[0], text[0], sizeof(text[0]), 0};
-	nodes[1] = (struct xenstore_node){own[1], to->path, sizeof(to->path), 0};
-	xenstore_read_all(nodes, 2);
-	if (nodes[0].result <= 0 || nodes[1].result <= 0 || to->path[0] != '/')
+	r.nodes[0] = (struct xenstore_node){r.at[0], text[0], sizeof(text[0]), 0};
+	r.nodes[1] = (struct xenstore_node){r.at[1], to->path, sizeof(to->path), 0};
+	ask_at(&r, s->path);
+	xenstore_read_all(r.nodes, N_OWN + N_PEER);
+	if (r.nodes[0].result <= 0 || r.nodes[1].result <= 0 || to->path[0] != '/')
 		return false;
-	for (unsigned i = 0; i < 3; i++) {
-		join(at[i], sizeof(at[i]), to->path, names[i]);
-		nodes[i] = (struct xenstore_node){at[i], text[i + 1], sizeof(text[0]), 0};
+	if (strcmp(to->path, s->path) != 0) {
+		ask_at(&r, to->path);
+		xenstore_read_all(r.nodes + N_OWN, N_PEER);
 	}
-	xenstore_read_all(nodes, 3);
-	for (unsigned i = 0; i < 3; i++)
-		if (nodes[i].result <= 0)
+	for (unsigned i = 0; i < N_PEER; i++)
+		if (r.nodes[N_OWN + i].result <= 0)
 			return false;
 	for (unsigned i = 0; i < 4; i++) {
 		uint64_t v;
@@ -355,9 +377,9 @@ static bool look_for_next(unsigned id, struct offer *to)
 int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch)
 {
 	struct channel *ch = &g_channels[id];
-	_Atomic uint32_t nobody = 0;
 
 	for (;;) {
+		const uint32_t seen = g_news;
 		const uint64_t flags = irq_off(), now = plat_mono_ns();
 
 		if (ch->state == CH_OPEN) { /* whoever asks is done with it */
@@ -371,7 +393,7 @@ int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch)
 		}
 		if (now >= deadline)
 			return -ETIMEDOUT;
-		(void)plat_futex_wait(&nobody, 0,
+		(void)plat_futex_wait(&g_news, seen,
 		                      deadline - now < NEXT_NS ? deadline : now + NEXT_NS);
 	}
 }
@@ -454,7 +476,14 @@ static void put_next(struct channel *ch, const struct fresh *f)
 	vm_window_unmap(f->data, ch->n_data);
 }
 
-static void on_port_node(const char *path, void *arg);
+static void on_peer_node(const char *path, void *arg);
+
+static void watch_peer(struct channel *ch, const struct service_node *s)
+{
+	/* Without it the port's state tells, a second later. */
+	join(ch->peer_path, sizeof(ch->peer_path), s->path, "/epoch");
+	(void)xenstore_watch(ch->peer_path, on_peer_node, ch);
+}
 
 static void watch_next(unsigned id)
 {
@@ -465,9 +494,8 @@ static void watch_next(unsigned id)
 	s->domid = ch->next.domid;
 	s->epoch = ch->next.epoch;
 	join(s->path, sizeof(s->path), ch->next.path, "");
-	join(ch->port_path, sizeof(ch->port_path), s->path, "/event-channel");
-	if (moved) /* without it the port's state tells, a second later */
-		(void)xenstore_watch(ch->port_path, on_port_node, ch);
+	if (moved)
+		watch_peer(ch, s);
 }
 
 int plat_channel_renew(unsigned id)
@@ -492,25 +520,44 @@ int plat_channel_renew(unsigned id)
 
 /* ---- the keeper's part ---- */
 
-static void on_port_node(const char *path, void *arg)
+static void tell_news(void)
+{
+	const uint64_t flags = irq_off();
+
+	g_news++;
+	(void)futex_wake_locked(&g_news, N_SERVICES);
+	irq_restore(flags);
+}
+
+/* The service says which instance it is; it takes that away with the channel. */
+static void on_peer_node(const char *path, void *arg)
 {
 	struct channel *ch = arg;
 	char value[16];
 
-	if (not_yet(xenstore_read(path, value, sizeof(value))))
+	if (ch->state == CH_OPEN && not_yet(xenstore_read(path, value, sizeof(value))))
 		ch->gone = true;
+	tell_news();
 }
 
+/* dom0 says that the service is another domain now: the one before has ended, or stands
+ * still for good. */
 static void on_epoch_node(const char *path, void *arg)
 {
-	struct service_node *s = arg;
+	struct channel *ch = arg;
+	struct service_node *s = &g_services[ch - g_channels];
 	char value[16], text[96];
 	uint64_t epoch;
 	size_t n;
 
-	if (g_config.recover_ns || xenstore_read(path, value, sizeof(value)) < 0 ||
-	    !cmdline_number(value, UINT32_MAX, &epoch) || (uint32_t)epoch == s->epoch)
+	if (xenstore_read(path, value, sizeof(value)) < 0 ||
+	    !cmdline_number(value, UINT32_MAX, &epoch) || (uint32_t)epoch <= s->epoch)
 		return;
+	if (g_config.recover_ns) {
+		ch->gone = true;
+		tell_news();
+		return;
+	}
 	s->epoch = (uint32_t)epoch;
 	n = join(text, sizeof(text) - 1, "strait: a new instance of service ", s->name);
 	n += join(text + n, sizeof(text) - 1 - n,
@@ -534,9 +581,8 @@ static void watch_nodes(void)
 		     g_services[i].name);
 		join(ch->epoch_path + strlen(ch->epoch_path),
 		     sizeof(ch->epoch_path) - strlen(ch->epoch_path), "/epoch", "");
-		/* Without them the port's state tells, a second later. */
-		(void)xenstore_watch(ch->port_path, on_port_node, ch);
-		(void)xenstore_watch(ch->epoch_path, on_epoch_node, &g_services[i]);
+		watch_peer(ch, &g_services[i]);
+		(void)xenstore_watch(ch->epoch_path, on_epoch_node, ch);
 	}
 }
 

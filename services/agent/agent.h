@@ -135,6 +135,18 @@ void guests_look(struct agent *a);
 void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port);
 void guests_released(struct agent *a, uint32_t domid);
 void guests_failed(struct agent *a, uint32_t domid, const char *why);
+/* What xenstore is told of its channel: port, ring, epoch; @share: by nodes that are new.
+ * How many entries of @to were filled, at most 3. */
+unsigned guests_channel(const struct agent *a, uint32_t domid, const uint32_t values[3], bool share,
+                        struct store_put *to);
+/* ... and that it is served: 1. */
+unsigned guests_said_ready(const struct agent *a, uint32_t domid, struct store_put *to);
+/* All that was written. */
+void guests_serve(struct agent *a, struct guest *g);
+/* In the list, as if its nodes had been read; NULL: it is there, or no memory. */
+struct guest *guests_new(struct agent *a, const struct config_guest *c);
+/* Another process has the channels that were prepared; the others are gone. */
+void guests_change_over(struct agent *a);
 /* The service is gone, and all channels with it. */
 void guests_drop_all(struct agent *a);
 /* The same, and nobody is waited for any more. */
@@ -150,6 +162,9 @@ int service_start(struct agent *a) __attribute__((warn_unused_result));
 int service_launch(struct agent *a) __attribute__((warn_unused_result));
 void service_readable(struct agent *a);
 int service_add(struct agent *a, const struct config_guest *g) __attribute__((warn_unused_result));
+/* The same to @sock, of one that another instance serves as yet. */
+int service_prepare(struct agent *a, int sock, const struct config_guest *g)
+	__attribute__((warn_unused_result));
 int service_ping(struct agent *a, uint64_t nonce) __attribute__((warn_unused_result));
 int service_gone(struct agent *a, uint32_t domid) __attribute__((warn_unused_result));
 void service_stop(struct agent *a); /* asks; SIGCHLD tells that it ended */

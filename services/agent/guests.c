@@ -137,6 +137,17 @@ static struct guest *new_guest(struct agent *a, uint32_t domid)
 	return g;
 }
 
+struct guest *guests_new(struct agent *a, const struct config_guest *c)
+{
+	struct guest *g = find(a, c->domid) ? NULL : new_guest(a, c->domid);
+
+	if (g) {
+		g->c = *c;
+		g->state = GUEST_ADDED;
+	}
+	return g;
+}
+
 /* A node of a guest that the service does not have. */
 static void look_at_new(struct agent *a, uint32_t domid)
 {
@@ -270,35 +281,56 @@ void guests_look(struct agent *a)
 		store_list_free(names);
 }
 
+/* A guest reads the epoch first: with it, all is there. */
+unsigned guests_channel(const struct agent *a, uint32_t domid, const uint32_t values[3], bool share,
+                        struct store_put *to)
+{
+	static const char *const names[3] = {"event-channel", "ring-ref", "epoch"};
+
+	for (int i = 0; i < 3; i++) {
+		snprintf(to[i].path, sizeof(to[i].path), "%s/%u/%s", a->data, domid, names[i]);
+		snprintf(to[i].value, sizeof(to[i].value), "%u", values[i]);
+		to[i].reader = share ? (int)domid : STORE_NOBODY;
+	}
+	return 3;
+}
+
+unsigned guests_said_ready(const struct agent *a, uint32_t domid, struct store_put *to)
+{
+	snprintf(to->path, sizeof(to->path), "%s/guests/%u/state", a->data, domid);
+	snprintf(to->value, sizeof(to->value), "ready");
+	to->reader = STORE_NOBODY;
+	return 1;
+}
+
+void guests_serve(struct agent *a, struct guest *g)
+{
+	g->state = GUEST_READY;
+	expect(a, g->c.domid);
+}
+
 void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port)
 {
-	/* What a client waits for comes last. */
-	static const char *const names[] = {"epoch", "event-channel", "ring-ref"};
-	const uint32_t values[] = {a->config.epoch, port, ring_ref};
+	const uint32_t values[3] = {port, ring_ref, a->config.epoch};
 	struct guest *g = find(a, domid);
-	char path[AGENT_PATH + 48], text[16];
+	struct store_put puts[4];
+	unsigned n;
+	int r;
 
 	if (!g || g->state != GUEST_ADDED)
 		return;
-	for (int i = 0; i < 3; i++) {
-		int r;
+	n = guests_channel(a, domid, values, true, puts);
+	n += guests_said_ready(a, domid, puts + n);
+	r = store_put_all(&a->store, a->domid, puts, n);
+	if (r < 0) {
+		char why[CONFIG_WHY];
 
-		snprintf(path, sizeof(path), "%s/%u/%s", a->data, domid, names[i]);
-		snprintf(text, sizeof(text), "%u", values[i]);
-		put(a, path, text);
-		r = store_share(&a->store, path, a->domid, domid);
-		if (r < 0) {
-			char why[CONFIG_WHY];
-
-			snprintf(why, sizeof(why), "cannot let it read xenstore node %s: %s", path,
-			         strerror(-r));
-			refuse(a, g, why);
-			return;
-		}
+		snprintf(why, sizeof(why), "its channel cannot be written to xenstore: %s",
+		         strerror(-r));
+		refuse(a, g, why);
+		return;
 	}
-	g->state = GUEST_READY;
-	expect(a, domid);
-	put_state(a, g, "ready");
+	guests_serve(a, g);
 }
 
 void guests_released(struct agent *a, uint32_t domid)
@@ -331,6 +363,20 @@ void guests_drop_all(struct agent *a)
 {
 	while (a->guests)
 		forget(a, a->guests);
+}
+
+void guests_change_over(struct agent *a)
+{
+	for (struct guest **p = &a->guests; *p;) {
+		struct guest *g = *p;
+
+		if (prepare_keeps(a, g)) {
+			*p = g->next;
+			free(g);
+		} else {
+			forget(a, g);
+		}
+	}
 }
 
 void guests_end(struct agent *a)

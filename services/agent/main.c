@@ -137,7 +137,7 @@ static void stand_by(struct agent *a)
 	} else if (mounts_await(&a->config, why) < 0) {
 		agent_fail(a, "%s", why);
 	} else if (service_launch(a) == 0) {
-		agent_state(a, "standby");
+		swap_stand_by(a);
 	}
 }
 

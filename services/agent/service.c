@@ -331,7 +331,7 @@ int service_start(struct agent *a)
 
 /* ---- guests ---- */
 
-int service_add(struct agent *a, const struct config_guest *g)
+static int add(struct agent *a, int sock, const struct config_guest *g, bool prepare)
 {
 	Control__Control c = CONTROL__CONTROL__INIT;
 	Control__GuestAdd m = CONTROL__GUEST_ADD__INIT;
@@ -348,9 +348,20 @@ int service_add(struct agent *a, const struct config_guest *g)
 	m.gid = g->gid;
 	m.groups = copy.groups;
 	m.n_groups = copy.n_groups;
+	m.prepare = prepare;
 	c.body_case = CONTROL__CONTROL__BODY_GUEST_ADD;
 	c.guest_add = &m;
-	return control_send(a->service.sock, &c, NULL, 0);
+	return control_send(sock, &c, NULL, 0);
+}
+
+int service_add(struct agent *a, const struct config_guest *g)
+{
+	return add(a, a->service.sock, g, false);
+}
+
+int service_prepare(struct agent *a, int sock, const struct config_guest *g)
+{
+	return add(a, sock, g, true);
 }
 
 int service_gone(struct agent *a, uint32_t domid)
@@ -388,7 +399,9 @@ static void handle_failed(struct agent *a, const Control__Failed *f)
 	char why[CONFIG_WHY];
 
 	copy_text(&f->text, why);
-	if (f->domid)
+	if (f->domid && prepare_failed(a, f->domid))
+		swap_prepared(a);
+	else if (f->domid)
 		guests_failed(a, f->domid, why);
 	else
 		agent_fail(a, "%s", why);
@@ -427,6 +440,11 @@ static void handle(struct agent *a, const Control__Control *c)
 		guests_look(a);
 		break;
 	case CONTROL__CONTROL__BODY_GUEST_READY:
+		if (prepare_made(a, c->guest_ready->domid, c->guest_ready->ring_ref,
+		                 c->guest_ready->event_channel)) {
+			swap_prepared(a);
+			break;
+		}
 		guests_ready(a, c->guest_ready->domid, c->guest_ready->ring_ref,
 		             c->guest_ready->event_channel);
 		swap_guest_ready(a);

@@ -63,6 +63,7 @@ int store_open(struct store *s)
 	if (fd < 0)
 		return r;
 	store_init(s, fd);
+	s->waits = r < 0;
 	return 0;
 }
 
@@ -157,8 +158,15 @@ static int send_all(int fd, const void *data, size_t n)
 	return 0;
 }
 
-static int request(struct store *s, uint32_t type, const void *data, size_t n,
-                   struct answer *a)
+/* Out of step: never to be trusted again. */
+static int broken(struct store *s, int r)
+{
+	close(s->fd);
+	s->fd = -1;
+	return r;
+}
+
+static int send_request(struct store *s, uint32_t type, const void *data, size_t n)
 {
 	struct {
 		struct xsd_sockmsg h;
@@ -173,16 +181,29 @@ static int request(struct store *s, uint32_t type, const void *data, size_t n,
 	m.h.len = (uint32_t)n;
 	memcpy(m.body, data, n);
 	r = send_all(s->fd, &m, sizeof(m.h) + n);
+	return r < 0 ? broken(s, r) : 0;
+}
+
+/* To the request @id, of that type. */
+static int take_answer(struct store *s, uint32_t id, uint32_t type, struct answer *a)
+{
+	int r = s->fd < 0 ? -EPIPE : 0;
+
 	while (r == 0)
-		r = take_message(s, s->last_id, a);
-	if (r < 0) { /* out of step: never to be trusted again */
-		close(s->fd);
-		s->fd = -1;
-		return r;
-	}
+		r = take_message(s, id, a);
+	if (r < 0)
+		return s->fd < 0 ? r : broken(s, r);
 	if (a->type == XS_ERROR)
 		return error_of(a);
 	return a->type == type ? 0 : -EIO;
+}
+
+static int request(struct store *s, uint32_t type, const void *data, size_t n,
+                   struct answer *a)
+{
+	const int r = send_request(s, type, data, n);
+
+	return r < 0 ? r : take_answer(s, s->last_id, type, a);
 }
 
 static int request_path(struct store *s, uint32_t type, const char *path, struct answer *a)
@@ -251,6 +272,70 @@ int store_write(struct store *s, const char *path, const char *value)
 	return request(s, XS_WRITE, buf, k + n, &a);
 }
 
+/* A node's permissions as a message's body; its length, or -E2BIG. */
+static int pack_perms(char *buf, size_t size, const char *path, unsigned owner, unsigned reader)
+{
+	const int n = snprintf(buf, size, "%s%cn%u%cr%u", path, 0, owner, 0, reader);
+
+	return n < 0 || (size_t)n >= size ? -E2BIG : n + 1;
+}
+
+static int send_put(struct store *s, unsigned owner, const struct store_put *p)
+{
+	const size_t k = strlen(p->path) + 1, n = strlen(p->value);
+	char buf[sizeof(p->path) + sizeof(p->value) + 32];
+	int r;
+
+	memcpy(buf, p->path, k);
+	memcpy(buf + k, p->value, n);
+	r = send_request(s, XS_WRITE, buf, k + n);
+	if (r < 0 || p->reader < 0)
+		return r;
+	r = pack_perms(buf, sizeof(buf), p->path, owner, (unsigned)p->reader);
+	return r < 0 ? r : send_request(s, XS_SET_PERMS, buf, (size_t)r);
+}
+
+/* Linux's xenbus device takes a request's bytes from its only buffer when the ring is
+ * written: a second one would be sent in the place of the first. */
+static int put_one_by_one(struct store *s, unsigned owner, const struct store_put *puts,
+                          unsigned n)
+{
+	int first = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		int r = store_write(s, puts[i].path, puts[i].value);
+
+		if (r == 0 && puts[i].reader >= 0)
+			r = store_share(s, puts[i].path, owner, (unsigned)puts[i].reader);
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
+
+int store_put_all(struct store *s, unsigned owner, const struct store_put *puts, unsigned n)
+{
+	uint32_t id = s->last_id + 1;
+	struct answer a;
+	int first = 0, r = 0;
+
+	if (n > STORE_PUTS_MAX)
+		return -E2BIG;
+	if (s->waits)
+		return put_one_by_one(s, owner, puts, n);
+	for (unsigned i = 0; i < n && r == 0; i++)
+		r = send_put(s, owner, &puts[i]);
+	if (r < 0)
+		return s->fd < 0 ? r : broken(s, r);
+	for (unsigned i = 0; i < n; i++)
+		for (int perms = 0; perms <= (puts[i].reader >= 0); perms++) {
+			r = take_answer(s, id++, perms ? XS_SET_PERMS : XS_WRITE, &a);
+			if (r < 0 && first == 0)
+				first = r;
+		}
+	return first;
+}
+
 int store_rm(struct store *s, const char *path)
 {
 	struct answer a;
@@ -261,12 +346,10 @@ int store_rm(struct store *s, const char *path)
 int store_share(struct store *s, const char *path, unsigned owner, unsigned reader)
 {
 	char buf[STORE_PATH_MAX + 32];
-	const int n = snprintf(buf, sizeof(buf), "%s%cn%u%cr%u", path, 0, owner, 0, reader);
+	const int n = pack_perms(buf, sizeof(buf), path, owner, reader);
 	struct answer a;
 
-	if (n < 0 || (size_t)n >= sizeof(buf))
-		return -E2BIG;
-	return request(s, XS_SET_PERMS, buf, (size_t)n + 1, &a);
+	return n < 0 ? n : request(s, XS_SET_PERMS, buf, (size_t)n, &a);
 }
 
 int store_watch(struct store *s, const char *path, const char *token)

@@ -15,6 +15,7 @@
 #ifndef AGENT_STORE_H
 #define AGENT_STORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define STORE_PATH_MAX 512
@@ -27,6 +28,7 @@ struct store_event {
 
 struct store {
 	int fd;
+	bool waits; /* a request waits for the answer to the one before */
 	uint32_t last_id;
 	struct store_event *events, **events_end;
 };
@@ -46,6 +48,16 @@ int store_list(struct store *s, const char *path, char ***names)
 	__attribute__((warn_unused_result));
 void store_list_free(char **names);
 int store_write(struct store *s, const char *path, const char *value)
+	__attribute__((warn_unused_result));
+/* Many at once: none waits for the answer to the one before, where that may be. */
+#define STORE_PUTS_MAX 64
+#define STORE_NOBODY (-1)
+struct store_put {
+	char path[160], value[16];
+	int reader; /* of @owner's node; STORE_NOBODY: who may read it stays as it is */
+};
+/* The first of them that failed, as its negative errno; the others are done. */
+int store_put_all(struct store *s, unsigned owner, const struct store_put *puts, unsigned n)
 	__attribute__((warn_unused_result));
 int store_rm(struct store *s, const char *path);
 /* The node is @owner's; @reader may read it, nobody else. */

@@ -16,6 +16,7 @@
 #include "rpc/control.h"
 #include "rpc/limits.h"
 #include "services/agent/agent.h"
+#include "services/agent/swap_priv.h"
 #include "vchan/vchan.h"
 
 #include <errno.h>
@@ -27,7 +28,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CHECK_MS 15000u
@@ -36,88 +36,11 @@
 #define OLD_MS 3000u /* one that was told to end must have ended */
 #define SETTLE_MS 15000u
 #define CHANNEL_ORDER 16u
-#define NONCE 1u
 #define MEM_LOST "%s is in memory, and what it holds would be lost with the domain"
 
 static const char *program(const struct agent *a)
 {
 	return a->config.kind == KIND_FILE ? "fsd" : "netd";
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* ---- what dom0 is told ---- */
-
-__attribute__((format(printf, 3, 4)))
-static void answer(struct agent *a, char kind, const char *fmt, ...)
-{
-	struct swap *w = &a->swap;
-	char path[AGENT_PATH + 16], text[sizeof(w->id) + sizeof(w->said) + 2];
-	size_t n = strlen(w->said);
-	va_list ap;
-
-	if (kind == '=')
-		say("swap: %.1f ms", (double)(now_us() - w->last_us) / 1000);
-	va_start(ap, fmt);
-	if (n + 2 < sizeof(w->said)) {
-		w->said[n++] = kind;
-		(void)vsnprintf(w->said + n, sizeof(w->said) - n, fmt, ap);
-	}
-	va_end(ap);
-	n = strlen(w->said);
-	if (n + 1 < sizeof(w->said))
-		snprintf(w->said + n, sizeof(w->said) - n, "\n");
-	snprintf(path, sizeof(path), "%s/swap", a->data);
-	snprintf(text, sizeof(text), "%s\n%s", w->id, w->said);
-	if (store_write(&a->store, path, text) < 0)
-		say("cannot write xenstore node %s", path);
-}
-
-/* A step was reached, and took so long. */
-__attribute__((format(printf, 2, 3)))
-static void step(struct agent *a, const char *fmt, ...)
-{
-	const uint64_t now = now_us();
-	char text[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	answer(a, '-', "%9.3f ms  %s", (double)(now - a->swap.last_us) / 1000, text);
-	a->swap.last_us = now;
-}
-
-/* ---- messages ---- */
-
-static int send_with(int sock, Control__Control__BodyCase what, int fd)
-{
-	Control__Control c = CONTROL__CONTROL__INIT;
-	Control__Export out = CONTROL__EXPORT__INIT;
-	Control__Import in = CONTROL__IMPORT__INIT;
-	Control__Resume on = CONTROL__RESUME__INIT;
-	Control__Shutdown end = CONTROL__SHUTDOWN__INIT;
-	Control__Ping ping = CONTROL__PING__INIT;
-
-	c.body_case = what;
-	ping.nonce = NONCE;
-	if (what == CONTROL__CONTROL__BODY_EXPORT)
-		c.export = &out;
-	else if (what == CONTROL__CONTROL__BODY_IMPORT)
-		c.import = &in;
-	else if (what == CONTROL__CONTROL__BODY_RESUME)
-		c.resume = &on;
-	else if (what == CONTROL__CONTROL__BODY_PING)
-		c.ping = &ping;
-	else
-		c.shutdown = &end;
-	return sock < 0 ? -EPIPE : control_send(sock, &c, fd < 0 ? NULL : &fd, fd >= 0);
 }
 
 /* ---- two processes ---- */
@@ -161,11 +84,13 @@ static void failed(struct agent *a, const char *fmt, ...)
 	if (w->next.pid)
 		(void)kill(w->next.pid, SIGKILL); /* and reaped as others are */
 	let_go(&w->next);
+	prepare_forget(a);
+	w->preparing = false;
 	if (w->state == SWAP_MOVE)
-		(void)send_with(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
+		(void)swap_send(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
 	w->state = SWAP_NONE;
 	say("swap: %s", text);
-	answer(a, '!', "%s; the old one serves on", text);
+	swap_answer(a, '!', "%s; the old one serves on", text);
 }
 
 static void start_next(struct agent *a, const char *path)
@@ -180,6 +105,7 @@ static void start_next(struct agent *a, const char *path)
 	w->state = SWAP_CHECK;
 	w->due_ms = now_ms() + CHECK_MS;
 	w->why[0] = 0;
+	w->preparing = false;
 	exchange(a);
 	a->trace.end = NULL;
 	w->trying = true;
@@ -190,29 +116,34 @@ static void start_next(struct agent *a, const char *path)
 	exchange(a);
 	a->trace = before;
 	if (r == 0)
-		r = send_with(w->next.sock, CONTROL__CONTROL__BODY_PING, -1);
+		r = swap_send(w->next.sock, CONTROL__CONTROL__BODY_PING, -1);
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET) /* else its end says why */
 		failed(a, "%s", w->why[0] ? w->why : strerror(-r));
 }
 
-static void take_over(struct agent *a)
+/* Guests wait: they come first.  @told: the old one has ended; else it is told now, so that
+ * they are called when there is where to go. */
+static void take_over(struct agent *a, bool told)
 {
 	struct swap *w = &a->swap;
 
 	w->state = SWAP_SETTLE;
 	w->due_ms = now_ms() + SETTLE_MS;
-	guests_drop_all(a);
 	trace_close(a);
 	exchange(a);
+	a->config.epoch++;
+	guests_change_over(a);
+	prepare_serve(a);
+	if (!told)
+		(void)swap_send(w->next.sock, CONTROL__CONTROL__BODY_SHUTDOWN, -1);
 	w->old = w->next.pid;
 	w->old_ms = now_ms() + OLD_MS;
 	w->next.pid = 0;
-	let_go(&w->next);
-	a->config.epoch++;
 	a->service.lives++;
 	a->service.ping = a->service.pong = 0;
 	a->service.ping_ms = now_ms();
 	agent_ready(a);
+	let_go(&w->next);
 	trace_offer(a);
 	guests_look(a);
 	swap_guest_ready(a); /* there may be none */
@@ -230,9 +161,9 @@ static void move(struct agent *a)
 		failed(a, "no sockets to hand over by: %s", strerror(errno));
 		return;
 	}
-	r = send_with(w->next.sock, CONTROL__CONTROL__BODY_IMPORT, pair[1]);
+	r = swap_send(w->next.sock, CONTROL__CONTROL__BODY_IMPORT, pair[1]);
 	if (r == 0)
-		r = send_with(a->service.sock, CONTROL__CONTROL__BODY_EXPORT, pair[0]);
+		r = swap_send(a->service.sock, CONTROL__CONTROL__BODY_EXPORT, pair[0]);
 	close(pair[0]);
 	close(pair[1]);
 	if (r < 0)
@@ -243,17 +174,17 @@ static void both_moved(struct agent *a)
 {
 	if (!a->swap.exported || !a->swap.imported)
 		return;
-	(void)send_with(a->service.sock, CONTROL__CONTROL__BODY_SHUTDOWN, -1);
-	take_over(a);
+	take_over(a, false);
 }
 
-/* The next one is ready and answers. */
-static void checked(struct agent *a)
+/* All is made that can be: the old one stops. */
+static void cut(struct agent *a)
 {
 	struct swap *w = &a->swap;
 
-	step(a, "a new %s is ready", program(a));
-	w->cut_us = now_us();
+	swap_reached(a, "a new %s is ready", program(a));
+	w->preparing = false;
+	w->cut_us = swap_now_us();
 	if (a->config.kind == KIND_NET) {
 		move(a);
 		return;
@@ -261,6 +192,40 @@ static void checked(struct agent *a)
 	w->state = SWAP_DRAIN;
 	w->due_ms = now_ms() + DRAIN_MS;
 	service_stop(a);
+}
+
+/* The next one is ready and answers. */
+static void checked(struct agent *a)
+{
+	struct swap *w = &a->swap;
+
+	if (w->preparing)
+		return;
+	w->preparing = true;
+	if (w->next.prepares)
+		prepare_guests(a, w->next.sock);
+	swap_prepared(a);
+}
+
+void swap_prepared(struct agent *a)
+{
+	struct swap *w = &a->swap;
+
+	if (!w->preparing || !prepare_done(a))
+		return;
+	if (w->state == SWAP_CHECK) {
+		cut(a);
+	} else if (w->state == SWAP_STANDBY) {
+		w->preparing = false;
+		agent_state(a, "standby");
+	}
+}
+
+void swap_stand_by(struct agent *a)
+{
+	a->swap.preparing = true;
+	prepare_guests(a, a->service.sock);
+	swap_prepared(a);
 }
 
 void swap_guest_ready(struct agent *a)
@@ -272,10 +237,10 @@ void swap_guest_ready(struct agent *a)
 		n += g->state == GUEST_READY;
 	if (w->state != SWAP_SETTLE || n < a->service.n_expected)
 		return;
-	step(a, "%zu guests have their new rings", n);
+	swap_reached(a, "%zu guests have their new rings", n);
 	w->state = SWAP_NONE;
-	answer(a, '=', "epoch %u to %u, guests waited %.1f ms", a->config.epoch - 1, a->config.epoch,
-	       (double)(now_us() - w->cut_us) / 1000);
+	swap_answer(a, '=', "epoch %u to %u, guests waited %.1f ms", a->config.epoch - 1, a->config.epoch,
+	       (double)(swap_now_us() - w->cut_us) / 1000);
 }
 
 int swap_fd(const struct agent *a)
@@ -293,6 +258,7 @@ static void next_says(struct agent *a, const Control__Control *c)
 
 	switch (c->body_case) {
 	case CONTROL__CONTROL__BODY_READY:
+		w->next.prepares = c->ready->prepares != 0;
 		w->next.ready = c->ready->version >= RPC_VERSION_MIN &&
 		                c->ready->version <= RPC_VERSION_MAX;
 		if (!w->next.ready)
@@ -309,7 +275,16 @@ static void next_says(struct agent *a, const Control__Control *c)
 		         (const char *)c->imported->failed.data);
 		swap_imported(a, c->imported->connections, why);
 		break;
+	case CONTROL__CONTROL__BODY_GUEST_READY:
+		if (prepare_made(a, c->guest_ready->domid, c->guest_ready->ring_ref,
+		                 c->guest_ready->event_channel))
+			swap_prepared(a);
+		break;
 	case CONTROL__CONTROL__BODY_FAILED:
+		if (c->failed->domid && prepare_failed(a, c->failed->domid)) {
+			swap_prepared(a);
+			break;
+		}
 		failed(a, "the new one refuses: %.*s",
 		       (int)(c->failed->text.len < 300 ? c->failed->text.len : 300),
 		       (const char *)c->failed->text.data);
@@ -346,11 +321,11 @@ static void order_process(struct agent *a, const char *path)
 	struct swap *w = &a->swap;
 
 	if (w->state != SWAP_NONE || w->old || w->next.pid)
-		answer(a, '!', "another swap is under way");
+		swap_answer(a, '!', "another swap is under way");
 	else if (!a->service.ready)
-		answer(a, '!', "its %s is being started again; ask again when it is up", program(a));
+		swap_answer(a, '!', "its %s is being started again; ask again when it is up", program(a));
 	else if (*path && access(path, X_OK))
-		answer(a, '!', "%s cannot be run: %s", path, strerror(errno));
+		swap_answer(a, '!', "%s cannot be run: %s", path, strerror(errno));
 	else
 		start_next(a, path);
 }
@@ -382,11 +357,11 @@ static void offer_file(struct agent *a)
 	const char *mem = in_the_way(a);
 
 	if (mem) {
-		answer(a, '!', MEM_LOST, mem);
+		swap_answer(a, '!', MEM_LOST, mem);
 		return;
 	}
 	(void)mounts_flush(a); /* said; and done again when it counts */
-	answer(a, '=', "written out");
+	swap_answer(a, '=', "written out");
 }
 
 static void order_offer(struct agent *a, int domid)
@@ -397,7 +372,7 @@ static void order_offer(struct agent *a, int domid)
 
 	close_channel(w);
 	if (domid < 0 || !a->service.ready || w->state != SWAP_NONE) {
-		answer(a, '!', "it does not serve");
+		swap_answer(a, '!', "it does not serve");
 		return;
 	}
 	if (a->config.kind == KIND_FILE) {
@@ -407,11 +382,11 @@ static void order_offer(struct agent *a, int domid)
 	if (vchan_offer(domid, "swap", none) == 0)
 		w->out = vchan_server_open(domid, "swap", CHANNEL_ORDER);
 	if (!w->out) {
-		answer(a, '!', "no channel to domain %d: %s", domid, strerror(errno));
+		swap_answer(a, '!', "no channel to domain %d: %s", domid, strerror(errno));
 		return;
 	}
 	vchan_address(w->out, &ref, &port);
-	answer(a, '=', "%u %u", ref, port);
+	swap_answer(a, '=', "%u %u", ref, port);
 }
 
 static void export_net(struct agent *a)
@@ -421,10 +396,10 @@ static void export_net(struct agent *a)
 
 	if (!w->out || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
 		w->state = SWAP_NONE;
-		answer(a, '!', "there is no channel to hand over by");
+		swap_answer(a, '!', "there is no channel to hand over by");
 		return;
 	}
-	r = send_with(a->service.sock, CONTROL__CONTROL__BODY_EXPORT, pair[0]);
+	r = swap_send(a->service.sock, CONTROL__CONTROL__BODY_EXPORT, pair[0]);
 	close(pair[0]);
 	if (r == 0)
 		r = swap_pump_out(w->out, pair[1]);
@@ -433,8 +408,8 @@ static void export_net(struct agent *a)
 	if (r < 0) { /* whatever it says now: it serves on */
 		close_channel(w);
 		w->state = SWAP_NONE;
-		(void)send_with(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
-		answer(a, '!', "the state does not get through: %s", strerror(-r));
+		(void)swap_send(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
+		swap_answer(a, '!', "the state does not get through: %s", strerror(-r));
 	}
 }
 
@@ -443,11 +418,11 @@ static void order_export(struct agent *a)
 	struct swap *w = &a->swap;
 
 	if (w->state != SWAP_NONE || !a->service.ready) {
-		answer(a, '!', "it does not serve");
+		swap_answer(a, '!', "it does not serve");
 		return;
 	}
 	w->state = SWAP_SEALING;
-	w->cut_us = now_us();
+	w->cut_us = swap_now_us();
 	if (a->config.kind == KIND_FILE)
 		service_stop(a); /* then sealed() */
 	else
@@ -461,8 +436,8 @@ static void order_leave(struct agent *a)
 	if (w->state != SWAP_SEALED)
 		return;
 	w->state = SWAP_LEFT;
-	agent_state(a, "left");
 	service_stop(a); /* netd: without a word to any peer */
+	agent_state(a, "left");
 	if (!a->service.pid)
 		guests_drop_all(a);
 }
@@ -471,21 +446,21 @@ static void order_leave(struct agent *a)
 static void sealed(struct agent *a)
 {
 	struct swap *w = &a->swap;
-	const char *mem = in_the_way(a); /* made since the first look */
 	bool whole;
+	const char *mem = in_the_way(a); /* made since the first look */
 
-	guests_drop_all(a);
 	w->state = SWAP_SEALED;
 	if (mem) {
 		service_lost(a);
-		answer(a, '!', MEM_LOST, mem);
-		return; /* dom0 says go */
+		swap_answer(a, '!', MEM_LOST, mem);
+	} else {
+		whole = service_ended(a);
+		if (whole && mounts_released(&a->config))
+			swap_answer(a, '=', "%llu", (unsigned long long)service_verifier(a));
+		else
+			swap_answer(a, '!', "its disks were not written out and let go");
 	}
-	whole = service_ended(a);
-	if (whole && mounts_released(&a->config))
-		answer(a, '=', "%llu", (unsigned long long)service_verifier(a));
-	else
-		answer(a, '!', "its disks were not written out and let go");
+	guests_drop_all(a); /* they wait: last.  On '!' dom0 says go */
 }
 
 /* ---- the next one ---- */
@@ -507,13 +482,13 @@ static void import_net(struct agent *a, int domid, uint32_t ref, uint32_t port)
 	forget_frames(a->service.link_fd);
 
 	if (r == 0) {
-		answer(a, '-', "waits");
+		swap_answer(a, '-', "waits");
 		r = swap_pump_wait(c);
 	}
 	if (r == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		r = -errno;
 	if (r == 0) {
-		r = send_with(a->service.sock, CONTROL__CONTROL__BODY_IMPORT, pair[1]);
+		r = swap_send(a->service.sock, CONTROL__CONTROL__BODY_IMPORT, pair[1]);
 		close(pair[1]);
 	}
 	if (r == 0)
@@ -524,7 +499,7 @@ static void import_net(struct agent *a, int domid, uint32_t ref, uint32_t port)
 	if (c)
 		libxenvchan_close(c);
 	if (r < 0)
-		answer(a, '!', "the state of domain %d does not come: %s", domid, strerror(-r));
+		swap_answer(a, '!', "the state of domain %d does not come: %s", domid, strerror(-r));
 }
 
 static void order_import(struct agent *a, const char *args)
@@ -533,17 +508,17 @@ static void order_import(struct agent *a, const char *args)
 	unsigned domid, ref, port;
 
 	if (w->state != SWAP_STANDBY) {
-		answer(a, '!', "it does not stand by");
+		swap_answer(a, '!', "it does not stand by");
 		return;
 	}
 	w->state = SWAP_TAKING;
-	w->last_us = now_us();
+	w->last_us = swap_now_us();
 	if (a->config.kind == KIND_FILE) {
 		w->verifier = strtoull(args, NULL, 10);
 		if (service_start(a) < 0 && !a->failed)
 			agent_fail(a, "the service could not be started");
 	} else if (sscanf(args, "%u %u %u", &domid, &ref, &port) != 3 || domid > INT16_MAX) {
-		answer(a, '!', "the order is malformed");
+		swap_answer(a, '!', "the order is malformed");
 	} else {
 		import_net(a, (int)domid, ref, port);
 	}
@@ -557,28 +532,29 @@ static void order_go(struct agent *a)
 	const bool on = w->state == SWAP_SEALED && a->service.pid;
 
 	if (w->state == SWAP_TAKEN) {
+		prepare_serve(a); /* first: they wait */
 		w->state = SWAP_NONE;
 		agent_ready(a);
-		trace_offer(a);
-		answer(a, '=', "serves");
+		swap_answer(a, '=', "serves");
 		guests_look(a);
+		trace_offer(a);
 		return;
 	}
 	if (w->state != SWAP_SEALED && w->state != SWAP_SEALING) {
-		answer(a, '=', "serves");
+		swap_answer(a, '=', "serves");
 		return;
 	}
 	close_channel(w);
 	w->state = SWAP_NONE;
 	if (on || w->state == SWAP_SEALING) {
-		(void)send_with(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
+		(void)swap_send(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
 	} else if (!a->service.pid) {
 		a->config.epoch++;
 		agent_state(a, "starting");
 		if (service_start(a) < 0 && !a->failed)
 			agent_fail(a, "the service could not be started again");
 	}
-	answer(a, '=', "serves on");
+	swap_answer(a, '=', "serves on");
 }
 
 /* ---- orders ---- */
@@ -597,7 +573,7 @@ void swap_look_for_order(struct agent *a)
 	args = n ? text + n : "";
 	snprintf(w->id, sizeof(w->id), "%s", id);
 	w->said[0] = 0;
-	w->last_us = now_us();
+	w->last_us = swap_now_us();
 	if (strcmp(verb, "process") == 0)
 		order_process(a, args);
 	else if (strcmp(verb, "offer") == 0)
@@ -611,7 +587,7 @@ void swap_look_for_order(struct agent *a)
 	else if (strcmp(verb, "go") == 0)
 		order_go(a);
 	else
-		answer(a, '!', "%s is not an order", verb);
+		swap_answer(a, '!', "%s is not an order", verb);
 }
 
 /* ---- what comes of them ---- */
@@ -621,13 +597,13 @@ bool swap_took_ready(struct agent *a)
 	struct swap *w = &a->swap;
 
 	if (w->state == SWAP_STANDBY) { /* a netd that waits to be told */
-		agent_state(a, "standby");
+		swap_stand_by(a);
 		return true;
 	}
 	if (w->state != SWAP_TAKING)
 		return false;
 	w->state = SWAP_TAKEN;
-	answer(a, '=', "ready"); /* its grace for guests begins with the first: at go */
+	swap_answer(a, '=', "ready"); /* its grace for guests begins with the first: at go */
 	return true;
 }
 
@@ -640,15 +616,15 @@ void swap_exported(struct agent *a, uint32_t connections, uint64_t bytes, const 
 		failed(a, "nothing was handed over: %s", why);
 	} else if (w->state == SWAP_MOVE) {
 		w->exported = true;
-		step(a, "the old one is sealed: %u connections in %llu bytes", connections,
+		swap_reached(a, "the old one is sealed: %u connections in %llu bytes", connections,
 		     (unsigned long long)bytes);
 		both_moved(a);
 	} else if (w->state == SWAP_SEALING && *why) {
 		w->state = SWAP_NONE;
-		answer(a, '!', "nothing was handed over: %s", why);
+		swap_answer(a, '!', "nothing was handed over: %s", why);
 	} else if (w->state == SWAP_SEALING) {
 		w->state = SWAP_SEALED;
-		answer(a, '=', "%u %llu", connections, (unsigned long long)bytes);
+		swap_answer(a, '=', "%u %llu", connections, (unsigned long long)bytes);
 	}
 }
 
@@ -660,13 +636,13 @@ void swap_imported(struct agent *a, uint32_t connections, const char *why)
 		failed(a, "the new one refuses: %s", why);
 	} else if (w->state == SWAP_MOVE) {
 		w->imported = true;
-		step(a, "the new one has %u connections", connections);
+		swap_reached(a, "the new one has %u connections", connections);
 		both_moved(a);
 	} else if (w->state == SWAP_TAKING && *why) {
-		answer(a, '!', "the new one refuses: %s", why);
+		swap_answer(a, '!', "the new one refuses: %s", why);
 	} else if (w->state == SWAP_TAKING) {
 		w->state = SWAP_TAKEN;
-		answer(a, '=', "%u", connections);
+		swap_answer(a, '=', "%u", connections);
 	}
 }
 
@@ -677,7 +653,7 @@ void swap_took_failure(struct agent *a, const char *why)
 	if (w->trying)
 		snprintf(w->why, sizeof(w->why), "%s", why);
 	else if (w->state == SWAP_TAKING || w->state == SWAP_TAKEN)
-		answer(a, '!', "%s", why);
+		swap_answer(a, '!', "%s", why);
 }
 
 static void how(int status, char to[40])
@@ -699,8 +675,8 @@ bool swap_took_end(struct agent *a, int status)
 		failed(a, "%s ended meanwhile (%s) and is started again", program(a), text);
 		return false;
 	case SWAP_DRAIN:
-		step(a, "the old one has ended");
-		take_over(a);
+		swap_reached(a, "the old one has ended");
+		take_over(a, true);
 		w->old = 0;
 		return true;
 	case SWAP_STANDBY:
@@ -715,7 +691,7 @@ bool swap_took_end(struct agent *a, int status)
 			return true;
 		}
 		w->state = SWAP_NONE;
-		answer(a, '!', "netd ended meanwhile (%s) and is started again", text);
+		swap_answer(a, '!', "netd ended meanwhile (%s) and is started again", text);
 		return false;
 	case SWAP_SEALED:
 		service_lost(a);
@@ -762,7 +738,7 @@ int swap_step(struct agent *a)
 			w->due_ms = now + DRAIN_MS;
 		} else if (now >= w->due_ms && w->state == SWAP_SETTLE) {
 			w->state = SWAP_NONE;
-			answer(a, '!', "the new %s serves, but not all guests came to it", program(a));
+			swap_answer(a, '!', "the new %s serves, but not all guests came to it", program(a));
 		} else if (now >= w->due_ms) {
 			failed(a, "%s", w->state == SWAP_CHECK
 			                        ? "the new one does not say that it is ready"
@@ -782,5 +758,6 @@ void swap_end(struct agent *a)
 		(void)kill(w->next.pid, SIGKILL);
 	if (w->old)
 		(void)kill(w->old, SIGKILL);
+	prepare_forget(a);
 	close_channel(w);
 }

@@ -52,7 +52,7 @@ struct trace_kept {
 struct instance {
 	pid_t pid;
 	int sock;
-	bool ready;
+	bool ready, prepares; /* ... guests ahead of time */
 	char program[SWAP_PROGRAM];
 	struct trace_kept trace;
 };
@@ -70,6 +70,8 @@ struct swap {
 	bool exported, imported;
 	uint32_t connections;
 	struct vchan_end *out;  /* to the next domain */
+	struct prepared *prepared; /* guests that the next instance has channels for */
+	bool preparing;         /* ... or makes them */
 	uint64_t verifier;      /* given by the last domain; 0: our own */
 };
 
@@ -92,8 +94,26 @@ void swap_exported(struct agent *a, uint32_t connections, uint64_t bytes, const 
 void swap_imported(struct agent *a, uint32_t connections, const char *failed);
 /* A guest's channel is there. */
 void swap_guest_ready(struct agent *a);
+/* The service of a domain that stands by has its program: its channels next. */
+void swap_stand_by(struct agent *a);
+/* One more of the next instance's channels is made, or cannot be. */
+void swap_prepared(struct agent *a);
 /* The agent ends. */
 void swap_end(struct agent *a);
+
+/* ---- prepare.c: channels that are made ahead ---- */
+struct guest;
+/* The service behind @sock is to make a channel for each guest that is announced. */
+void prepare_guests(struct agent *a, int sock);
+bool prepare_done(const struct agent *a);
+/* It did, or could not.  False: nobody who is prepared. */
+bool prepare_made(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port);
+bool prepare_failed(struct agent *a, uint32_t domid);
+/* At the switch.  Does another channel take the place of @g's? */
+bool prepare_keeps(struct agent *a, const struct guest *g);
+/* ... and the service, which has them, serves them now. */
+void prepare_serve(struct agent *a);
+void prepare_forget(struct agent *a);
 
 /* ---- swap_mem.c ---- */
 struct config;

@@ -40,6 +40,33 @@ static bool same_text(int a, int b, const char *name)
 	return n[0] >= 0 && n[0] < TEXT_MAX && n[0] == n[1] && !memcmp(text[0], text[1], (size_t)n[0]);
 }
 
+/* Where fsd keeps what is open and has no name any more, in a folder for each run: those
+ * are its own, what is in them is a guest's. */
+#define ORPHANS ".strait-orphans"
+
+/* Anything in the folder @name, or in folders below it, @levels down to it? */
+static bool holds_some(int fd, const char *name, int levels)
+{
+	const int in = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = in < 0 ? NULL : fdopendir(in);
+	struct dirent *e;
+	bool some = !dir; /* no folder */
+
+	while (!some && (e = readdir(dir)) != NULL)
+		some = strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+		       (levels == 0 || holds_some(dirfd(dir), e->d_name, levels - 1));
+	if (dir)
+		closedir(dir);
+	else if (in >= 0)
+		close(in);
+	return some;
+}
+
+static bool is_own(int fd, const char *name, int depth)
+{
+	return depth == 0 && !strcmp(name, ORPHANS) && !holds_some(fd, name, 1);
+}
+
 static bool same_tree(int a, int b, int depth);
 
 static bool same_entry(int a, int b, const char *name, int depth)
@@ -73,7 +100,8 @@ static int entries(int fd, int other, int depth)
 	int n = dir ? 0 : -1;
 
 	while (n >= 0 && (e = readdir(dir)) != NULL) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    is_own(fd, e->d_name, depth))
 			continue;
 		n = other < 0 || same_entry(fd, other, e->d_name, depth) ? n + 1 : -1;
 	}

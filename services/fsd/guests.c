@@ -10,6 +10,7 @@
  * in the rings: nobody may take a lock or a name before who had it.
  */
 #define _GNU_SOURCE
+#include "rpc/server_early.h"
 #include "services/fsd/cred.h"
 #include "services/fsd/fsd.h"
 #include "services/fsd/lock.h"
@@ -267,6 +268,26 @@ static struct guest *guest_new(struct fsd *f, const Control__GuestAdd *m,
 	return g;
 }
 
+static void no_channel(struct fsd *f, uint32_t domid)
+{
+	control_fail(f->control, domid, "fsd: cannot open the channel of guest %u: %s", domid,
+	             strerror(errno));
+}
+
+/* Another instance serves it; its channel to us is made meanwhile. */
+static void guest_prepare(struct fsd *f, const Control__GuestAdd *m, int *fds, int n_fds)
+{
+	struct vchan_end *end = open_channel(m, fds, n_fds);
+	const int r = end ? early_put(m->domid, m->client_id.data, end) : -errno;
+
+	if (r == 0) {
+		tell(f, m->domid, end);
+		return;
+	}
+	errno = -r;
+	no_channel(f, m->domid);
+}
+
 void guest_add(struct fsd *f, const Control__GuestAdd *m, int *fds, int n_fds)
 {
 	struct vchan_end *end;
@@ -283,12 +304,16 @@ void guest_add(struct fsd *f, const Control__GuestAdd *m, int *fds, int n_fds)
 		             "fsd: guest %u has no valid client id", m->domid);
 		return;
 	}
-	end = open_channel(m, fds, n_fds);
+	if (m->prepare) {
+		guest_prepare(f, m, fds, n_fds);
+		return;
+	}
+	end = early_take(m->domid, m->client_id.data);
+	if (!end)
+		end = open_channel(m, fds, n_fds);
 	g = end ? guest_new(f, m, end) : NULL;
 	if (!g) {
-		control_fail(f->control, m->domid,
-		             "fsd: cannot open the channel of guest %u: %s", m->domid,
-		             strerror(errno));
+		no_channel(f, m->domid);
 		return;
 	}
 	g->next = f->guests;
@@ -301,6 +326,7 @@ void guest_gone(struct fsd *f, uint32_t domid)
 {
 	struct guest *g = f->guests;
 
+	early_drop(domid);
 	while (g && g->domid != domid)
 		g = g->next;
 	if (!g) {

@@ -168,6 +168,7 @@ static void say_ready(struct fsd *f)
 	Control__Ready ready = CONTROL__READY__INIT;
 
 	ready.version = RPC_VERSION_MAX;
+	ready.prepares = 1;
 	c.body_case = CONTROL__CONTROL__BODY_READY;
 	c.ready = &ready;
 	if (control_send(f->control, &c, NULL, 0) < 0)
@@ -222,16 +223,19 @@ static void refuse_move(struct fsd *f, Control__Control__BodyCase asked)
 	reply(f, &c);
 }
 
-static bool before_configure(Control__Control__BodyCase body)
+/* Guests that are prepared: its disks are another's as yet. */
+static bool before_configure(const Control__Control *c)
 {
-	return body == CONTROL__CONTROL__BODY_CONFIGURE ||
-	       body == CONTROL__CONTROL__BODY_SHUTDOWN ||
-	       body == CONTROL__CONTROL__BODY_PING;
+	return c->body_case == CONTROL__CONTROL__BODY_CONFIGURE ||
+	       c->body_case == CONTROL__CONTROL__BODY_SHUTDOWN ||
+	       c->body_case == CONTROL__CONTROL__BODY_PING ||
+	       c->body_case == CONTROL__CONTROL__BODY_GUEST_GONE ||
+	       (c->body_case == CONTROL__CONTROL__BODY_GUEST_ADD && c->guest_add->prepare);
 }
 
 static int handle_control(struct fsd *f, const Control__Control *c, int *fds, int n_fds)
 {
-	if (!f->configured && !before_configure(c->body_case)) {
+	if (!f->configured && !before_configure(c)) {
 		control_fail(f->control, 0,
 		             "fsd: was not configured before its first guest");
 		return -EINVAL;

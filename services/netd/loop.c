@@ -14,6 +14,7 @@
 #include "services/netd/loop_priv.h"
 
 #include "rpc/control.h"
+#include "rpc/server_early.h"
 #include "rpc/slice.h"
 #include "rpc/tick.h"
 #include "services/netd/clock.h"
@@ -52,6 +53,7 @@ static void say_ready(void)
 	Control__Ready r = CONTROL__READY__INIT;
 
 	r.version = RPC_VERSION_MAX;
+	r.prepares = 1;
 	c.body_case = CONTROL__CONTROL__BODY_READY;
 	c.ready = &r;
 	loop_say(&c);
@@ -165,6 +167,26 @@ static struct guest *guest_open(const Control__GuestAdd *m, struct vchan_end *en
 	return g;
 }
 
+static void no_channel(uint32_t domid)
+{
+	control_fail(g_loop.control, domid, "netd: cannot open the channel of guest %u: %s", domid,
+	             strerror(errno));
+}
+
+/* Another instance serves it; its channel to us is made meanwhile. */
+static void guest_prepare(const Control__GuestAdd *m, int *fds, int n_fds)
+{
+	struct vchan_end *end = channel_open(m, fds, n_fds);
+	const int r = end ? early_put(m->domid, m->client_id.data, end) : -errno;
+
+	if (r == 0) {
+		say_guest(m->domid, end);
+		return;
+	}
+	errno = -r;
+	no_channel(m->domid);
+}
+
 static void guest_add(const Control__GuestAdd *m, int *fds, int n_fds)
 {
 	struct vchan_end *end;
@@ -176,18 +198,22 @@ static void guest_add(const Control__GuestAdd *m, int *fds, int n_fds)
 		             guest_find(m->domid) ? "is here already" : "has no valid client id");
 		return;
 	}
+	if (m->prepare) {
+		guest_prepare(m, fds, n_fds);
+		return;
+	}
 	if (!move_go()) {
 		control_fail(g_loop.control, m->domid,
 		             "netd: guest %u comes while nobody may be served", m->domid);
 		return;
 	}
-	end = channel_open(m, fds, n_fds);
+	end = early_take(m->domid, m->client_id.data);
+	if (!end)
+		end = channel_open(m, fds, n_fds);
 	if (end)
 		g = guest_open(m, end);
 	if (!g) {
-		control_fail(g_loop.control, m->domid,
-		             "netd: cannot open the channel of guest %u: %s", m->domid,
-		             strerror(errno));
+		no_channel(m->domid);
 		return;
 	}
 	g->next = g_loop.guests;
@@ -221,6 +247,7 @@ void loop_guest_gone(uint32_t domid)
 {
 	struct guest *g = guest_find(domid);
 
+	early_drop(domid);
 	if (move_guest_gone(domid))
 		return;
 	if (!g) {

@@ -43,6 +43,13 @@ int service_add(struct agent *a, const struct config_guest *g)
 	return g_service_err;
 }
 
+int service_prepare(struct agent *a, int sock, const struct config_guest *g)
+{
+	(void)a;
+	snprintf(g_calls + strlen(g_calls), 64, "prepare %u at %d; ", g->domid, sock);
+	return g_service_err;
+}
+
 int service_gone(struct agent *a, uint32_t domid)
 {
 	(void)a;
@@ -463,6 +470,101 @@ static void ready(unsigned domid)
 	g_calls[0] = 0;
 }
 
+static bool channel_is(unsigned domid, const char *ref, const char *port, const char *epoch)
+{
+	const char *const names[3] = {"ring-ref", "event-channel", "epoch"};
+	const char *const values[3] = {ref, port, epoch};
+	char path[128];
+
+	for (int i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), DATA "/%u/%s", domid, names[i]);
+		if (!fake_store_has(path) || strcmp(fake_store_get(path), values[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* A domain that stands by: the nodes are there before anybody is served. */
+static void a_next_domain_has_its_channels_ready(void)
+{
+	start();
+	announce(5, "u5");
+	announce(6, "u6");
+	g_agent.config.epoch = 1001;
+	g_agent.swap.state = SWAP_STANDBY;
+	prepare_guests(&g_agent, 7);
+	CU_ASSERT(strstr(g_calls, "prepare 5 at 7; ") && strstr(g_calls, "prepare 6 at 7; "));
+	g_calls[0] = 0;
+	CU_ASSERT_FALSE(prepare_done(&g_agent));
+	CU_ASSERT(prepare_made(&g_agent, 5, 812, 33));
+	CU_ASSERT_FALSE(prepare_made(&g_agent, 5, 1, 1)); /* once */
+	CU_ASSERT_FALSE(prepare_made(&g_agent, 9, 1, 1)); /* nobody */
+	CU_ASSERT(prepare_failed(&g_agent, 6));
+	CU_ASSERT_FALSE(prepare_failed(&g_agent, 6));
+	CU_ASSERT(prepare_done(&g_agent));
+	CU_ASSERT(channel_is(5, "812", "33", "1001"));
+	CU_ASSERT_STRING_EQUAL(fake_store_perms(DATA "/5/epoch"), "n3 r5");
+	CU_ASSERT_FALSE(fake_store_has(DATA "/guests/5/state"));
+	CU_ASSERT_PTR_NULL(g_agent.guests);
+	g_agent.swap.state = SWAP_TAKEN;
+	prepare_serve(&g_agent);
+	CU_ASSERT(told("add 5; "));
+	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/guests/5/state"), "ready");
+	guests_ready(&g_agent, 5, 1, 1); /* said again by the service: known */
+	CU_ASSERT(channel_is(5, "812", "33", "1001"));
+	g_agent.swap.state = SWAP_NONE;
+	guests_look(&g_agent); /* who could not be prepared is a new guest */
+	CU_ASSERT(told("add 6; "));
+	stop();
+}
+
+/* Another process of this domain: the nodes change at the switch, and are never away. */
+static void a_next_process_takes_the_nodes_over(void)
+{
+	start();
+	ready(5);
+	ready(6);
+	g_agent.config.epoch = 3;
+	g_agent.swap.state = SWAP_CHECK;
+	prepare_guests(&g_agent, 7);
+	g_calls[0] = 0;
+	CU_ASSERT(prepare_made(&g_agent, 5, 20, 21));
+	CU_ASSERT(prepare_failed(&g_agent, 6));
+	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/5/ring-ref"), "8");
+	g_agent.config.epoch = 4;
+	g_agent.swap.state = SWAP_SETTLE;
+	guests_change_over(&g_agent);
+	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/5/ring-ref"), "8");
+	CU_ASSERT_FALSE(fake_store_has(DATA "/6"));
+	prepare_serve(&g_agent);
+	CU_ASSERT(told("add 5; "));
+	CU_ASSERT(channel_is(5, "20", "21", "4"));
+	CU_ASSERT_STRING_EQUAL(fake_store_perms(DATA "/5/ring-ref"), "n3 r5");
+	g_agent.swap.state = SWAP_NONE;
+	guests_look(&g_agent);
+	CU_ASSERT(told("add 6; "));
+	stop();
+}
+
+/* Each way: with pipelined requests, and where each waits for its answer. */
+static void many_nodes_are_written_at_once(void)
+{
+	struct store_put puts[3] = {{DATA "/a", "1", 5}, {DATA "/b", "2", STORE_NOBODY},
+	                            {DATA "/c", "3", 6}};
+
+	for (int waits = 0; waits < 2; waits++) {
+		start();
+		g_agent.store.waits = waits;
+		CU_ASSERT_EQUAL(store_put_all(&g_agent.store, 3, puts, 3), 0);
+		CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/a"), "1");
+		CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/b"), "2");
+		CU_ASSERT_STRING_EQUAL(fake_store_perms(DATA "/c"), "n3 r6");
+		CU_ASSERT_EQUAL(store_put_all(&g_agent.store, 3, puts, STORE_PUTS_MAX + 1), -E2BIG);
+		CU_ASSERT_EQUAL(store_write(&g_agent.store, DATA "/d", "4"), 0); /* in step */
+		stop();
+	}
+}
+
 static void a_destroyed_guest_is_released(void)
 {
 	start();
@@ -723,6 +825,9 @@ int main(void)
 		TEST(names_and_numbers_are_checked),
 		TEST(an_announced_guest_gets_its_nodes),
 		TEST(a_node_in_the_making_is_waited_for),
+		TEST(a_next_domain_has_its_channels_ready),
+		TEST(a_next_process_takes_the_nodes_over),
+		TEST(many_nodes_are_written_at_once),
 		TEST(a_destroyed_guest_is_released),
 		TEST(outside_of_dom0_a_node_shows_who_lives),
 		TEST(a_guest_whose_node_goes_is_released),

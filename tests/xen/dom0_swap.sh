@@ -71,6 +71,14 @@ syncs_end() {
 	tr -d '\r' <"$said" | sed -n 's/^acknowledged //p' | tail -n 1 >/run/last
 }
 
+# calls_end NAME: its guest that calls netd all the time saw no error; its longest wait.
+calls_end() {
+	local said=/var/log/xen/console/guest-$1.calls.log
+	strait stop "$1.calls"
+	timeout 60 strait wait "$1.calls" || fail "the guest that calls netd fails"
+	tr -d '\r' <"$said" | sed -n "s|^waited \(.*\)|\1: $image netd: the longest call over a swap|p" | sort -n | tail -n 1 >>/out/figures
+}
+
 # each_line_once: all lines are there, once, in order; one more may not be acknowledged.
 each_line_once() {
 	local last
@@ -81,11 +89,22 @@ each_line_once() {
 	rm /srv/log
 }
 
+# could_be_swapped_again GUEST: its file service, a domain that took over, finds nothing of a
+# guest's in its memory; it says so before another domain is made.
+could_be_swapped_again() {
+	local at
+	at=$(xenstore-read "/local/domain/$(xl domid "$1")/strait/file/backend-id")
+	xenstore-write "/local/domain/$at/strait/file/swap" "again offer 0"
+	soon sh -c "xenstore-read /local/domain/$at/data/strait/file/swap | grep -q '^=written out'" ||
+		fail "$(xenstore-read "/local/domain/$at/data/strait/file/swap")"
+}
+
 case_processes_of_dom0_are_swapped() {
 	local pid
 	mount -t ext4 /dev/vdc /srv || fail "no disk"
 	deploy near \
 		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 1000000", "memory=16", "log=channel" ]' \
+		'[ "calls", "elf=/test/probe", "args=stalls", "memory=16" ]' \
 		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ]' ||
 		fail "strait deploy"
 	soon page index.html || fail "no page"
@@ -97,6 +116,7 @@ case_processes_of_dom0_are_swapped() {
 	swap near.web fsd --with /usr/bin/xen/fsd || fail "fsd is not swapped"
 	want "another process serves" [ "$(pidof fsd)" != "$pid" ]
 	downloaded
+	calls_end near
 	syncs_end near
 	each_line_once
 }
@@ -119,6 +139,7 @@ case_domains_are_swapped() {
 	image=default file="disk=/dev/vdc, mount=xvda:/srv" net="bridge=xenbr0"
 	deploy far \
 		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 1000000", "memory=16", "log=channel" ]' \
+		'[ "calls", "elf=/test/probe", "args=stalls", "memory=16" ]' \
 		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32", "log=channel" ]' ||
 		fail "strait deploy"
 	soon page index.html || fail "no page"
@@ -131,6 +152,8 @@ case_domains_are_swapped() {
 	download
 	swap far.web netd || fail "netd's domain is not swapped"
 	downloaded
+	calls_end far
+	could_be_swapped_again far.log
 	syncs_end far
 	strait ps
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -283,6 +284,32 @@ static int append(const char *path, int lines, int by_turns)
 	return 0;
 }
 
+/* One call of the service after another until told to end: fstat() of @path, or without
+ * one socket() and close().  Say each wait that is no call's own. */
+static int stalls(const char *path)
+{
+	const int fd = *path ? open(path, O_CREAT | O_RDWR, 0644) : -1;
+	struct sigaction a = {.sa_handler = told, .sa_flags = SA_RESTART};
+	struct stat st;
+
+	sigaction(SIGTERM, &a, NULL);
+	while (!g_told) {
+		const long long begin = now_us();
+		const int s = *path ? fstat(fd, &st) : socket(AF_INET, SOCK_DGRAM, 0);
+		const int r = *path || s < 0 ? s : close(s);
+		const long long took = now_us() - begin;
+
+		if (r < 0) {
+			perror("stalls");
+			return 1;
+		}
+		if (took > 50000)
+			printf("waited %lld.%03lld ms\n", took / 1000, took % 1000);
+		usleep(20000);
+	}
+	return 0;
+}
+
 /* Lock @path and hold it, busy with calls, until killed; or wait until it has been held,
  * then for the lock, and go. */
 static int lock(const char *path, int hold)
@@ -359,6 +386,8 @@ int main(int argc, char **argv)
 		return append(arg, n, 1);
 	if (is(what, "append-fsync"))
 		return append(arg, n, 0);
+	if (is(what, "stalls"))
+		return stalls(arg);
 	if (is(what, "hold"))
 		return lock(arg, 1);
 	if (is(what, "wait-lock"))

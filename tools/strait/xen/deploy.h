@@ -152,6 +152,9 @@ char *rebuild(struct deployment *d, struct member *m, const struct kept_node *ke
 int rebuild_put_service(const struct kept_node *kept, const struct member *m, unsigned epoch,
                         bool standby) __attribute__((warn_unused_result));
 /* The guest's own nodes: its service is @m now. */
+/* The three of them that tell @g where @m is; they are there already. */
+int rebuild_point_guest(const struct member *g, const struct member *m, unsigned epoch)
+	__attribute__((warn_unused_result));
 int rebuild_put_guest(const struct member *g, const struct member *m, unsigned epoch)
 	__attribute__((warn_unused_result));
 unsigned rebuild_epoch(const struct kept_node *kept); /* of the next domain */

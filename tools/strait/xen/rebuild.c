@@ -153,6 +153,19 @@ int rebuild_put_service(const struct kept_node *kept, const struct member *m, un
 	return err;
 }
 
+int rebuild_point_guest(const struct member *g, const struct member *m, unsigned epoch)
+{
+	const char *at = xprintf("/local/domain/%u/strait/%s", g->domid, desc_kind_name[m->kind]);
+	int err = xst_set(xprintf("%s/backend-id", at), xprintf("%u", m->domid));
+
+	if (!err)
+		err = xst_set(xprintf("%s/path", at),
+		              xprintf("/local/domain/%u/data/strait/%s/%u", m->domid, m->name, g->domid));
+	if (!err)
+		err = xst_set(xprintf("%s/epoch", at), xprintf("%u", epoch));
+	return err;
+}
+
 int rebuild_put_guest(const struct member *g, const struct member *m, unsigned epoch)
 {
 	const char *at = xprintf("/local/domain/%u/strait/%s", g->domid, desc_kind_name[m->kind]);

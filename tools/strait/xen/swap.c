@@ -45,7 +45,7 @@ struct swap {
 	unsigned epoch;        /* of the next domain */
 	bool renamed, made;    /* the old domain; the next one */
 	bool ordered;          /* the old one was told something */
-	uint64_t began_us, last_us, cut_us;
+	uint64_t began_us, last_us, cut_us, back_us;
 	char *why;             /* it failed */
 };
 
@@ -117,9 +117,10 @@ static char *order_text(const char *order)
 	return xprintf("%s %s", id, order);
 }
 
+/* Into a node that is there, see prepare_orders(): guests may be waiting. */
 static bool order(struct swap *w, const struct member *m, char *text)
 {
-	const int err = xst_put(told(m, "/swap"), text, m->domid);
+	const int err = xst_set(told(m, "/swap"), text);
 
 	return err ? fails(w, "%s cannot be told: %s", m->domain, xst_why(err)) : true;
 }
@@ -208,9 +209,11 @@ static char *ask(struct swap *w, const struct member *m, const char *what, char 
 	return order(w, m, text) ? await(w, m, text, until) : NULL;
 }
 
-static int watch(const struct member *m)
+static int prepare_orders(const struct member *m)
 {
-	return xst_watch(says(m, ""));
+	const int err = xst_put(told(m, "/swap"), "", m->domid);
+
+	return err ? err : xst_watch(says(m, ""));
 }
 
 /* --- the next domain -------------------------------------------------------- */
@@ -263,6 +266,25 @@ static bool create(struct swap *w, const char *cfg)
 	return note_spare(w);
 }
 
+static bool is_served(const struct deployment *d, const struct member *g, const struct member *m)
+{
+	return g->role == MEMBER_GUEST && !strcmp(g->uses[m->kind], m->name) &&
+	       !state_status(d->name, g);
+}
+
+/* By these nodes @m, and domain @other, see that guests live. */
+static int show_lives(const struct deployment *d, const struct member *m, unsigned other)
+{
+	int err = 0;
+
+	for (unsigned k = 0; k < d->n && !err; k++)
+		if (is_served(d, &d->m[k], m))
+			err = xst_put_for_two(xprintf("/local/domain/%u/strait/%s/alive", d->m[k].domid,
+			                              desc_kind_name[m->kind]),
+			                      "1", m->domid, other);
+	return err;
+}
+
 static bool tell_next(struct swap *w)
 {
 	int err = -EAGAIN;
@@ -281,7 +303,9 @@ static bool tell_next(struct swap *w)
 	if (!err)
 		err = deploy_share_releases(NULL);
 	if (!err)
-		err = watch(w->spare);
+		err = prepare_orders(w->spare);
+	if (!err)
+		err = show_lives(w->d, w->spare, w->m->domid);
 	return err ? fails(w, "it cannot be told what to serve: %s", xst_why(err)) : true;
 }
 
@@ -377,7 +401,8 @@ static bool move_files(struct swap *w)
 
 /* --- commit ----------------------------------------------------------------- */
 
-/* What xenstore says follows the state: guests go to @m, which serves. */
+/* What xenstore says follows the state: guests go to @m, which serves.  They wait for
+ * this: nothing else is in it. */
 static int point_all(const struct deployment *d, const struct member *m,
                      const struct member *spare, unsigned epoch)
 {
@@ -387,24 +412,29 @@ static int point_all(const struct deployment *d, const struct member *m,
 		err = xst_begin();
 		if (err)
 			return err;
+		err = xst_set(told(m, "/swap"), order_text("go"));
 		for (unsigned k = 0; k < d->n && !err; k++)
-			if (d->m[k].role == MEMBER_GUEST && !strcmp(d->m[k].uses[m->kind], m->name) &&
-			    !state_status(d->name, &d->m[k]))
-				err = rebuild_put_guest(&d->m[k], m, epoch);
+			if (is_served(d, &d->m[k], m))
+				err = rebuild_point_guest(&d->m[k], m, epoch);
 		if (!err && spare)
-			err = xst_put(told(spare, "/swap"), order_text("leave"), spare->domid);
-		if (!err)
-			err = xst_put(told(m, "/swap"), order_text("go"), m->domid);
-		if (!err)
-			err = xst_put(told(m, "/config/kind"), desc_kind_name[m->kind], m->domid);
-		if (!err)
-			err = xst_rm(told(m, "/config/standby"));
+			err = xst_set(told(spare, "/swap"), order_text("leave"));
 		if (err)
 			xst_abort();
 		else
 			err = xst_commit();
 	}
 	return err;
+}
+
+/* ... and what it says for later: it serves whenever it is asked what it is, and is the
+ * only one that looks after guests. */
+static int settle_all(const struct deployment *d, const struct member *m)
+{
+	int err = show_lives(d, m, m->domid);
+
+	if (!err)
+		err = xst_put(told(m, "/config/kind"), desc_kind_name[m->kind], m->domid);
+	return err ? err : xst_rm(told(m, "/config/standby"));
 }
 
 /* The two members change places, and with them whom the guests use. */
@@ -441,8 +471,7 @@ static unsigned settled(const struct swap *w, bool *all)
 		const struct member *g = &w->d->m[i];
 		char *state;
 
-		if (g->role != MEMBER_GUEST || strcmp(g->uses[w->m->kind], w->m->name) ||
-		    state_status(w->d->name, g))
+		if (!is_served(w->d, g, w->m))
 			continue;
 		state = nodes_guest_at_service(g, w->m->kind);
 		if (state && !strcmp(state, "ready"))
@@ -484,7 +513,11 @@ static bool commit(struct swap *w)
 		(void)xst_wait(50, NULL);
 	}
 	phase(w, "%u guests have their new rings%s", n, all ? "" : ", not all");
-	return true;
+	w->back_us = now_us();
+	err = settle_all(w->d, w->m);
+	return err ? fails(w, "it cannot be told that it serves for good: %s; `strait watch %s` "
+	                      "tries again", xst_why(err), w->d->name)
+	           : true;
 }
 
 /* --- ends ------------------------------------------------------------------- */
@@ -574,7 +607,9 @@ void swap_clean(struct deployment *d)
 			(void)destroy(&w, domid); /* gone already: as well */
 		if (m) {
 			rebuild_keep(m, &kept);
-			if (kept && point_all(d, m, NULL, rebuild_epoch(kept) - REBUILD_EPOCHS))
+			if (kept && (prepare_orders(m) ||
+			             point_all(d, m, NULL, rebuild_epoch(kept) - REBUILD_EPOCHS) ||
+			             settle_all(d, m)))
 				say("note: guests of %s cannot be told where it is", m->domain);
 			(void)rename_domain(&w, m->domid, m->domain);
 			if (domcfg_has(state_path(d->name, m->domain, ".after"), m->uuid))
@@ -658,7 +693,7 @@ static bool swap_domain(struct swap *w)
 	rebuild_hold_disks(w->d->name, w->m);
 	if (!make_spare(w))
 		return false;
-	done = !watch(w->m) && (w->m->kind == DESC_NET || ask(w, w->m, "offer 0", 0)) &&
+	done = !prepare_orders(w->m) && (w->m->kind == DESC_NET || ask(w, w->m, "offer 0", 0)) &&
 	       write_config(w, ".after", NULL) && boot(w) && await_standby(w);
 	if (done) {
 		w->ordered = true;
@@ -669,19 +704,17 @@ static bool swap_domain(struct swap *w)
 		(void)unlink(state_path(w->d->name, w->m->domain, ".after"));
 		return fails(w, "it failed");
 	}
-	const uint64_t cut = w->cut_us, back = now_us();
-
 	if (!done || !finish(w))
 		return false;
 	printf("%s: domain %u to %u, epoch %u to %u in %.1f ms, guests waited %.1f ms\n", w->m->domain,
 	       from, w->m->domid, epoch, nodes_epoch(w->m), (double)(now_us() - w->began_us) / 1000,
-	       (double)(back - cut) / 1000);
+	       (double)(w->back_us - w->cut_us) / 1000);
 	return true;
 }
 
 static bool swap_process(struct swap *w, const char *with)
 {
-	char *got = watch(w->m) ? NULL : ask(w, w->m, xprintf("process %s", with ? with : ""), 0);
+	char *got = prepare_orders(w->m) ? NULL : ask(w, w->m, xprintf("process %s", with ? with : ""), 0);
 
 	if (got)
 		printf("%s: %s\n", w->m->domain, got);

@@ -107,6 +107,21 @@ int xst_put(const char *path, const char *value, unsigned reader)
 	return g_xs.set_permissions(g_xs.h, g_xs.t, path, p, reader ? 2 : 1) ? 0 : -errno;
 }
 
+int xst_set(const char *path, const char *value)
+{
+	return g_xs.write(g_xs.h, g_xs.t, path, value, (unsigned)strlen(value)) ? 0 : -errno;
+}
+
+int xst_put_for_two(const char *path, const char *value, unsigned a, unsigned b)
+{
+	struct xs_permissions p[3] = { { .id = 0, .perms = XS_PERM_NONE },
+		                       { .id = a, .perms = XS_PERM_READ },
+		                       { .id = b, .perms = XS_PERM_READ } };
+	const int err = xst_set(path, value);
+
+	return err ? err : g_xs.set_permissions(g_xs.h, g_xs.t, path, p, 3) ? 0 : -errno;
+}
+
 int xst_rm(const char *path)
 {
 	return g_xs.rm(g_xs.h, g_xs.t, path) || errno == ENOENT ? 0 : -errno;

@@ -24,6 +24,10 @@ bool xst_exists(const char *path);
  * read it (0: nobody else). */
 int xst_put(const char *path, const char *value, unsigned reader)
 	__attribute__((warn_unused_result));
+/* Of a node that is there: who may read it stays as it is. */
+int xst_set(const char *path, const char *value);
+/* @path is there for both, and for nobody else. */
+int xst_put_for_two(const char *path, const char *value, unsigned a, unsigned b);
 int xst_rm(const char *path); /* with all below; 0 also when it was not there */
 /* Names below @path, NULL-terminated; NULL: none. */
 char **xst_list(const char *path);
