@@ -48,6 +48,7 @@ static struct channel {
 	char *data; /* left ring, then right ring */
 	unsigned port, n_data;
 	uint8_t state;     /* IF=0 */
+	bool unwatched;    /* it moved: the keeper is to watch its new nodes; g_lock */
 	_Atomic bool gone; /* the peer is: the keeper is to look */
 	uint64_t ctl_gfn, data_gfn;
 	uint64_t spare[2]; /* frames for when there is no memory */
@@ -476,16 +477,7 @@ static void put_next(struct channel *ch, const struct fresh *f)
 	vm_window_unmap(f->data, ch->n_data);
 }
 
-static void on_peer_node(const char *path, void *arg);
-
-static void watch_peer(struct channel *ch, const struct service_node *s)
-{
-	/* Without it the port's state tells, a second later. */
-	join(ch->peer_path, sizeof(ch->peer_path), s->path, "/epoch");
-	(void)xenstore_watch(ch->peer_path, on_peer_node, ch);
-}
-
-static void watch_next(unsigned id)
+static void follow_next(unsigned id)
 {
 	struct service_node *s = &g_services[id];
 	struct channel *ch = &g_channels[id];
@@ -494,8 +486,7 @@ static void watch_next(unsigned id)
 	s->domid = ch->next.domid;
 	s->epoch = ch->next.epoch;
 	join(s->path, sizeof(s->path), ch->next.path, "");
-	if (moved)
-		watch_peer(ch, s);
+	ch->unwatched |= moved;
 }
 
 int plat_channel_renew(unsigned id)
@@ -508,7 +499,7 @@ int plat_channel_renew(unsigned id)
 	if (ch->state == CH_PRIVATE)
 		r = map_next(ch, &f);
 	if (r == 0) {
-		watch_next(id);
+		follow_next(id);
 		put_next(ch, &f);
 		ch->ctl->cli_live = 1;
 		ch->ctl->srv_notify = WIRE_NOTIFY_WRITE;
@@ -565,6 +556,16 @@ static void on_epoch_node(const char *path, void *arg)
 	plat_log(text, n);
 }
 
+/* Under g_lock.  Without it the port's state tells, a second later. */
+static void watch_peer(struct channel *ch)
+{
+	if (ch->peer_path[0])
+		xenstore_unwatch(ch->peer_path);
+	join(ch->peer_path, sizeof(ch->peer_path), g_services[ch - g_channels].path, "/epoch");
+	(void)xenstore_watch(ch->peer_path, on_peer_node, ch);
+	ch->unwatched = false;
+}
+
 static void watch_nodes(void)
 {
 	static bool done;
@@ -581,7 +582,7 @@ static void watch_nodes(void)
 		     g_services[i].name);
 		join(ch->epoch_path + strlen(ch->epoch_path),
 		     sizeof(ch->epoch_path) - strlen(ch->epoch_path), "/epoch", "");
-		watch_peer(ch, &g_services[i]);
+		watch_peer(ch);
 		(void)xenstore_watch(ch->epoch_path, on_epoch_node, ch);
 	}
 }
@@ -605,6 +606,8 @@ uint64_t channel_keep(uint64_t now)
 			release(ch);
 		else
 			any = true;
+		if (ch->unwatched)
+			watch_peer(ch);
 		lock_drop(&g_lock);
 	}
 	if (look_now)

@@ -307,6 +307,8 @@ int xenstore_write(const char *path, const char *value);
 int xenstore_rm(const char *path);
 /* Call @fn(path, arg) in the xenstore thread's context whenever @path changes. */
 int xenstore_watch(const char *path, void (*fn)(const char *path, void *arg), void *arg);
+/* @path as it was given. */
+void xenstore_unwatch(const char *path);
 unsigned xenstore_domid(void);
 
 /* ---- channel.c: the guest's vchans ---- */

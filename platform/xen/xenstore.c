@@ -305,22 +305,44 @@ unsigned xenstore_domid(void)
 
 /* ---- watches ---- */
 
-int xenstore_watch(const char *path, void (*fn)(const char *path, void *arg), void *arg)
+/* The keeper's thread alone changes the table. */
+static int order_watch(uint32_t type, unsigned i)
 {
-	const char token[2] = {(char)('a' + g_n_watches), '\0'};
+	const char token[2] = {(char)('a' + i), '\0'};
+	const char *path = g_watches[i].path;
 	const struct xspart parts[2] = {{path, strlen(path) + 1},
 	                                {token, sizeof(token)}};
+
+	return order(type, parts, 2);
+}
+
+int xenstore_watch(const char *path, void (*fn)(const char *path, void *arg), void *arg)
+{
+	unsigned i = 0;
 	int r;
 
-	if (g_n_watches == N_WATCHES)
+	while (i < g_n_watches && g_watches[i].path)
+		i++;
+	if (i == N_WATCHES)
 		return -ENOSPC;
 	/* In the table first: the first event may come before the answer. */
-	g_watches[g_n_watches] = (struct watch){path, fn, arg, false};
-	g_n_watches++;
-	r = order(XS_WATCH, parts, 2);
+	g_watches[i] = (struct watch){path, fn, arg, false};
+	if (i == g_n_watches)
+		g_n_watches++;
+	r = order_watch(XS_WATCH, i);
 	if (r < 0)
-		g_n_watches--;
+		g_watches[i].path = NULL;
 	return r;
+}
+
+void xenstore_unwatch(const char *path)
+{
+	for (unsigned i = 0; i < g_n_watches; i++) {
+		if (g_watches[i].path != path)
+			continue;
+		(void)order_watch(XS_UNWATCH, i); /* gone with its domain: as well */
+		g_watches[i].path = NULL;
+	}
 }
 
 void xenstore_keep(void)
@@ -335,7 +357,7 @@ void xenstore_keep(void)
 	for (unsigned i = 0; i < g_n_watches; i++) {
 		struct watch *w = &g_watches[i];
 
-		if (__atomic_exchange_n(&w->fired, false, __ATOMIC_SEQ_CST))
+		if (__atomic_exchange_n(&w->fired, false, __ATOMIC_SEQ_CST) && w->path)
 			w->fn(w->path, w->arg);
 	}
 }
