@@ -95,7 +95,7 @@ could_be_swapped_again() {
 	local at
 	at=$(xenstore-read "/local/domain/$(xl domid "$1")/strait/file/backend-id")
 	xenstore-write "/local/domain/$at/strait/file/swap" "again offer 0"
-	soon sh -c "xenstore-read /local/domain/$at/data/strait/file/swap | grep -q '^=written out'" ||
+	soon sh -c "xenstore-read /local/domain/$at/data/strait/file/swap | grep -q '=written out'" ||
 		fail "$(xenstore-read "/local/domain/$at/data/strait/file/swap")"
 }
 
