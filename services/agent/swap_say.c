@@ -23,6 +23,7 @@ uint64_t swap_now_us(void)
 }
 
 /* A line more. */
+__attribute__((format(printf, 3, 0)))
 static void add(struct swap *w, char kind, const char *fmt, va_list ap)
 {
 	size_t n = strlen(w->said);
@@ -60,9 +61,7 @@ void swap_answer(struct agent *a, char kind, const char *fmt, ...)
 		say("swap: %.1f ms", (double)took / 1000);
 }
 
-static void add_line(struct swap *w, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
+__attribute__((format(printf, 2, 3)))
 static void add_line(struct swap *w, const char *fmt, ...)
 {
 	va_list ap;

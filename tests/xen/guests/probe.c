@@ -285,8 +285,8 @@ static int append(const char *path, int lines, int by_turns)
 }
 
 /* One call of the service after another until told to end: fstat() of @path, or without
- * one socket() and close().  Say each wait that is no call's own. */
-static int stalls(const char *path)
+ * one socket() and close().  Say each that takes longer than @ms. */
+static int stalls(const char *path, int ms)
 {
 	const int fd = *path ? open(path, O_CREAT | O_RDWR, 0644) : -1;
 	struct sigaction a = {.sa_handler = told, .sa_flags = SA_RESTART};
@@ -303,7 +303,7 @@ static int stalls(const char *path)
 			perror("stalls");
 			return 1;
 		}
-		if (took > 50000)
+		if (took > 1000ll * ms)
 			printf("waited %lld.%03lld ms\n", took / 1000, took % 1000);
 		usleep(20000);
 	}
@@ -387,7 +387,7 @@ int main(int argc, char **argv)
 	if (is(what, "append-fsync"))
 		return append(arg, n, 0);
 	if (is(what, "stalls"))
-		return stalls(arg);
+		return stalls(arg, n > 0 ? n : 50);
 	if (is(what, "hold"))
 		return lock(arg, 1);
 	if (is(what, "wait-lock"))
