@@ -394,12 +394,18 @@ static void copy_text(const ProtobufCBinaryData *from, char to[CONFIG_WHY])
 	         (const char *)from->data);
 }
 
+/* Then it is our own service that prepares guests; else the next one, see swap.c. */
+static bool stands_by(const struct agent *a)
+{
+	return a->swap.state == SWAP_STANDBY;
+}
+
 static void handle_failed(struct agent *a, const Control__Failed *f)
 {
 	char why[CONFIG_WHY];
 
 	copy_text(&f->text, why);
-	if (f->domid && prepare_failed(a, f->domid))
+	if (f->domid && stands_by(a) && prepare_failed(a, f->domid))
 		swap_prepared(a);
 	else if (f->domid)
 		guests_failed(a, f->domid, why);
@@ -440,7 +446,8 @@ static void handle(struct agent *a, const Control__Control *c)
 		guests_look(a);
 		break;
 	case CONTROL__CONTROL__BODY_GUEST_READY:
-		if (prepare_made(a, c->guest_ready->domid, c->guest_ready->ring_ref,
+		if (stands_by(a) &&
+		    prepare_made(a, c->guest_ready->domid, c->guest_ready->ring_ref,
 		                 c->guest_ready->event_channel)) {
 			swap_prepared(a);
 			break;
