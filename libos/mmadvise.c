@@ -177,8 +177,15 @@ static long lock_refused(uint64_t more)
 	return vma_locked_bytes() + more <= max ? 0 : -ENOMEM;
 }
 
+/* The main stack is promised as a whole, where Linux's has the size it grew to: it
+ * would be more than most may lock.  mlockall() leaves it out. */
+static bool lockable(const struct vma *v, bool all)
+{
+	return !(v->flags & VMA_LOCKED) && !(all && v->flags & VMA_STACK);
+}
+
 /* Bytes of the range that are not locked yet.  Under the lock. */
-static uint64_t newly_locked(unsigned long addr, unsigned long len)
+static uint64_t newly_locked(unsigned long addr, unsigned long len, bool all)
 {
 	const uint64_t end = addr + len;
 	uint64_t sum = 0;
@@ -187,10 +194,23 @@ static uint64_t newly_locked(unsigned long addr, unsigned long len)
 		const uint64_t a = v->start > addr ? v->start : addr;
 		const uint64_t b = v->end < end ? v->end : end;
 
-		if (!(v->flags & VMA_LOCKED))
+		if (lockable(v, all))
 			sum += b - a;
 	}
 	return sum;
+}
+
+static long lock_current(void)
+{
+	long r = lock_refused(newly_locked(0, ADDRESS_END, true));
+	uint64_t at = 0;
+
+	for (const struct vma *v = vma_next(at); v && r == 0; v = vma_next(at)) {
+		at = v->end;
+		if (lockable(v, true))
+			r = vma_change(v->start, v->end - v->start, NULL, VMA_LOCKED, 0);
+	}
+	return r;
 }
 
 static long mlock_range(unsigned long addr, unsigned long len)
@@ -205,7 +225,7 @@ static long mlock_range(unsigned long addr, unsigned long len)
 	if (!len)
 		return 0;
 	vma_lock();
-	r = lock_refused(newly_locked(addr, len));
+	r = lock_refused(newly_locked(addr, len, false));
 	if (r == 0)
 		r = vma_covers(addr, len) ? vma_change(addr, len, NULL, VMA_LOCKED, 0) : -ENOMEM;
 	vma_unlock();
@@ -249,9 +269,7 @@ SYSCALL(mlockall, int flags)
 	if (!flags || flags & ~7 || flags == 4)
 		return -EINVAL;
 	vma_lock();
-	r = lock_refused(flags & 1 ? newly_locked(0, ADDRESS_END) : 0);
-	if (r == 0 && flags & 1)
-		r = vma_change(0, ADDRESS_END, NULL, VMA_LOCKED, 0);
+	r = flags & 1 ? lock_current() : lock_refused(0);
 	vma_unlock();
 	return r;
 }

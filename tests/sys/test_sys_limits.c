@@ -3,6 +3,7 @@
 #include "tests/sys/check.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -184,6 +185,31 @@ static void the_process_limit_stops_new_threads(void)
 		pthread_join(t[--n], NULL);
 }
 
+#define PAGE 4096ul
+
+/* Behind a_user_cannot_raise_a_hard_limit(): without privileges. */
+static void the_limit_of_locked_memory_binds_a_user(void)
+{
+	struct rlimit r = {4 * PAGE, 4 * PAGE};
+	char *p = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &r), 0);
+	CHECK_EQ(mlock(p, 3 * PAGE), 0);
+	CHECK_EQ(mlock(p, 4 * PAGE), 0); /* three of them are locked */
+	CHECK_ERR(mlock(p + 4 * PAGE, PAGE), ENOMEM);
+	CHECK_EQ(munlock(p, PAGE), 0);
+	CHECK_EQ(mlock(p + 4 * PAGE, PAGE), 0);
+	CHECK_ERR(mlockall(MCL_CURRENT), ENOMEM);
+	CHECK_EQ(munlockall(), 0);
+	r.rlim_cur = r.rlim_max = 0;
+	CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &r), 0);
+	CHECK_ERR(mlock(p, PAGE), EPERM);
+	CHECK_ERR(mlockall(MCL_CURRENT), EPERM);
+	CHECK_EQ(munlock(p, PAGE), 0);
+	munmap(p, 8 * PAGE);
+}
+
 int main(void)
 {
 	watchdog(40);
@@ -195,6 +221,7 @@ int main(void)
 	CASE(the_signal_limit_refuses_realtime_signals);
 	CASE(the_processor_time_limit_sends_sigxcpu);
 	CASE(a_user_cannot_raise_a_hard_limit);
+	CASE(the_limit_of_locked_memory_binds_a_user);
 	CASE(the_process_limit_stops_new_threads);
 	return g_failed;
 }
