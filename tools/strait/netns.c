@@ -392,14 +392,15 @@ int inside_main(const struct keeper *k, int netkeeper)
 	int tap = make_tap(&m);
 
 	configure_tap(&in);
-	send_tap(&in, &m, tap);
-	close(tap); /* netd's alone from here on */
 	err = hold_open(&in.hold, in.nl, k->plan);
 	if (err)
 		die(EXIT_STRAIT, "--net lwip: cannot make the device %s: %s", HOLD_DEVICE,
 		    strerror(-err));
 	forward();
 	tell_netkeeper(&in);
+	/* Now: what the guest sends first must find a way, or who answers names. */
+	send_tap(&in, &m, tap);
+	close(tap); /* netd's alone from here on */
 	publish(&in);
 	lock_in(false);
 	serve(&in);
