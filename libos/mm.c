@@ -346,6 +346,18 @@ static long mremap_locked(unsigned long addr, unsigned long old_len, unsigned lo
 	return r;
 }
 
+static bool in_one_range(unsigned long addr, unsigned long len)
+{
+	const struct vma *v;
+	bool r;
+
+	vma_lock();
+	v = vma_find(addr);
+	r = v && v->end - addr >= len;
+	vma_unlock();
+	return r;
+}
+
 SYSCALL(mremap, unsigned long addr, unsigned long old_len, unsigned long new_len, int flags,
         unsigned long to)
 {
@@ -355,6 +367,9 @@ SYSCALL(mremap, unsigned long addr, unsigned long old_len, unsigned long new_len
 		return r;
 	old_len = up(old_len);
 	new_len = up(new_len);
+	/* Before what stands at @to gives way. */
+	if (!in_one_range(addr, old_len))
+		return -EFAULT;
 	if (filemap_mremap((void *)addr, old_len, new_len, flags, (void *)to, &r)) {
 		if (!failed(r)) {
 			const uint32_t prot = PROT_READ | PROT_WRITE;

@@ -115,6 +115,11 @@ static void prctl_keeps_simple_settings(void)
 {
 	int v = -1;
 
+	CHECK_EQ(prctl(PR_SET_KEEPCAPS, 1), 0);
+	CHECK_EQ(prctl(PR_GET_KEEPCAPS), 1);
+	CHECK(prctl(PR_GET_SECUREBITS) & 1 << 4);
+	CHECK_EQ(prctl(PR_SET_KEEPCAPS, 0), 0);
+	CHECK_EQ(prctl(PR_GET_SECUREBITS) & 1 << 4, 0);
 	CHECK_EQ(prctl(PR_SET_DUMPABLE, 0), 0);
 	CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
 	CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
