@@ -97,6 +97,12 @@ struct backend_ops {
 	/* What names the file for good, also to a later instance: bytes of @id
 	 * (FILE_ID_MAX); 0: nothing here does. */
 	int (*file_id)(const struct node *node, const struct statx *stx, uint8_t *id);
+	/* The same of an open file where nothing does: as long as it is open, and kept over
+	 * the ends of instances.  @was: the identity that it had in the one before (0: it was
+	 * none of this kind), or NULL.  *@hold: to be given to kept_hold_end() before the
+	 * node is put. */
+	int (*hold_id)(const struct node *node, const struct statx *stx,
+	               const uint8_t *was, int *hold, uint8_t *id);
 	/* The file of an identity, for reference only, wherever it is.  -ENOENT: there is
 	 * no such file any more; -ESTALE: the back end cannot tell.  Asked after the name
 	 * that the guest remembers. */

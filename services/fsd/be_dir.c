@@ -37,6 +37,7 @@ static const struct backend_ops dir_ops = {
         .setattr = dir_setattr,
         .statfs = dir_statfs,
         .file_id = dir_file_id,
+        .hold_id = dir_hold_id,
         .find_id = dir_find_id,
         .gone_dir = dir_gone_dir,
         .gone_keep = dir_gone_keep,

@@ -19,7 +19,7 @@
 
 struct dir_mount {
 	int fd; /* the root, O_RDONLY | O_DIRECTORY */
-	int mount_id;
+	uint64_t mount_id;
 	bool kernel_ids; /* name_to_handle_at() works */
 	size_t path_len; /* of the root as /proc shows it */
 	pthread_mutex_t lock;
@@ -120,6 +120,8 @@ int dir_lock_whole(const struct node *lk, int type);
 /* be_dir_id.c */
 void dir_probe_ids(struct dir_mount *d);
 int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id);
+int dir_hold_id(const struct node *node, const struct statx *stx, const uint8_t *was,
+                int *hold, uint8_t *id);
 int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node *out);
 int dir_gone_dir(struct mount *mount, const uint8_t *id, size_t len, struct node *out,
                  uint64_t *ino, uint64_t *key);

@@ -8,9 +8,12 @@
  *             was moved to
  *     BIRTH:  birth time, seconds (8) and nanoseconds (4): a number that is used
  *             again has another
+ *     HELD:   the number of a hold (8): a descriptor of it was never let go of since
  *
- * Where there is neither, an inode's number alone would in time name another file:
- * then there is no identity.  The file system is 0 for the export's own, whose device
+ * Where there is neither of the first two, an inode's number alone would in time name
+ * another file: an open one has the third (kept.h), what is not open has no identity.
+ * Files of the first two that were open are found by their kept descriptors, too, where
+ * the service may not open handles.  The file system is 0 for the export's own, whose device
  * number may change with a boot, else the device: below an export others may be mounted,
  * with the same handles in them.
  */
@@ -18,6 +21,7 @@
 #include "services/fsd/be_dir.h"
 
 #include "rpc/limits.h"
+#include "services/fsd/kept.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +35,7 @@
 #define ID_VERSION 2
 #define ID_HANDLE 1
 #define ID_BIRTH 2
+#define ID_HELD 3
 #define ID_HEAD 22
 
 union any_handle {
@@ -49,11 +54,15 @@ static bool lasting_handles(int fd)
 void dir_probe_ids(struct dir_mount *d)
 {
 	union any_handle u;
+	struct statx stx;
+	int mount_id;
 
 	u.h.handle_bytes = MAX_HANDLE_SZ;
 	d->kernel_ids =
-	        name_to_handle_at(d->fd, "", &u.h, &d->mount_id, AT_EMPTY_PATH) == 0 &&
+	        name_to_handle_at(d->fd, "", &u.h, &mount_id, AT_EMPTY_PATH) == 0 &&
 	        lasting_handles(d->fd);
+	if (statx(d->fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) == 0)
+		d->mount_id = stx.stx_mnt_id;
 }
 
 static void put_le(uint8_t *to, uint64_t v, int n)
@@ -76,18 +85,30 @@ static int put_handle(const struct node *node, uint8_t *to)
 	return 4 + (int)u.h.handle_bytes;
 }
 
+static uint64_t dev_of(const struct statx *stx)
+{
+	return (uint64_t)stx->stx_dev_major << 32 | stx->stx_dev_minor;
+}
+
+static void put_head(const struct node *node, const struct statx *stx, uint8_t kind,
+                     uint8_t *id)
+{
+	const uint64_t dev = dev_of(stx);
+
+	id[0] = ID_VERSION;
+	id[1] = kind;
+	put_le(id + 2, node->mount->number, 4);
+	put_le(id + 6, stx->stx_ino, 8);
+	put_le(id + 14, dev == node->mount->root_dev ? 0 : dev, 8);
+}
+
 int dir_file_id(const struct node *node, const struct statx *stx, uint8_t *id)
 {
-	const uint64_t dev = (uint64_t)stx->stx_dev_major << 32 | stx->stx_dev_minor;
-	const bool own = dev == node->mount->root_dev;
+	const bool own = dev_of(stx) == node->mount->root_dev;
 	struct statx now;
 	int n;
 
-	id[0] = ID_VERSION;
-	id[1] = ID_HANDLE;
-	put_le(id + 2, node->mount->number, 4);
-	put_le(id + 6, stx->stx_ino, 8);
-	put_le(id + 14, own ? 0 : dev, 8);
+	put_head(node, stx, ID_HANDLE, id);
 	if (own ? dir_mount(node)->kernel_ids : lasting_handles(NODE_FD(node))) {
 		n = put_handle(node, id + ID_HEAD);
 		if (n > 0)
@@ -133,6 +154,20 @@ static int open_handle(struct mount *mount, const uint8_t *id, size_t len,
 	return 0;
 }
 
+int dir_hold_id(const struct node *node, const struct statx *stx, const uint8_t *was,
+                int *hold, uint8_t *id)
+{
+	if (was && was[1] != ID_HELD)
+		return 0;
+	if (!*hold)
+		*hold = kept_hold(NODE_FD(node), was ? get_le(was + ID_HEAD, 8) : 0);
+	if (!*hold)
+		return 0;
+	put_head(node, stx, ID_HELD, id);
+	put_le(id + ID_HEAD, kept_hold_is(*hold), 8);
+	return ID_HEAD + 8;
+}
+
 static bool has_id(const struct node *node, const uint8_t *id, size_t len)
 {
 	uint8_t is[FILE_ID_MAX];
@@ -142,11 +177,40 @@ static bool has_id(const struct node *node, const uint8_t *id, size_t len)
 	       memcmp(is, id, len) == 0;
 }
 
+static int find_held(struct mount *mount, const uint8_t *id, size_t len, struct node *out)
+{
+	const int fd = len == ID_HEAD + 8 ? kept_find_hold(get_le(id + ID_HEAD, 8)) : -1;
+
+	if (fd < 0)
+		return -ESTALE;
+	*out = (struct node){mount, fd};
+	return 0;
+}
+
+static int find_kept(struct mount *mount, const uint8_t *id, size_t len, struct node *out)
+{
+	const uint64_t dev = get_le(id + 14, 8);
+	const int fd = kept_find(dev ? dev : mount->root_dev, get_le(id + 6, 8),
+	                         ((struct dir_mount *)mount->priv)->mount_id);
+
+	if (fd < 0)
+		return fd;
+	*out = (struct node){mount, fd};
+	if (has_id(out, id, len))
+		return 0;
+	dir_put(out);
+	return -ENOENT;
+}
+
 int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node *out)
 {
+	int r;
+
 	if (len <= ID_HEAD || len > FILE_ID_MAX || id[0] != ID_VERSION ||
 	    get_le(id + 2, 4) != mount->number)
 		return -ESTALE;
+	if (id[1] == ID_HELD)
+		return find_held(mount, id, len, out);
 	/* The hidden name first: it is on a path, as landlock wants it.  Another file may
 	 * have the number since. */
 	if (dir_orphan_find(mount, get_le(id + 6, 8), out) == 0) {
@@ -154,7 +218,14 @@ int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node 
 			return 0;
 		dir_put(out);
 	}
-	return open_handle(mount, id, len, out);
+	if (find_kept(mount, id, len, out) == 0)
+		return 0;
+	r = open_handle(mount, id, len, out);
+	if (r == 0 && !has_id(out, id, len)) {
+		dir_put(out);
+		r = -ESTALE;
+	}
+	return r;
 }
 
 /* What is the same whichever mount it is reached by. */

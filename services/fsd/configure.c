@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "services/fsd/fsd.h"
+#include "services/fsd/kept.h"
 #include "services/fsd/pool.h"
 #include "services/fsd/serve.h"
 
@@ -90,7 +91,7 @@ static int add_mounts(struct fsd *f, const Control__FileConfig *c, int *fds, int
 }
 
 /* Every handle is a descriptor: as many as the kernel lets us have. */
-static unsigned raise_files(void)
+static unsigned raise_files(uint32_t epoch)
 {
 	struct rlimit rl;
 
@@ -99,9 +100,12 @@ static unsigned raise_files(void)
 	rl.rlim_cur = rl.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &rl); /* then the soft limit counts */
 	(void)getrlimit(RLIMIT_NOFILE, &rl);
+	kept_begin(epoch, rl.rlim_cur > FDS_OF_OUR_OWN
+	                          ? (unsigned)((rl.rlim_cur - FDS_OF_OUR_OWN) / 4)
+	                          : 0);
 	if (rl.rlim_cur <= 2 * FDS_OF_OUR_OWN)
 		return (unsigned)rl.rlim_cur / 2;
-	/* A guest never has all of them. */
+	/* A guest never has all of them; what was open before has the other quarter. */
 	const rlim_t most = (rl.rlim_cur - FDS_OF_OUR_OWN) / 4 * 3;
 
 	return most < RPC_HANDLES_MAX ? (unsigned)most : RPC_HANDLES_MAX;
@@ -235,7 +239,7 @@ int configure(struct fsd *f, const Control__Configure *c, int *fds, int n_fds)
 	}
 	if ((int)c->log_level > g_log_level)
 		g_log_level = c->log_level > 3 ? 3 : (int)c->log_level;
-	f->max_handles = raise_files();
+	f->max_handles = raise_files(f->inst.epoch);
 	r = be_dir_setup();
 	if (r < 0) {
 		control_fail(f->control, 0, "fsd: needs /proc/self/fd: %s",

@@ -13,6 +13,7 @@
 #include "rpc/server_early.h"
 #include "services/fsd/cred.h"
 #include "services/fsd/fsd.h"
+#include "services/fsd/kept.h"
 #include "services/fsd/lock.h"
 #include "services/fsd/notify.h"
 #include "services/fsd/serve.h"
@@ -125,6 +126,7 @@ bool guests_recover(struct fsd *f)
 	if (!f->recovering)
 		return false;
 	const bool all = f->n_away == 0 && serve_all_again();
+	unsigned lost;
 
 	/* The instance before may serve until the first guest comes over. */
 	if (!f->guests && f->n_away == f->n_expected)
@@ -136,6 +138,9 @@ bool guests_recover(struct fsd *f)
 		return false;
 	}
 	f->recovering = false;
+	lost = kept_drop();
+	if (lost)
+		log_write(1, "%u files that were open before were too many to be kept", lost);
 	log_write(all ? 2 : 1, "%u of %u guests are back", f->n_expected - f->n_away,
 	          f->n_expected);
 	if (f->sandbox && sandbox_no_handles() < 0)

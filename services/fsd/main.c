@@ -9,6 +9,8 @@
 
 #include "rpc/slice.h"
 #include "services/fsd/cred.h"
+#include "services/fsd/filekeeper.h"
+#include "services/fsd/kept.h"
 #include "services/fsd/lock.h"
 #include "services/fsd/notify.h"
 #include "services/fsd/pool.h"
@@ -246,6 +248,10 @@ static int handle_control(struct fsd *f, const Control__Control *c, int *fds, in
 			return -EINVAL;
 		say_ready(f);
 		break;
+	case CONTROL__CONTROL__BODY_KEPT:
+		if (f->recovering) /* else nobody will ask for them */
+			kept_take(fds, n_fds, c->kept->hold, c->kept->n_hold);
+		break;
 	case CONTROL__CONTROL__BODY_GUEST_ADD:
 		guest_add(f, c->guest_add, fds, n_fds);
 		break;
@@ -390,6 +396,7 @@ int main(int argc, char **argv)
 	int r;
 
 	parse_args(argc, argv, &f);
+	filekeeper_start(argc, argv, f.sandbox);
 	if (init(&f) < 0)
 		return 125;
 	r = loop(&f);

@@ -318,7 +318,7 @@ int serve_open_reply(struct task *t, const struct statx *stx, uint32_t flags,
                      bool created)
 {
 	File__OpenRep rep = FILE__OPEN_REP__INIT;
-	const struct handle *h = t->opening;
+	struct handle *h = t->opening;
 	const struct node *n = &h->place.node;
 	uint8_t id[FILE_ID_MAX], token[TOKEN_LEN];
 	File__Attr attr;
@@ -328,6 +328,9 @@ int serve_open_reply(struct task *t, const struct statx *stx, uint32_t flags,
 	rep.created = created;
 	rep.file_id.data = id;
 	rep.file_id.len = (size_t)n->mount->ops->file_id(n, stx, id);
+	if (!rep.file_id.len)
+		rep.file_id.len =
+		        (size_t)n->mount->ops->hold_id(n, stx, NULL, &h->hold, id);
 	if (rep.file_id.len) {
 		token_make(serve_instance(), t->session->client_id, flags, id,
 		           rep.file_id.len, token);

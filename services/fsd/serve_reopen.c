@@ -4,8 +4,8 @@
  *
  * The token says that it was opened then, by this client, with this access; so it is
  * opened by the service's own rights.  Which file: the one at the path that the guest
- * remembers if it has that identity, else the one among the orphans, else wherever the
- * kernel's handle leads.  Never another one: what has no such identity any more is
+ * remembers if it has that identity, else the one among the orphans, else the one whose
+ * descriptor was kept (kept.h), else wherever the kernel's handle leads.  Never another one: what has no such identity any more is
  * ESTALE (a directory that was removed while it was open: one without a name).
  */
 #define _GNU_SOURCE
@@ -74,7 +74,7 @@ static bool find_by_id(struct reopening *o)
 
 		if (m->ops->find_id(m, id->data, id->len, &n) < 0)
 			continue;
-		if (m->ops->attr(&n, 0, &o->stx) == 0 && is_it(o, &n, &o->stx)) {
+		if (m->ops->attr(&n, 0, &o->stx) == 0) {
 			o->it.node = n;
 			o->it.at = S_ISDIR(o->stx.stx_mode) ? tree_place(&n) : NULL;
 			return true;
@@ -198,6 +198,10 @@ static int open_it(struct reopening *o)
 		i->reserved_end = o->in->append_end;
 		pthread_mutex_unlock(&i->append);
 	}
+	uint8_t id[FILE_ID_MAX];
+
+	/* What was held is held on, by its number. */
+	(void)n.mount->ops->hold_id(&n, &o->stx, o->in->file_id.data, &h->hold, id);
 	h->inode = i;
 	h->place = (struct place){n, o->it.at};
 	h->type = type;

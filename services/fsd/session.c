@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "services/fsd/session.h"
 
+#include "services/fsd/kept.h"
 #include "services/fsd/lock.h"
 #include "services/fsd/notify.h"
 
@@ -156,6 +157,7 @@ void handle_put(struct handle *h)
 {
 	if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	kept_hold_end(h->hold);
 	node_put(&h->place.node);
 	if (h->inode) {
 		pthread_mutex_lock(&h->inode->append);

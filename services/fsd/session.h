@@ -41,6 +41,7 @@ struct handle {
 	uint32_t flags;      /* O_ACCMODE, O_PATH */
 	mode_t type;
 	bool is_root;        /* of its mount */
+	int hold;            /* kept.h; 0: none */
 	uint64_t gone_ino;   /* the node stands for a directory that is no more; 0: no */
 	pthread_mutex_t dir; /* one readdir at a time */
 	uint64_t dir_pos;

@@ -39,6 +39,8 @@ if(TARGET strait)
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_files.sh" LABELS e2e TIMEOUT 240)
 		strait_script_test(e2e.recover_exports
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_exports.sh" LABELS e2e TIMEOUT 120)
+		strait_script_test(e2e.recover_kept
+			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_recover_kept.sh" LABELS e2e TIMEOUT 120)
 		strait_script_test(e2e.inotify
 			COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_inotify.sh" LABELS e2e TIMEOUT 180)
 		strait_script_test(e2e.recover_net

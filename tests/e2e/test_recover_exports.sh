@@ -142,17 +142,22 @@ begin "$W/disk"
 n=0
 while touch "$W/disk/fill$n" 2>/dev/null; do n=$((n + 1)); done
 [ $n -gt 0 ] && [ $n -lt 1000 ] || fail "$CASE: $n files"
-# It is removed, as on Linux, and read on; what fsd's death costs is told.
+# It is removed, as on Linux, and read on, as long as somebody has its descriptor; what fsd's
+# death costs with its filekeeper's is told.
 full="No space left on device"
 touch "$W/c/0"
 until_says inst "round 0"
 grep -q "^unlink: done" "$W/inst.out" || fail "$CASE: $(cat "$W/inst.out")"
 round 0 "$looks" mine "was here" "$full"
 killed 2
+round 1 "$looks" mine "was here" "$full"
+grep -v "fsd ended (signal 9)\|fsd is back after" "$W/inst.err" && fail "$CASE: $(cat "$W/inst.err")"
+kill -KILL "$(pgrep -x filekeeper)"
+killed 3
 stale="Stale file handle"
-round 1 "$stale" mine "$stale"
+round 2 "$stale" mine "$stale"
 grep -q "fsd: cannot be opened again, its calls give ESTALE" "$W/inst.err" ||
 	fail "$CASE: nothing said: $(cat "$W/inst.err")"
-round 2 "$stale" mine "$stale"
-end 3
+round 3 "$stale" mine "$stale"
+end 4
 finish

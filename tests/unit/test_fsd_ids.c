@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What fsd says of a file's identity, on file systems that name files by handles
- * (tmpfs), by birth times alone (overlayfs) and not at all (ramfs).  Mounts them in
- * a namespace of its own: root only.
+ * (tmpfs), by birth times alone (overlayfs) and not at all (ramfs); and how a file is found
+ * by the descriptor that was kept of it.  Mounts them in a namespace of its own: root only.
  */
 #include "tests/unit/fsd_bench.h"
 #include "tests/unit/suite.h"
 
+#include "services/fsd/kept.h"
+
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -120,6 +124,191 @@ static const char *path(const char *name)
 	return to;
 }
 
+/* ---- kept descriptors ---- */
+
+#define KEPT_MAX 64
+
+static struct {
+	int fds[KEPT_MAX];
+	uint64_t holds[KEPT_MAX];
+	int n;
+} kept;
+
+/* What the filekeeper does, of descriptors on @fs. */
+static void keep_what_is_open(const char *fs)
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+	struct stat at, st;
+
+	kept.n = 0;
+	EQ(stat(path(fs), &at), 0);
+	while ((e = readdir(d))) {
+		const int fd = atoi(e->d_name);
+		unsigned place = 0;
+
+		if (fstatat(dirfd(d), e->d_name, &st, 0) < 0 || st.st_dev != at.st_dev ||
+		    S_ISDIR(st.st_mode) || kept.n == KEPT_MAX)
+			continue;
+		kept.holds[kept.n] = kept_hold_of(fd, &place);
+		kept.fds[kept.n++] = openat(dirfd(d), e->d_name, O_PATH | O_CLOEXEC);
+		EQ(kept_hold_of(fd, &place), 0);
+	}
+	closedir(d);
+}
+
+struct opened {
+	struct id id;
+	uint8_t token[16];
+};
+
+static struct opened open_at(const char *at, uint32_t flags, uint32_t handle)
+{
+	struct opened o = {.id = {0, {0}}};
+
+	EQ(x_open(c, 0, at, flags, 0600, handle), 0);
+	const File__OpenRep *rep = (File__OpenRep *)c->rep.msg;
+
+	o.id.len = rep->file_id.len;
+	memcpy(o.id.b, rep->file_id.data, o.id.len);
+	EQ(rep->token.len, 16);
+	memcpy(o.token, rep->token.data, rep->token.len);
+	return o;
+}
+
+static int reopen_at(struct opened *o, const char *at, uint32_t handle)
+{
+	File__ReopenReq q = FILE__REOPEN_REQ__INIT;
+
+	q.handle = handle;
+	q.flags = O_RDWR;
+	q.type = S_IFREG;
+	q.file_id = (ProtobufCBinaryData){o->id.len, o->id.b};
+	q.token = (ProtobufCBinaryData){16, o->token};
+	q.path = bytes(at);
+	return call(c, M_REOPEN, &q.base, NULL, 0);
+}
+
+static void reads(uint32_t handle, const char *text)
+{
+	EQ(x_read(c, handle, 0, 100), strlen(text));
+	CU_ASSERT(memcmp(c->rep.payload, text, strlen(text)) == 0);
+	EQ(x_release(c, handle), 0);
+}
+
+/* The guest lets go of what cannot be opened again. */
+static void stale(struct opened *o, const char *at)
+{
+	EQ(reopen_at(o, at, 7), -ESTALE);
+	EQ(x_release(c, 7), 0);
+}
+
+/* On @fs a file that was open, and is somewhere else since, or nowhere. */
+static void check_kept(const char *fs, const char *file, const char *moved, int kind)
+{
+	char on_host[2][64];
+	struct opened o, other;
+
+	snprintf(on_host[0], sizeof on_host[0], "%s%s", dir, file);
+	snprintf(on_host[1], sizeof on_host[1], "%s%s", dir, moved);
+	o = open_at(file, O_CREAT | O_EXCL | O_RDWR, 1);
+	EQ(o.id.b[1], kind);
+	EQ(x_write(c, 1, 0, "mine", 4), 4);
+	other = open_at(file, O_RDWR, 2);
+	EQ(kind == 3, !same(&o.id, &other.id)); /* a hold is one open file's */
+	keep_what_is_open(fs);
+	EQ(kept.n, 2);
+	EQ(x_release(c, 1), 0);
+	EQ(x_release(c, 2), 0);
+	EQ(rename(on_host[0], on_host[1]), 0);
+	EQ(x_open(c, 0, file, O_CREAT | O_EXCL | O_RDWR, 0600, 3), 0);
+	EQ(x_write(c, 3, 0, "not", 3), 3);
+	EQ(x_release(c, 3), 0);
+	if (kind != 1) /* which the kernel opens by itself */
+		stale(&o, file);
+	kept_take(kept.fds, kept.n, kept.holds, (size_t)kept.n);
+	EQ(reopen_at(&o, file, 4), 0);
+	reads(4, "mine");
+	EQ(unlink(on_host[1]), 0);
+	EQ(reopen_at(&o, file, 5), 0);
+	EQ(reopen_at(&other, moved, 6), 0);
+	/* The next instance's filekeeper has it from these, and those not asked for yet. */
+	keep_what_is_open(fs);
+	EQ(kept_drop(), 0);
+	reads(6, "mine");
+	reads(5, "mine");
+	if (kind != 1)
+		stale(&o, file);
+	kept_take(kept.fds, kept.n, kept.holds, (size_t)kept.n);
+	EQ(reopen_at(&o, file, 9), 0);
+	reads(9, "mine");
+	EQ(reopen_at(&other, file, 8), 0);
+	reads(8, "mine");
+	EQ(kept_drop(), 0);
+	EQ(x_path(c, M_UNLINK, 0, file, 0, 0), 0);
+}
+
+static void a_kept_descriptor_is_the_file(void)
+{
+	EQ(kept_share(), 0);
+	kept_begin(1, KEPT_MAX);
+	check_kept("handles", "/handles/k", "/handles/away", 1);
+	check_kept("births", "/births/k", "/births/away", 2);
+	check_kept("none", "/none/k", "/none/away", 3);
+}
+
+static void what_was_closed_is_nobodys(void)
+{
+	struct opened o = open_at("/none/was", O_CREAT | O_RDWR, 1), now;
+
+	EQ(x_release(c, 1), 0);
+	now = open_at("/none/was", O_RDWR, 2); /* the same number, still: not the same hold */
+	keep_what_is_open("none");
+	EQ(kept.n, 1);
+	kept_take(kept.fds, kept.n, kept.holds, 1);
+	stale(&o, "/none/was");
+	EQ(reopen_at(&now, "/none/was", 3), 0);
+	EQ(x_release(c, 3), 0);
+	EQ(x_release(c, 2), 0);
+	EQ(kept_drop(), 0);
+	stale(&now, "/none/was"); /* the path alone is no proof */
+}
+
+static void what_can_do_more_than_refer_is_not_kept(void)
+{
+	int fds[3] = {open(path("none/was"), O_RDWR | O_CLOEXEC), open("/dev/null", O_RDWR), -1};
+	const int was[2] = {fds[0], fds[1]};
+	const uint64_t holds[2] = {77, 78};
+
+	kept_take(fds, 3, holds, 2);
+	EQ(fcntl(was[0], F_GETFD), -1);
+	EQ(fcntl(was[1], F_GETFD), -1);
+	EQ(kept_find_hold(77), -ENOENT);
+	kept_begin(2, 1);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = open(i == 1 ? dir : path("none"), O_PATH | O_CLOEXEC);
+		EQ(fds[i] >= 0, 1);
+	}
+	kept_take(fds, 3, NULL, 0); /* the third is the first one again */
+	EQ(kept_drop(), 1);
+}
+
+static void no_more_holds_than_there_is_room(void)
+{
+	static int places[KEPT_HOLDS_MAX];
+
+	for (unsigned i = 0; i < KEPT_HOLDS_MAX; i++)
+		CU_ASSERT((places[i] = kept_hold(1, 0)) > 0);
+	EQ(kept_hold(1, 0), 0);
+	EQ(id_of("/none/f", O_RDWR).len, 0);
+	kept_hold_end(places[5]);
+	CU_ASSERT(kept_hold_is(places[5]) == 0);
+	EQ(kept_hold(1, 0), places[5]);
+	for (unsigned i = 0; i < KEPT_HOLDS_MAX; i++)
+		kept_hold_end(places[i]);
+	EQ(id_of("/none/f", O_RDWR).b[1], 3);
+}
+
 static bool mount_on(const char *name, const char *type, const char *opts)
 {
 	mkdir(path(name), 0755);
@@ -181,6 +370,10 @@ int main(void)
 	        TEST(copied_up_it_is_another_file),
 	        TEST(no_identity_where_a_number_is_all_there_is),
 	        TEST(a_file_system_below_the_export_is_told_apart),
+	        TEST(a_kept_descriptor_is_the_file),
+	        TEST(what_was_closed_is_nobodys),
+	        TEST(what_can_do_more_than_refer_is_not_kept),
+	        TEST(no_more_holds_than_there_is_room),
 	        CU_TEST_INFO_NULL,
 	};
 	int r;

@@ -23,11 +23,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define FD_FLOOR 200 /* above every number that fds[] can land on */
@@ -362,25 +364,121 @@ static void __attribute__((noreturn)) child_run(const struct child_spec *s, int 
 	die(EXIT_STRAIT, "cannot start %s: %s", s->what, strerror(errno));
 }
 
+/* The writing end lives in the supervisor alone (CLOEXEC, and children close all): end
+ * of file tells a child that came too late for PDEATHSIG. */
+static int g_life[2] = { -1, -1 };
+
+static int make_life(void)
+{
+	return g_life[0] < 0 && pipe2(g_life, O_CLOEXEC) ? -errno : 0;
+}
+
+/* Reads nothing, opens nothing, and has no right left.  Its memory and its root directory
+ * are ours: who is in its namespace must not get at them by /proc, so it is never one that
+ * others may look into. */
+static void __attribute__((noreturn)) init_run(int life)
+{
+	static const struct child_spec self = { .what = "a process namespace" };
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { 0 };
+
+	g_at_die = NULL;
+	(void)setpgid(0, 0);
+	(void)prctl(PR_SET_NAME, "strait-init");
+	die_with_parent(&self, life);
+	(void)syscall(SYS_close_range, 0, ~0u, 0);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &h, none))
+		_exit(EXIT_STRAIT);
+	for (;;)
+		pause();
+}
+
+struct start {
+	const struct child_spec *s;
+	struct clone_args how;
+	pid_t pid; /* or negative errno */
+};
+
+static void start_clone(struct start *st)
+{
+	st->pid = (pid_t)syscall(SYS_clone3, &st->how, sizeof(st->how));
+	if (!st->pid) {
+		close(g_life[1]);
+		child_run(st->s, g_life[0]);
+	}
+	if (st->pid < 0)
+		st->pid = -errno;
+}
+
+static pid_t clone_init(const struct start *st)
+{
+	struct clone_args a = { .flags = st->how.flags & CLONE_PARENT };
+	pid_t pid;
+
+	if (prctl(PR_SET_DUMPABLE, 0))
+		return -errno;
+	pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
+	if (!pid) {
+		close(g_life[1]);
+		init_run(g_life[0]);
+	}
+	return pid < 0 ? -errno : pid;
+}
+
+/* Its children are in a namespace of their own: first who waits, then who works. */
+static int start_both(void *arg)
+{
+	struct start *st = arg;
+	const int dumpable = prctl(PR_GET_DUMPABLE);
+	pid_t init = unshare(CLONE_NEWPID) ? -errno : clone_init(st);
+
+	if (dumpable == 1)
+		(void)prctl(PR_SET_DUMPABLE, 1);
+	if (init < 0) {
+		st->pid = init;
+	} else {
+		*st->s->init = init;
+		start_clone(st);
+	}
+	_exit(0);
+}
+
+/* Who makes a process namespace for its children cannot leave it again: so it is not us, but
+ * a process in our own memory, while we wait; what it starts are its sisters. */
+static int start_sisters(struct start *st)
+{
+	const size_t size = 256 << 10;
+	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	pid_t helper;
+
+	if (stack == MAP_FAILED)
+		return -errno;
+	st->how.flags = (st->how.flags & ~(uint64_t)CLONE_NEWPID) | CLONE_PARENT;
+	st->how.exit_signal = 0; /* the helper's */
+	*st->s->init = 0;
+	helper = clone(start_both, stack + size, CLONE_VM | CLONE_VFORK | SIGCHLD, st);
+	if (helper < 0)
+		st->pid = -errno;
+	else
+		while (waitpid(helper, NULL, 0) < 0 && errno == EINTR)
+			;
+	munmap(stack, size);
+	return 0;
+}
+
 pid_t child_start(const struct child_spec *s)
 {
-	/* The writing end lives in the supervisor alone (CLOEXEC, and children close
-	 * all): end of file tells a child that came too late for PDEATHSIG. */
-	static int life[2] = { -1, -1 };
-	struct clone_args a = {
-		.flags = s->plain ? s->namespaces & CLONE_NEWPID : s->namespaces,
-		.exit_signal = SIGCHLD,
+	struct start st = {
+		.s = s,
+		.how = { .flags = s->plain ? s->namespaces & CLONE_NEWPID : s->namespaces,
+		         .exit_signal = SIGCHLD },
 	};
+	int err = make_life();
 
-	if (life[0] < 0 && pipe2(life, O_CLOEXEC))
-		return -errno;
-	pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof(a));
-
-	if (pid < 0)
-		return -errno;
-	if (!pid) {
-		close(life[1]);
-		child_run(s, life[0]);
-	}
-	return pid;
+	if (!err && s->init)
+		err = start_sisters(&st);
+	else if (!err)
+		start_clone(&st);
+	return err ? err : st.pid;
 }

@@ -37,6 +37,8 @@ struct child_spec {
 	const char *what;    /* for messages */
 	uint64_t namespaces; /* CLONE_NEW* */
 	const int *netns;    /* enter this network namespace; NULL: do not */
+	pid_t *init;         /* not the first of its process namespace: that one waits to be
+	                      * killed, its pid goes here, and all others die with it; NULL */
 	enum child_root root;
 	bool proc;           /* /proc of its own process namespace */
 	const char *const *devices; /* files below /dev to have in it (as root only); NULL */
@@ -57,7 +59,7 @@ struct child_spec {
 	void *arg;
 };
 
-/* Start it.  Returns the pid or negative errno. */
+/* Start it.  Returns the pid or negative errno; then *init is 0, or to be killed. */
 pid_t child_start(const struct child_spec *s) __attribute__((warn_unused_result));
 
 /* The steps, for a child that must do other things between them.  They say what

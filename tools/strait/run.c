@@ -8,7 +8,8 @@
  * is noticed before the program did anything.
  *
  * Nothing is left behind, also when this process is killed: children ask for
- * SIGKILL at the parent's death, each is the first of its process namespace, and
+ * SIGKILL at the parent's death, each is the first of its process namespace (fsd the
+ * second: run_kept.c), and
  * mounts, links, tables and the guest's name live only as long as descriptors
  * and processes.
  */
@@ -127,10 +128,8 @@ static void begin_stop(struct run *r)
 static void kill_all(struct run *r)
 {
 	for (int i = 0; i < N_SERVICES; i++) {
-		if (r->service[i].cur.pid)
-			(void)kill(r->service[i].cur.pid, SIGKILL);
-		if (r->service[i].next.pid)
-			(void)kill(r->service[i].next.pid, SIGKILL);
+		instance_kill(&r->service[i].cur);
+		instance_kill(&r->service[i].next);
 	}
 	if (r->swap.old)
 		(void)kill(r->swap.old, SIGKILL);
@@ -205,9 +204,17 @@ static void child_ended(struct run *r, pid_t pid, int status)
 		}
 		return;
 	}
-	for (int i = 0; i < N_SERVICES; i++)
-		if (pid == r->service[i].next.pid)
-			hear_out(r, &r->service[i], &r->service[i].next);
+	for (int i = 0; i < N_SERVICES; i++) {
+		struct service *s = &r->service[i];
+
+		if (pid == s->next.pid)
+			hear_out(r, s, &s->next);
+		else if (pid == s->cur.pid && s->cur.init)
+			hear_out(r, s, &s->cur);
+		if ((pid == s->next.pid && !kept_whole(r, s, &s->next, &status)) ||
+		    (pid == s->cur.pid && !kept_whole(r, s, &s->cur, &status)))
+			return;
+	}
 	if (swap_child_ended(r, pid, status))
 		return;
 	for (int i = 0; i < N_SERVICES; i++)

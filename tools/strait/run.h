@@ -47,11 +47,23 @@ enum run_phase { RUN_STARTING, RUN_RUNNING, RUN_RELEASING, RUN_STOPPING };
 struct instance {
 	char *path;
 	pid_t pid;           /* 0: not started, or reaped */
+	pid_t init;          /* fsd: the first process of its namespace; 0: is pid itself */
+	int status;          /* its own end: what is in pid now was the init */
+	bool ended;          /* it has one */
+	bool served;         /* it had a guest: what is open is known to it alone */
+	int keep;            /* the filekeeper's socket, while init is there */
 	int sock;            /* control; -1 */
 	bool ready;          /* said so, with a version we speak */
 	uint32_t epoch;
 	uint64_t started;    /* monotonic ms */
 	bool kernel;         /* netd: on a kernel's TCP/IP (run_backend.c) */
+};
+
+/* Files that were open when an fsd ended, until the next one has them: run_kept.c. */
+struct kept {
+	int *fds;
+	uint64_t *holds;
+	unsigned n, room, lost;
 };
 
 enum life { LIFE_STARTING, LIFE_UP, LIFE_DOWN, LIFE_AGAIN, LIFE_GONE };
@@ -73,6 +85,7 @@ struct service {
 	bool owed;           /* it waits for its new ring */
 	bool cut_off;        /* its channel was closed while it ran: for good */
 	int ring_fd, event_fd;
+	struct kept kept;
 	/* its life */
 	enum life life;
 	uint64_t due;        /* DOWN: start another; AGAIN: must be ready; monotonic ms */
@@ -195,6 +208,18 @@ void instance_hang_up(struct instance *i);
 /* What @i says comes as that of the service's current or next one: it changed. */
 void service_watch(struct run *r, struct service *s, const struct instance *i);
 
+/* Kill it, with all of its namespace. */
+void instance_kill(const struct instance *i);
+
+/* run_kept.c */
+/* @pid ended: is that the whole of @i?  What it had open is taken before its filekeeper
+ * ends.  *@status becomes the service's own. */
+bool kept_whole(struct run *r, struct service *s, struct instance *i, int *status);
+/* To the instance that is ready, before its first guest; 0 or negative errno. */
+int kept_send(struct service *s) __attribute__((warn_unused_result));
+void kept_drop(struct service *s);
+void kept_end(struct service *s); /* no other instance will come: no filekeeper either */
+
 /* run_backend.c: lwIP or a kernel, and who has the guest's address. */
 void backend_init(struct run *r);
 void backend_keep(struct run *r, int netns_fd, int nl);
@@ -205,6 +230,7 @@ int backend_take(struct run *r, const struct service *s, const struct instance *
 	__attribute__((warn_unused_result));
 
 /* run_life.c */
+bool services_ending(const struct run *r); /* nobody needs them any more, or is about to */
 void service_died(struct run *r, struct service *s, int status);
 void service_ready(struct run *r, struct service *s, struct instance *i, uint32_t version);
 void service_failed(struct run *r, struct service *s, struct instance *i,

@@ -47,17 +47,18 @@ char *instance_find(const struct service *s)
 	return found;
 }
 
-/* A service sees nothing of this shell but what debugging it needs.  Made once. */
-static char **service_env(void)
+/* A service sees nothing of this shell but what debugging it needs.  Made once.  @keeps:
+ * it is told where its filekeeper's socket is. */
+static char **service_env(bool keeps)
 {
 	static const char *const pass[] = {
 		"ASAN_OPTIONS", "LSAN_OPTIONS",    "UBSAN_OPTIONS", "TSAN_OPTIONS",
 		"GCOV_PREFIX",  "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "TZ",
 		"STRAIT_FAULT", /* heard only by services built for tests */
 	};
-	static char *env[ENV_MAX];
+	static char *env[ENV_MAX + 1];
 	static bool made;
-	int n = 0;
+	int n = 1;
 
 	_Static_assert(sizeof(pass) / sizeof(pass[0]) < ENV_MAX, "room, and a NULL");
 	for (size_t i = 0; i < sizeof(pass) / sizeof(pass[0]) && !made; i++) {
@@ -66,12 +67,14 @@ static char **service_env(void)
 		if (v)
 			env[n++] = xprintf("%s=%s", pass[i], v);
 	}
+	if (!made)
+		env[0] = xprintf("STRAIT_KEEP_FD=%d", CHILD_FIRST_FD + 1);
 	made = true;
-	return env;
+	return env + !keeps;
 }
 
 static pid_t start_process(struct run *r, const struct service *s, const struct instance *i,
-                           int bin, int control)
+                           int bin, int control, pid_t *init, int keep)
 {
 	static char flag[] = "--control-fd";
 	char name[16], num[16], *argv[] = { name, flag, num, NULL };
@@ -84,6 +87,7 @@ static pid_t start_process(struct run *r, const struct service *s, const struct 
 		.what = s->name,
 		.namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
 		              (host_stack ? 0 : CLONE_NEWNET),
+		.init = init,
 		.netns = host_stack && r->o.net == NET_LWIP ? &r->netns_fd : NULL,
 		.root = prog_is_dynamic(bin) ? ROOT_LIBS : ROOT_EMPTY,
 		.proc = true,
@@ -93,12 +97,12 @@ static pid_t start_process(struct run *r, const struct service *s, const struct 
 		.null_stdio = true,
 		.caps = host_stack ? CAP(CAP_NET_BIND_SERVICE) : netd ? 0 : FSD_CAPS,
 		.plain = getenv("STRAIT_PLAIN_SERVICES") != NULL,
-		.fds = { control },
-		.n_fds = 1,
+		.fds = { control, keep },
+		.n_fds = init ? 2 : 1,
 		.gate = -1,
 		.exec_fd = bin,
 		.argv = argv,
-		.envp = service_env(),
+		.envp = service_env(init != NULL),
 	};
 	/* As root, netd has no business with root's files. */
 	if (netd && !r->o.rootless && !host_stack) {
@@ -115,6 +119,33 @@ static uint32_t source_of(const struct run *r, const struct service *s, const st
 	if (i == &s->next)
 		return netd ? SRC_NETD_NEXT : SRC_FSD_NEXT;
 	return netd ? SRC_NETD : SRC_FSD;
+}
+
+/* fsd with a filekeeper: not the first of its namespace, which would take it along at its
+ * end.  Where that cannot be had fsd is alone, and so is every other service. */
+static pid_t start_namespace(struct run *r, const struct service *s, struct instance *i, int bin,
+                             int control)
+{
+	int pair[2];
+	pid_t pid;
+
+	i->init = 0;
+	i->keep = -1;
+	i->ended = i->served = false;
+	if (s != &r->service[SERVICE_FSD] || !r->o.recover_s ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return start_process(r, s, i, bin, control, NULL, -1);
+	pid = start_process(r, s, i, bin, control, &i->init, pair[1]);
+	close(pair[1]);
+	if (pid > 0) {
+		i->keep = pair[0];
+		return pid;
+	}
+	close(pair[0]);
+	if (i->init > 0)
+		(void)kill(i->init, SIGKILL); /* nobody's child: reaped as others are */
+	i->init = 0;
+	return start_process(r, s, i, bin, control, NULL, -1);
 }
 
 int instance_start(struct run *r, struct service *s, struct instance *i)
@@ -135,7 +166,7 @@ int instance_start(struct run *r, struct service *s, struct instance *i)
 		return -e;
 	}
 	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	i->pid = start_process(r, s, i, bin, pair[1]);
+	i->pid = start_namespace(r, s, i, bin, pair[1]);
 	close(pair[1]);
 	close(bin);
 	if (i->pid < 0) {
@@ -313,5 +344,5 @@ void instance_shutdown(struct instance *i)
 	c.body_case = CONTROL__CONTROL__BODY_SHUTDOWN;
 	c.shutdown = &down;
 	if (!i->ready || i->sock < 0 || control_send(i->sock, &c, NULL, 0))
-		(void)kill(i->pid, SIGKILL);
+		instance_kill(i);
 }

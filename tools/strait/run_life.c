@@ -38,8 +38,7 @@ bool service_is_up(const struct service *s)
 	return s->life == LIFE_UP;
 }
 
-/* Nobody needs services any more, or is about to. */
-static bool ending(const struct run *r)
+bool services_ending(const struct run *r)
 {
 	return r->phase >= RUN_RELEASING || (r->result >= 0 && r->hold < 0);
 }
@@ -141,7 +140,7 @@ static void settle(struct run *r, struct service *s)
 void service_readd(struct run *r, struct service *s)
 {
 	/* An instance that cannot be told is about to be reaped, or hangs. */
-	if ((own_guest(r, s) && own_readd(r, s)) || joins_readd(r, s)) {
+	if (kept_send(s) || (own_guest(r, s) && own_readd(r, s)) || joins_readd(r, s)) {
 		(void)kill(s->cur.pid, SIGKILL);
 		return;
 	}
@@ -150,6 +149,8 @@ void service_readd(struct run *r, struct service *s)
 
 void service_has_guest(struct run *r, struct service *s, uint32_t domid)
 {
+	s->cur.served = true;
+	kept_drop(s);
 	if (domid != GUEST_DOMID) {
 		joins_ready(r, s, domid);
 	} else if (s->owed) { /* else it has its ring since its start */
@@ -170,8 +171,8 @@ static void give_up(struct run *r, struct service *s, const char *why)
 	s->due = s->lost_at = 0;
 	s->released = true;
 	s->owed = false;
-	if (s->cur.pid)
-		(void)kill(s->cur.pid, SIGKILL);
+	kept_drop(s);
+	instance_kill(&s->cur);
 	if (own_guest(r, s))
 		own_renew(r, s, NULL);
 	joins_give_up(r, s);
@@ -287,10 +288,10 @@ void service_died(struct run *r, struct service *s, int status)
 	s->slow = false;
 	s->status_owed = s->owed = false;
 	instance_hang_up(&s->cur);
-	if (s->leaving || ending(r))
+	if (s->leaving || services_ending(r))
 		s->released = true;
 	joins_died(r, s);
-	if (ending(r) || s->life == LIFE_GONE || swap_drained(r, s))
+	if (services_ending(r) || s->life == LIFE_GONE || swap_drained(r, s))
 		return;
 	if (r->swap.s == s)
 		swap_failed(r, "it ended meanwhile (%s) and is started again", how(status, text));
@@ -427,7 +428,7 @@ static bool watched(const struct run *r, const struct service *s)
 	const bool busy = r->swap.s == s && r->swap.step >= SWAP_MOVE;
 
 	return s->life == LIFE_UP && r->o.hang_s && r->o.recover_s && s->cur.pid &&
-	       s->cur.sock >= 0 && !ending(r) && !s->hung && !busy;
+	       s->cur.sock >= 0 && !services_ending(r) && !s->hung && !busy;
 }
 
 /* Its loop is in the kernel and cannot be interrupted: a disk that is slow, not a service
@@ -492,7 +493,7 @@ void services_tick(struct run *r)
 	for (int i = 0; i < N_SERVICES; i++) {
 		struct service *s = &r->service[i];
 
-		if (!s->used || ending(r))
+		if (!s->used || services_ending(r))
 			continue;
 		if ((s->life == LIFE_DOWN || s->life == LIFE_AGAIN) && too_late(r, s))
 			give_up(r, s, "it was away longer than --recover allows");
@@ -510,7 +511,7 @@ uint64_t services_due(const struct run *r)
 {
 	uint64_t due = 0;
 
-	for (int i = 0; i < N_SERVICES && !ending(r); i++) {
+	for (int i = 0; i < N_SERVICES && !services_ending(r); i++) {
 		const struct service *s = &r->service[i];
 		uint64_t at = s->life == LIFE_DOWN || s->life == LIFE_AGAIN ? s->due : 0;
 

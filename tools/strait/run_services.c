@@ -215,8 +215,8 @@ void services_shutdown(struct run *r)
 {
 	for (int i = 0; i < N_SERVICES; i++) {
 		instance_shutdown(&r->service[i].cur);
-		if (r->service[i].next.pid)
-			(void)kill(r->service[i].next.pid, SIGKILL);
+		instance_kill(&r->service[i].next);
+		kept_end(&r->service[i]);
 	}
 	/* What was kept for later instances goes with the last ones. */
 	for (unsigned i = 0; i < r->o.n_mounts; i++) {

@@ -123,8 +123,7 @@ static void finish(struct swap *w, char kind, const char *fmt, ...)
 static void drop_next(struct service *s)
 {
 	instance_hang_up(&s->next);
-	if (s->next.pid)
-		(void)kill(s->next.pid, SIGKILL); /* reaped as others are */
+	instance_kill(&s->next); /* reaped as others are */
 }
 
 static void resume_old(struct swap *w)
