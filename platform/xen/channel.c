@@ -326,7 +326,8 @@ struct reading {
 	struct xenstore_node nodes[N_OWN + N_PEER];
 };
 
-/* The service tells of the epoch last, so it is read first. */
+/* The epoch is read first: with a new one the ring is new, and the port too, or not there
+ * yet. */
 static void ask_at(struct reading *r, const char *path)
 {
 	static const char *const names[N_PEER] = {"/epoch", "/ring-ref", "/event-channel"};
@@ -520,7 +521,8 @@ static void tell_news(void)
 	irq_restore(flags);
 }
 
-/* The service says which instance it is; it takes that away with the channel. */
+/* The service takes its port away with the channel, and gives one when all else of the
+ * next one is there. */
 static void on_peer_node(const char *path, void *arg)
 {
 	struct channel *ch = arg;
@@ -561,7 +563,8 @@ static void watch_peer(struct channel *ch)
 {
 	if (ch->peer_path[0])
 		xenstore_unwatch(ch->peer_path);
-	join(ch->peer_path, sizeof(ch->peer_path), g_services[ch - g_channels].path, "/epoch");
+	join(ch->peer_path, sizeof(ch->peer_path), g_services[ch - g_channels].path,
+	     "/event-channel");
 	(void)xenstore_watch(ch->peer_path, on_peer_node, ch);
 	ch->unwatched = false;
 }

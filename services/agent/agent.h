@@ -135,9 +135,10 @@ void guests_look(struct agent *a);
 void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port);
 void guests_released(struct agent *a, uint32_t domid);
 void guests_failed(struct agent *a, uint32_t domid, const char *why);
-/* What xenstore is told of its channel: port, ring, epoch; @share: by nodes that are new.
- * How many entries of @to were filled, at most 3. */
-unsigned guests_channel(const struct agent *a, uint32_t domid, const uint32_t values[3], bool share,
+/* What xenstore is told of its channel: ring, epoch, port; @there: in the place of
+ * another one.  How many entries of @to were filled. */
+#define CHANNEL_PUTS 4
+unsigned guests_channel(const struct agent *a, uint32_t domid, const uint32_t values[3], bool there,
                         struct store_put *to);
 /* ... and that it is served: 1. */
 unsigned guests_said_ready(const struct agent *a, uint32_t domid, struct store_put *to);

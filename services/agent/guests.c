@@ -281,18 +281,24 @@ void guests_look(struct agent *a)
 		store_list_free(names);
 }
 
-/* A guest reads the epoch first: with it, all is there. */
-unsigned guests_channel(const struct agent *a, uint32_t domid, const uint32_t values[3], bool share,
+/* A guest watches the port: it goes first and comes last. */
+unsigned guests_channel(const struct agent *a, uint32_t domid, const uint32_t values[3], bool there,
                         struct store_put *to)
 {
-	static const char *const names[3] = {"event-channel", "ring-ref", "epoch"};
+	static const char *const names[3] = {"ring-ref", "epoch", "event-channel"};
+	unsigned n = 0;
 
-	for (int i = 0; i < 3; i++) {
-		snprintf(to[i].path, sizeof(to[i].path), "%s/%u/%s", a->data, domid, names[i]);
-		snprintf(to[i].value, sizeof(to[i].value), "%u", values[i]);
-		to[i].reader = share ? (int)domid : STORE_NOBODY;
+	if (there) {
+		snprintf(to[n].path, sizeof(to[n].path), "%s/%u/%s", a->data, domid, names[2]);
+		to[n].value[0] = 0;
+		to[n++].reader = STORE_NOBODY;
 	}
-	return 3;
+	for (int i = 0; i < 3; i++, n++) {
+		snprintf(to[n].path, sizeof(to[n].path), "%s/%u/%s", a->data, domid, names[i]);
+		snprintf(to[n].value, sizeof(to[n].value), "%u", values[i]);
+		to[n].reader = there && i < 2 ? STORE_NOBODY : (int)domid;
+	}
+	return n;
 }
 
 unsigned guests_said_ready(const struct agent *a, uint32_t domid, struct store_put *to)
@@ -311,15 +317,15 @@ void guests_serve(struct agent *a, struct guest *g)
 
 void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port)
 {
-	const uint32_t values[3] = {port, ring_ref, a->config.epoch};
+	const uint32_t values[3] = {ring_ref, a->config.epoch, port};
 	struct guest *g = find(a, domid);
-	struct store_put puts[4];
+	struct store_put puts[CHANNEL_PUTS + 1];
 	unsigned n;
 	int r;
 
 	if (!g || g->state != GUEST_ADDED)
 		return;
-	n = guests_channel(a, domid, values, true, puts);
+	n = guests_channel(a, domid, values, false, puts);
 	n += guests_said_ready(a, domid, puts + n);
 	r = store_put_all(&a->store, a->domid, puts, n);
 	if (r < 0) {

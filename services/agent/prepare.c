@@ -90,11 +90,11 @@ bool prepare_done(const struct agent *a)
 /* A domain's nodes are its own: nobody is pointed there yet. */
 static void write_nodes(struct agent *a, const struct prepared *p)
 {
-	const uint32_t values[3] = {p->port, p->ring_ref, a->config.epoch};
-	struct store_put puts[3];
+	const uint32_t values[3] = {p->ring_ref, a->config.epoch, p->port};
+	struct store_put puts[CHANNEL_PUTS];
 
 	(void)store_put_all(&a->store, a->domid, puts,
-	                    guests_channel(a, p->c.domid, values, true, puts));
+	                    guests_channel(a, p->c.domid, values, false, puts));
 }
 
 bool prepare_made(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port)
@@ -148,7 +148,7 @@ static void put_all(struct agent *a, const struct store_put *puts, unsigned n)
 }
 
 /* Room for a guest's channel and its state. */
-#define PUTS_A_GUEST 4
+#define PUTS_A_GUEST (CHANNEL_PUTS + 1)
 
 void prepare_serve(struct agent *a)
 {
@@ -157,7 +157,7 @@ void prepare_serve(struct agent *a)
 	unsigned n = 0;
 
 	for (const struct prepared *p = a->swap.prepared; p && puts; p = p->next) {
-		const uint32_t values[3] = {p->port, p->ring_ref, a->config.epoch};
+		const uint32_t values[3] = {p->ring_ref, a->config.epoch, p->port};
 		struct guest *g = take(a, p);
 
 		if (!g)
@@ -167,7 +167,7 @@ void prepare_serve(struct agent *a)
 			n = 0;
 		}
 		if (nodes)
-			n += guests_channel(a, p->c.domid, values, !p->has_nodes, puts + n);
+			n += guests_channel(a, p->c.domid, values, p->has_nodes, puts + n);
 		if (!p->has_nodes)
 			n += guests_said_ready(a, p->c.domid, puts + n);
 		guests_serve(a, g);

@@ -288,7 +288,7 @@ static int send_put(struct store *s, unsigned owner, const struct store_put *p)
 
 	memcpy(buf, p->path, k);
 	memcpy(buf + k, p->value, n);
-	r = send_request(s, XS_WRITE, buf, k + n);
+	r = send_request(s, n ? XS_WRITE : XS_RM, buf, k + n);
 	if (r < 0 || p->reader < 0)
 		return r;
 	r = pack_perms(buf, sizeof(buf), p->path, owner, (unsigned)p->reader);
@@ -303,7 +303,8 @@ static int put_one_by_one(struct store *s, unsigned owner, const struct store_pu
 	int first = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		int r = store_write(s, puts[i].path, puts[i].value);
+		int r = puts[i].value[0] ? store_write(s, puts[i].path, puts[i].value)
+		                         : store_rm(s, puts[i].path);
 
 		if (r == 0 && puts[i].reader >= 0)
 			r = store_share(s, puts[i].path, owner, (unsigned)puts[i].reader);
@@ -329,7 +330,11 @@ int store_put_all(struct store *s, unsigned owner, const struct store_put *puts,
 		return s->fd < 0 ? r : broken(s, r);
 	for (unsigned i = 0; i < n; i++)
 		for (int perms = 0; perms <= (puts[i].reader >= 0); perms++) {
-			r = take_answer(s, id++, perms ? XS_SET_PERMS : XS_WRITE, &a);
+			r = take_answer(s, id++,
+			                perms              ? XS_SET_PERMS
+			                : puts[i].value[0] ? XS_WRITE
+			                                   : XS_RM,
+			                &a);
 			if (r < 0 && first == 0)
 				first = r;
 		}

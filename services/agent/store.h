@@ -53,7 +53,7 @@ int store_write(struct store *s, const char *path, const char *value)
 #define STORE_PUTS_MAX 64
 #define STORE_NOBODY (-1)
 struct store_put {
-	char path[160], value[16];
+	char path[160], value[16]; /* "": the node is to go */
 	int reader; /* of @owner's node; STORE_NOBODY: who may read it stays as it is */
 };
 /* The first of them that failed, as its negative errno; the others are done. */
