@@ -187,7 +187,8 @@ static long reopen_local(struct fpath *p, uint32_t flags, uint32_t mode,
 		return local_open(name, (int)flags, mode, out);
 	}
 	/* Anonymous: Linux gives a pipe a new description; here it is shared. */
-	if (p->ofd->ops->kind != OFD_PIPE && p->ofd->ops->kind != OFD_CONSOLE)
+	if (!(flags & K_PATH) && p->ofd->ops->kind != OFD_PIPE &&
+	    p->ofd->ops->kind != OFD_CONSOLE)
 		return -ENXIO;
 	*out = ofd_ref(p->ofd);
 	return 0;

@@ -114,6 +114,8 @@ SYSCALL(setpgid, long pid_arg, long pgid_arg)
 {
 	int32_t pid = (int32_t)pid_arg, pgid = (int32_t)pgid_arg;
 
+	if (pgid == 0)
+		pgid = pid;
 	if (pgid < 0)
 		return -EINVAL;
 	if (pid != 0 && pid != (int32_t)PROCESS_PID)
@@ -139,19 +141,14 @@ SYSCALL(wait4, long pid, void *user_status, long options, void *user_rusage)
 	return (int32_t)pid == INT32_MIN ? -ESRCH : -ECHILD;
 }
 
-SYSCALL(waitid, long which, long id_arg, void *user_info, long options_arg,
-        void *user_rusage)
+static long waitid_check(int which, int32_t id, uint32_t options)
 {
-	uint32_t options = (uint32_t)options_arg;
-	int32_t id = (int32_t)id_arg;
 	const uint32_t states = WEXITED | WSTOPPED | WCONTINUED;
 
-	(void)user_info;
-	(void)user_rusage;
 	if ((options & ~(states | WNOHANG | WNOWAIT | WAIT_CLONE_FLAGS)) != 0 ||
 	    (options & states) == 0)
 		return -EINVAL;
-	switch ((int)which) {
+	switch (which) {
 	case P_ALL:
 		return -ECHILD;
 	case P_PID:
@@ -163,6 +160,18 @@ SYSCALL(waitid, long which, long id_arg, void *user_info, long options_arg,
 	default:
 		return -EINVAL;
 	}
+}
+
+SYSCALL(waitid, long which, long id, char *user_info, long options, void *user_rusage)
+{
+	/* signo, errno, code; then pid, uid, status: Linux writes them on errors too. */
+	const int32_t none[3] = {0, 0, 0};
+
+	(void)user_rusage;
+	if (user_info && (user_copy_out(user_info, none, sizeof(none)) != 0 ||
+	                  user_copy_out(user_info + 16, none, sizeof(none)) != 0))
+		return -EFAULT;
+	return waitid_check((int)which, (int32_t)id, (uint32_t)options);
 }
 
 /* ---- itself ---- */

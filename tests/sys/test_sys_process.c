@@ -27,6 +27,7 @@ static void ids_of_the_process_hold_together(void)
 	CHECK_ERR(getpgid(0x3ffffff), ESRCH);
 	CHECK_ERR(getsid(0x3ffffff), ESRCH);
 	CHECK_ERR(setpgid(0, -1), EINVAL);
+	CHECK_ERR(setpgid(-1, 0), EINVAL);
 	CHECK_ERR(setpgid(0x3ffffff, 0), ESRCH);
 }
 
@@ -82,7 +83,10 @@ static void there_are_no_children_to_wait_for(void)
 	CHECK_ERR(syscall(SYS_wait4, 0, &status, 0, &usage), ECHILD);
 	CHECK_ERR(syscall(SYS_wait4, -77777, NULL, WNOHANG | WUNTRACED, NULL), ECHILD);
 	CHECK_ERR(syscall(SYS_wait4, -1, &status, 1 << 20, &usage), EINVAL);
+	info.si_signo = info.si_pid = 1;
 	CHECK_ERR(waitid(P_ALL, 0, &info, WEXITED), ECHILD);
+	CHECK(info.si_signo == 0 && info.si_pid == 0);
+	CHECK_ERR(waitid(P_ALL, 0, BAD_PTR, WEXITED), EFAULT);
 	CHECK_ERR(waitid(P_PID, 12345, &info, WEXITED | WNOHANG), ECHILD);
 	CHECK_ERR(waitid(P_PID, 0, &info, WEXITED), EINVAL);
 	CHECK_ERR(waitid(P_ALL, 0, &info, 0), EINVAL);

@@ -252,6 +252,7 @@ static void a_memfd_can_be_opened_again(void)
 	CHECK_EQ(close(again(r, O_RDWR | O_TRUNC)), 0);
 	CHECK_EQ(lseek(r, 0, SEEK_END), 0);
 	CHECK_ERR(again(ev, O_RDWR), ENXIO);
+	CHECK_EQ(close(again(ev, O_PATH)), 0);
 	CHECK_ERR(openat(r, "x", O_RDONLY), ENOTDIR);
 	CHECK_ERR(fchdir(r), ENOTDIR);
 	CHECK_EQ(readahead(w, 0, 1), -1);
