@@ -35,7 +35,8 @@
 
 bool service_is_up(const struct service *s)
 {
-	return s->life == LIFE_UP;
+	/* Else it is about to be found that it has ended. */
+	return s->life == LIFE_UP && s->cur.sock >= 0 && !s->cur.ended;
 }
 
 bool services_ending(const struct run *r)
