@@ -36,7 +36,7 @@
 #define WAIT_NS UINT64_C(30000000000) /* for the service to make its end */
 #define PAUSE_NS 10000000ul
 #define LOOK_NS UINT64_C(1000000000)
-#define NEXT_NS UINT64_C(50000000) /* from look to look for the next instance, untold */
+#define NEXT_NS UINT64_C(100000000) /* from look to look for the next instance, untold */
 
 _Static_assert(GRANTS_OFFSET + 4 * DATA_PAGES_MAX <= VCHAN_STRAIT_OFFSET,
                "Strait's area");
@@ -50,6 +50,7 @@ static struct channel {
 	uint8_t state;     /* IF=0 */
 	bool unwatched;    /* it moved: the keeper is to watch its new nodes; g_lock */
 	_Atomic bool gone; /* the peer is: the keeper is to look */
+	_Atomic bool moves; /* ... and dom0 says that the next one lives elsewhere */
 	uint64_t ctl_gfn, data_gfn;
 	uint64_t spare[2]; /* frames for when there is no memory */
 	bool promised;     /* the copies of the data count as the program's memory */
@@ -340,11 +341,13 @@ static void ask_at(struct reading *r, const char *path)
 }
 
 /* What dom0 and the service say of an instance that may be a new one.  False: there is
- * none, or not all of it is there yet.  Read at once, as if it lived where it did. */
+ * none, or not all of it is there yet.  Read at once, as if it lived where it did, unless
+ * dom0 says otherwise. */
 static bool look_for_next(unsigned id, struct offer *to)
 {
 	const struct service_node *s = &g_services[id];
 	uint32_t *const values[4] = {&to->domid, &to->epoch, &to->ref, &to->port};
+	const bool elsewhere = g_channels[id].moves;
 	struct reading r;
 	char (*const text)[16] = r.text;
 
@@ -356,10 +359,10 @@ static bool look_for_next(unsigned id, struct offer *to)
 	r.nodes[0] = (struct xenstore_node){r.at[0], text[0], sizeof(text[0]), 0};
 	r.nodes[1] = (struct xenstore_node){r.at[1], to->path, sizeof(to->path), 0};
 	ask_at(&r, s->path);
-	xenstore_read_all(r.nodes, N_OWN + N_PEER);
+	xenstore_read_all(r.nodes, elsewhere ? N_OWN : N_OWN + N_PEER);
 	if (r.nodes[0].result <= 0 || r.nodes[1].result <= 0 || to->path[0] != '/')
 		return false;
-	if (strcmp(to->path, s->path) != 0) {
+	if (elsewhere || strcmp(to->path, s->path) != 0) {
 		ask_at(&r, to->path);
 		xenstore_read_all(r.nodes + N_OWN, N_PEER);
 	}
@@ -488,6 +491,7 @@ static void follow_next(unsigned id)
 	s->epoch = ch->next.epoch;
 	join(s->path, sizeof(s->path), ch->next.path, "");
 	ch->unwatched |= moved;
+	ch->moves = false;
 }
 
 int plat_channel_renew(unsigned id)
@@ -544,13 +548,18 @@ static void on_epoch_node(const char *path, void *arg)
 	size_t n;
 
 	if (xenstore_read(path, value, sizeof(value)) < 0 ||
-	    !cmdline_number(value, UINT32_MAX, &epoch) || (uint32_t)epoch <= s->epoch)
+	    !cmdline_number(value, UINT32_MAX, &epoch))
 		return;
 	if (g_config.recover_ns) {
-		ch->gone = true;
+		lock_take(&g_lock); /* the recovery thread may have gone there meanwhile */
+		if ((uint32_t)epoch > s->epoch)
+			ch->moves = ch->gone = true;
+		lock_drop(&g_lock);
 		tell_news();
 		return;
 	}
+	if ((uint32_t)epoch == s->epoch)
+		return;
 	s->epoch = (uint32_t)epoch;
 	n = join(text, sizeof(text) - 1, "strait: a new instance of service ", s->name);
 	n += join(text + n, sizeof(text) - 1 - n,

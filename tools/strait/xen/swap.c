@@ -211,9 +211,12 @@ static char *ask(struct swap *w, const struct member *m, const char *what, char 
 
 static int prepare_orders(const struct member *m)
 {
-	const int err = xst_put(told(m, "/swap"), "", m->domid);
+	static const char *const nodes[] = { "/swap", "/state", "/guests" };
+	int err = xst_put(told(m, "/swap"), "", m->domid);
 
-	return err ? err : xst_watch(says(m, ""));
+	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]) && !err; i++)
+		err = xst_watch(says(m, nodes[i]));
+	return err;
 }
 
 /* --- the next domain -------------------------------------------------------- */
