@@ -55,6 +55,8 @@ struct service {
 	struct netif_info netif;
 	int link_fd;    /* of netd's interface, kept for a later instance; -1: none */
 	char program[SWAP_PROGRAM]; /* given by a swap; "": our own */
+	char before[SWAP_PROGRAM];  /* what served before that swap */
+	bool on_trial;         /* it has not lived yet: then what was before comes back */
 	/* Lives: an instance that ends unasked is followed by another one. */
 	uint32_t *expected;    /* domids of the guests that were served and have not left */
 	size_t n_expected;
@@ -66,6 +68,8 @@ struct service {
 	uint64_t ping, pong;   /* nonces: of the last question, of the last answer */
 	uint64_t ping_ms;      /* when it was last looked after them */
 	uint64_t silent_ms;    /* how long the last question is without an answer */
+	uint64_t up_ms;        /* when the instance that serves was ready */
+	char status_id[24];    /* of the question of `strait ps` that it is to answer */
 };
 
 /* What the service records, and the channel by which dom0 fetches it. */
@@ -129,6 +133,12 @@ void life_look_for_order(struct agent *a);
  * many milliseconds until there is something again, -1: never. */
 int life_step(struct agent *a);
 
+/* ---- status.c: what `strait ps` shows ---- */
+/* If @changed is <base>/ps: ask the service.  Else false. */
+bool status_asked(struct agent *a, const char *changed);
+/* It answered: into <data>/ps. */
+void status_answered(struct agent *a, uint32_t sessions, uint32_t in_flight, uint32_t objects);
+
 /* ---- guests.c ---- */
 /* Bring the service's guests in line with xenstore and with who lives. */
 void guests_look(struct agent *a);
@@ -167,6 +177,7 @@ int service_add(struct agent *a, const struct config_guest *g) __attribute__((wa
 int service_prepare(struct agent *a, int sock, const struct config_guest *g)
 	__attribute__((warn_unused_result));
 int service_ping(struct agent *a, uint64_t nonce) __attribute__((warn_unused_result));
+int service_ask_status(struct agent *a) __attribute__((warn_unused_result));
 int service_gone(struct agent *a, uint32_t domid) __attribute__((warn_unused_result));
 void service_stop(struct agent *a); /* asks; SIGCHLD tells that it ended */
 /* The process ended; what it worked with stays for the next one. */

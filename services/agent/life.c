@@ -21,6 +21,7 @@
 #define CALM_MS 60000u /* between ends that have to do with each other */
 #define IN_A_ROW 5u
 #define PAUSE_MS 200u  /* doubled each time */
+#define TRIAL_MS 10000u /* so long what was swapped in must live */
 #define PING_MS 5000u  /* and three times within what it may be silent */
 
 static const char *program(const struct agent *a)
@@ -34,6 +35,22 @@ static void say_end(const struct agent *a, int status, char *to, size_t size)
 	         a->service.ready ? "unasked" : "before it was ready",
 	         WIFSIGNALED(status) ? "signal" : "exit status",
 	         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+/* What was swapped in, and did not live long enough to be believed, gives way to what
+ * was there before. */
+static void fall_back(struct service *s, uint64_t now)
+{
+	if (!s->on_trial)
+		return;
+	s->on_trial = false;
+	if ((s->ready && now - s->up_ms >= TRIAL_MS) || strcmp(s->program, s->before) == 0)
+		return;
+	say("%s takes the place of %s again", *s->before ? s->before : "the agent's own program",
+	    *s->program ? s->program : "its own");
+	memcpy(s->program, s->before, sizeof(s->program));
+	s->in_a_row = 0;
+	s->ended_ms = 0;
 }
 
 /* The one place where a service's end is judged. */
@@ -53,6 +70,7 @@ void service_died(struct agent *a, int status)
 			agent_fail(a, "%s", text);
 		return;
 	}
+	fall_back(s, now);
 	service_lost(a);
 	guests_drop_all(a);
 	s->in_a_row = s->ended_ms && now - s->ended_ms < CALM_MS && !s->asked ? s->in_a_row + 1 : 0;

@@ -75,6 +75,7 @@ void agent_ready(struct agent *a)
 	snprintf(text, sizeof(text), "%u", a->config.epoch);
 	if (store_write(&a->store, path, text) < 0)
 		say("cannot write xenstore node %s", path);
+	a->service.up_ms = now_ms();
 	agent_state(a, "ready");
 }
 
@@ -219,7 +220,7 @@ static int store_readable(struct agent *a)
 	int err;
 
 	while ((e = store_event(&a->store, &err))) {
-		any |= !life_answers(a, e->path);
+		any |= !life_answers(a, e->path) && !status_asked(a, e->path);
 		free(e);
 	}
 	if (err) {

@@ -386,6 +386,16 @@ int service_ping(struct agent *a, uint64_t nonce)
 	return control_send(a->service.sock, &c, NULL, 0);
 }
 
+int service_ask_status(struct agent *a)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__Status m = CONTROL__STATUS__INIT;
+
+	c.body_case = CONTROL__CONTROL__BODY_STATUS;
+	c.status = &m;
+	return control_send(a->service.sock, &c, NULL, 0);
+}
+
 /* ---- what it says ---- */
 
 static void copy_text(const ProtobufCBinaryData *from, char to[CONFIG_WHY])
@@ -458,6 +468,11 @@ static void handle(struct agent *a, const Control__Control *c)
 		break;
 	case CONTROL__CONTROL__BODY_PONG:
 		life_pong(a, c->pong->nonce);
+		break;
+	case CONTROL__CONTROL__BODY_STATUS_REPLY:
+		status_answered(a, c->status_reply->sessions, c->status_reply->in_flight,
+		                a->config.kind == KIND_FILE ? c->status_reply->files
+		                                            : c->status_reply->connections);
 		break;
 	case CONTROL__CONTROL__BODY_RELEASED:
 		guests_released(a, c->released->domid);

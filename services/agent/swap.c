@@ -131,6 +131,8 @@ static void take_over(struct agent *a, bool told)
 	w->due_ms = now_ms() + SETTLE_MS;
 	trace_close(a);
 	exchange(a);
+	memcpy(a->service.before, w->next.program, sizeof(a->service.before));
+	a->service.on_trial = true;
 	a->config.epoch++;
 	guests_change_over(a);
 	prepare_serve(a);
@@ -679,6 +681,10 @@ bool swap_took_end(struct agent *a, int status)
 		take_over(a, true);
 		w->old = 0;
 		return true;
+	case SWAP_SETTLE:
+		w->state = SWAP_NONE;
+		swap_answer(a, '!', "the new %s ended (%s) and is started again", program(a), text);
+		return false;
 	case SWAP_STANDBY:
 	case SWAP_TAKING:
 	case SWAP_TAKEN:

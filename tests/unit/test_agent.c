@@ -73,6 +73,13 @@ int service_ping(struct agent *a, uint64_t nonce)
 	return 0;
 }
 
+int service_ask_status(struct agent *a)
+{
+	(void)a;
+	strcat(g_calls, "status; ");
+	return g_service_err;
+}
+
 int service_start(struct agent *a)
 {
 	(void)a;
@@ -809,6 +816,67 @@ static void the_watcher_is_answered(void)
 	stop();
 }
 
+/* The question's id comes back with the numbers; without a service there is no answer. */
+static void what_the_service_has_to_do_is_told(void)
+{
+	start();
+	g_now = 100000;
+	g_agent.service.up_ms = 38000;
+	g_agent.config.epoch = 7;
+	CU_ASSERT_FALSE(status_asked(&g_agent, "strait/file/ping"));
+	fake_store_set(BASE "/ps", "abc");
+	CU_ASSERT_TRUE(status_asked(&g_agent, "strait/file/ps"));
+	CU_ASSERT(told("status; "));
+	CU_ASSERT_FALSE(fake_store_has(DATA "/ps"));
+	status_answered(&g_agent, 2, 1, 5);
+	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/ps"), "abc 7 62 2 1 5");
+
+	fake_store_rm(DATA "/ps");
+	status_answered(&g_agent, 2, 1, 5); /* nobody asked */
+	CU_ASSERT_FALSE(fake_store_has(DATA "/ps"));
+	g_agent.service.ready = false;
+	CU_ASSERT_TRUE(status_asked(&g_agent, "strait/file/ps"));
+	CU_ASSERT(told(""));
+	status_answered(&g_agent, 2, 1, 5);
+	CU_ASSERT_FALSE(fake_store_has(DATA "/ps"));
+	stop();
+}
+
+/* A service swapped in at 1000 s, which ends @ms later, @ready or not; what is started
+ * next is then @program. */
+static bool next_after(const char *before, const char *new, unsigned ms, bool ready,
+                       const char *program)
+{
+	struct service *s = &g_agent.service;
+
+	start();
+	s->lives = 2;
+	s->ready = ready;
+	s->on_trial = true;
+	s->pid = 1;
+	snprintf(s->program, sizeof(s->program), "%s", new);
+	snprintf(s->before, sizeof(s->before), "%s", before);
+	s->up_ms = 1000000;
+	g_now = s->up_ms + ms;
+	service_died(&g_agent, 9 << 8);
+	const bool same = strcmp(s->program, program) == 0 && !s->on_trial && !g_agent.failed;
+
+	(void)life_step(&g_agent);
+	const bool again = told("start; ");
+
+	stop();
+	return same && again;
+}
+
+static void what_was_swapped_in_and_does_not_live_gives_way(void)
+{
+	CU_ASSERT(next_after("/old/fsd", "/new/fsd", 300, true, "/old/fsd"));
+	CU_ASSERT_STRING_EQUAL(g_said, "fsd ended unasked (exit status 9); epoch 1 follows");
+	CU_ASSERT(next_after("", "/new/fsd", 9999, true, ""));
+	CU_ASSERT(next_after("/old/fsd", "", 0, false, "/old/fsd"));
+	CU_ASSERT(next_after("/old/fsd", "/new/fsd", 10000, true, "/new/fsd")); /* it has lived */
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -841,6 +909,8 @@ int main(void)
 		TEST(time_that_we_did_not_have_is_no_silence),
 		TEST(nobody_is_judged_with_hang_0),
 		TEST(the_watcher_is_answered),
+		TEST(what_the_service_has_to_do_is_told),
+		TEST(what_was_swapped_in_and_does_not_live_gives_way),
 		CU_TEST_INFO_NULL,
 	};
 

@@ -119,6 +119,52 @@ case_processes_of_dom0_are_swapped() {
 	calls_end near
 	syncs_end near
 	each_line_once
+	ps_says 'near.file .* service  runs 0:0[0-9]:[0-9]*, epoch 2, 1 sessions, [0-9]* calls in flight, [1-9][0-9]* files$'
+	ps_says 'near.net .* service  runs 0:0[0-9]:[0-9]*, epoch 2, 1 sessions, 0 calls in flight, [1-9][0-9]* sockets$'
+}
+
+# ps_says WORDS: a line of `strait ps`, once guests that have ended are let go.
+ps_says() {
+	soon ps_has "$1" || { cat /run/ps; fail "strait ps does not say $1"; }
+	grep "^$1" /run/ps
+}
+
+ps_has() {
+	strait ps >/run/ps
+	grep -q "^$1" /run/ps
+}
+
+# It says that it is ready, answers, and ends when it gets its first guest.
+case_what_was_swapped_in_and_dies_gives_way() {
+	local agent=/run/strait/near/file.agent
+	strait swap near.web --service fsd --with /test/stand_in_service_DIES >/run/swap 2>&1
+	want "status 125" [ $? = 125 ]
+	cat /run/swap
+	want "it is said" grep -q '^strait: near.file: the new fsd ended (exit status 9) and is started again$' /run/swap
+	soon grep -q ' /usr/bin/xen/fsd takes the place of /test/stand_in_service_DIES again' $agent ||
+		{ cat $agent; fail "what was there before does not come back"; }
+	soon page index.html || fail "the web server's files are gone"
+	want "the one before serves" [ "$(readlink "/proc/$(pidof fsd)/exe")" = /usr/bin/xen/fsd ]
+	ps_says 'near.file .* service  runs 0:0[0-9]:[0-9]*, epoch 4, 1 sessions, '
+}
+
+# Its connections are the kernel's, and go to the next instance as they are.
+case_a_network_service_on_the_kernels_sockets_is_swapped() {
+	local A=10.55.0.1 pid
+	cat >/run/kern.desc <<-'DESC'
+		name = "kern"
+		services = [ "files, kind=file, image=dom0, mount=/srv:/srv", "sockets, kind=net, image=dom0, stack=host" ]
+		guests = [ [ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ] ]
+	DESC
+	strait deploy /run/kern.desc || fail "strait deploy"
+	soon page index.html || fail "no page from dom0's own address"
+	pid=$(pidof netd)
+	download
+	swap kern.web netd || fail "netd is not swapped"
+	want "another process serves" [ "$(pidof netd)" != "$pid" ]
+	downloaded
+	page index.html || fail "the web server does not answer"
+	strait down kern || fail "strait down"
 }
 
 case_a_swap_that_cannot_be_made_changes_nothing() {
@@ -135,6 +181,17 @@ case_a_swap_that_cannot_be_made_changes_nothing() {
 	umount /srv || fail "the disk is in use"
 }
 
+# too_little_memory: Xen has none for another service domain.
+too_little_memory() {
+	local free
+	free=$(xl info | sed -n 's/^free_memory *: *//p')
+	guest eater /test/probe $((free - 100)) wait
+	start eater -p || fail "no domain that takes what is free"
+	xl info | grep free_memory
+	refused 'memory: .* MiB .* are free' strait swap far.web --service netd
+	gone eater
+}
+
 case_domains_are_swapped() {
 	image=default file="disk=/dev/vdc, mount=xvda:/srv" net="bridge=xenbr0"
 	deploy far \
@@ -149,13 +206,17 @@ case_domains_are_swapped() {
 	wait $! || { cat /run/first; fail "fsd's domain is not swapped"; }
 	cat /run/first
 	xl list
+	too_little_memory
+	cp -r /var/lib/strait/images/default /run/other-image
 	download
-	swap far.web netd || fail "netd's domain is not swapped"
+	swap far.web netd --with /run/other-image || fail "netd's domain is not swapped"
 	downloaded
+	want "it is of the other image" grep -q /run/other-image/vmlinuz /run/strait/far/far.net.cfg
 	calls_end far
 	could_be_swapped_again far.log
 	syncs_end far
-	strait ps
+	ps_says 'far.file .* 128 service  runs 0:0[0-9]:[0-9]*, epoch 1001, [12] sessions, [0-9]* calls in flight, [1-9][0-9]* files$'
+	ps_says 'far.net .* 128 service  runs 0:0[0-9]:[0-9]*, epoch 1001, [12] sessions, 0 calls in flight, [1-9][0-9]* sockets$'
 }
 
 case_all_is_taken_down_after_swaps() {

@@ -126,6 +126,7 @@ check_disk() {
 prepare_shared() {
 	prepare_site
 	prepare_more
+	files+=("$top/deploy/xl" "$STRAIT_BUILD/tests/stand_in_guest")
 	seconds=400
 }
 
@@ -152,7 +153,7 @@ prepare_swap() {
 	prepare_site
 	prepare_image
 	cp "$STRAIT_BUILD/tests/xen/probe" "$work/"
-	files+=("$work/probe" "$here/services.sh")
+	files+=("$work/probe" "$STRAIT_BUILD/tests/stand_in_service_DIES" "$here/services.sh")
 	seconds=560
 }
 
@@ -160,6 +161,8 @@ prepare_domains() {
 	prepare_site
 	prepare_more
 	prepare_image
+	echo "${STRAIT_XEN_GUESTS:-8}" >"$work/many"
+	files+=("$top/deploy/xl" "$work/many")
 	seconds=500
 }
 

@@ -48,7 +48,7 @@ root_make() {
 	cp "$x/bin/busybox" "$root/usr/bin/"
 	ln -s busybox "$root/usr/bin/sh"
 	ln -s ../bin/busybox "$root/usr/sbin/modprobe" # the kernel calls it there
-	cp "$x/$bin"/{xl,xenstored,xenconsoled,xen-init-dom0,xenconsole,xenctx,lsevtchn} "$root/$bin/"
+	cp "$x/$bin"/{xl,libxl-save-helper,xenstored,xenconsoled,xen-init-dom0,xenconsole,xenctx,lsevtchn} "$root/$bin/"
 	cp "$x/usr/bin/xenstore" "$root/usr/bin/"
 	for name in read write ls chmod rm list exists watch; do
 		ln -s xenstore "$root/usr/bin/xenstore-$name"

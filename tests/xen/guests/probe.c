@@ -333,6 +333,77 @@ static int lock(const char *path, int hold)
 	return 0;
 }
 
+/* Lock @path, which nobody else may have, and write a line; it stays locked. */
+static int write_once(const char *path)
+{
+	int fd = open(path, O_CREAT | O_WRONLY, 0644);
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || write(fd, "here\n", 5) != 5) {
+		perror(path);
+		return -1;
+	}
+	return 0;
+}
+
+static void take_memory(void)
+{
+	size_t taken = 0;
+
+	for (size_t size = 1 << 20; size >= 4096; size /= 2) {
+		char *p;
+
+		while ((p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		                 0)) != MAP_FAILED) {
+			memset(p, 1, size);
+			taken += size;
+		}
+	}
+	printf("tight: %zu KiB taken, no page is left: %s\n", taken >> 10, strerror(errno));
+}
+
+/* Read @path, which nobody else writes, again and again: what is read is what was written.
+ * As soon as there is a file @go (without @go at once) all memory is taken that there is;
+ * then EIO is awaited, before it nothing may fail. */
+static int tight(const char *path, const char *go)
+{
+	static unsigned char wrote[65536], got[sizeof(wrote)];
+	struct sigaction a = {.sa_handler = told, .sa_flags = SA_RESTART};
+	int fd = open(path, O_CREAT | O_RDWR, 0644), reads = 0;
+	int taken = !*go;
+
+	sigaction(SIGTERM, &a, NULL);
+	for (size_t i = 0; i < sizeof(wrote); i++)
+		wrote[i] = (unsigned char)(i * 2654435761u >> 13);
+	if (fd < 0 || pwrite(fd, wrote, sizeof(wrote), 0) != (ssize_t)sizeof(wrote)) {
+		perror(path);
+		return 1;
+	}
+	printf("reading\n");
+	if (taken)
+		take_memory();
+	while (!g_told) {
+		if (!taken && access(go, F_OK) == 0) {
+			taken = 1;
+			take_memory();
+		}
+		if (!taken)
+			usleep(10000);
+		const ssize_t n = pread(fd, got, sizeof(got), 0);
+
+		if (n < 0 && taken && errno == EIO) {
+			printf("EIO after %d reads\n", reads);
+			return 0;
+		}
+		if (n != (ssize_t)sizeof(got) || memcmp(got, wrote, sizeof(got)) != 0) {
+			printf("read %d: %zd: %s\n", reads, n, n < 0 ? strerror(errno) : "other bytes");
+			return 1;
+		}
+		reads++;
+	}
+	printf("%d reads\n", reads);
+	return 0;
+}
+
 /* Null calls: fstat() of a file of the service. */
 static int calls(const char *path, int n)
 {
@@ -392,9 +463,15 @@ int main(int argc, char **argv)
 		return lock(arg, 1);
 	if (is(what, "wait-lock"))
 		return lock(arg, 0);
+	if (is(what, "tight"))
+		return tight(arg, argc > 3 ? argv[3] : "");
 	if (is(what, "calls"))
 		return calls(arg, n);
-	if (is(what, "wait")) {
+	if (is(what, "wait") || is(what, "ignore")) { /* "ignore": SIGTERM, too */
+		if (is(what, "ignore"))
+			signal(SIGTERM, SIG_IGN);
+		if (*arg && write_once(arg) != 0)
+			return 1;
 		printf("waiting\n");
 		for (;;)
 			pause();

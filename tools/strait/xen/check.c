@@ -117,10 +117,28 @@ static void check_names(const struct desc *d)
 	free(list);
 }
 
+/* @mib: with what Xen keeps for them.  Without dom0_mem xl takes memory from dom0 when
+ * it must. */
+static char *lacks_memory(unsigned long mib, const char *who)
+{
+	const unsigned long free_mib = strtoul(xl_info_value(g_info, "free_memory"), NULL, 10);
+	const char *line = xl_info_value(g_info, "xen_commandline");
+
+	if (free_mib >= mib || !strstr(line, "dom0_mem="))
+		return NULL;
+	return xprintf("memory: %s %lu MiB with what Xen keeps besides, and %lu are free", who, mib,
+	               free_mib);
+}
+
+char *check_room(unsigned memory)
+{
+	return lacks_memory(memory + overhead(memory), "the next domain needs");
+}
+
 static void check_memory(const struct desc *d)
 {
-	unsigned long sum = 0, free_mib = strtoul(xl_info_value(g_info, "free_memory"), NULL, 10);
-	const char *line = xl_info_value(g_info, "xen_commandline");
+	unsigned long sum = 0;
+	const char *lacks;
 
 	for (unsigned i = 0; i < d->n_services; i++)
 		if (strcmp(d->services[i].image, "dom0"))
@@ -131,10 +149,9 @@ static void check_memory(const struct desc *d)
 		m = m ? m : GUEST_MEMORY;
 		sum += m + overhead(m);
 	}
-	/* Without dom0_mem xl takes memory from dom0 when it must. */
-	if (free_mib < sum && strstr(line, "dom0_mem="))
-		desc_die(d, 0, "memory: the domains need %lu MiB with what Xen keeps for them, "
-		               "and %lu are free", sum, free_mib);
+	lacks = lacks_memory(sum, "the domains need");
+	if (lacks)
+		desc_die(d, 0, "%s", lacks);
 }
 
 static void check_path_text(const struct desc *d, int line, const char *key, const char *path)

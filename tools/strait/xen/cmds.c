@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmds.c - what deals with a deployment that runs: down, ps, logs, console, wait, stop.
+ * cmds.c - what deals with a deployment that runs: down, logs, console, wait, stop.
  */
 #include "tools/strait/xen/deploy.h"
 #include "tools/strait/xen/xl.h"
@@ -79,11 +79,6 @@ static int exit_status(const char *status)
 	return !strcmp(status, "destroyed") ? 137 : EXIT_STRAIT;
 }
 
-static bool watched(const struct deployment *d)
-{
-	return d->watch && process_born(d->watch) == d->watch_born;
-}
-
 int wait_main(int argc, char **argv)
 {
 	static struct deployment d;
@@ -104,7 +99,7 @@ int wait_main(int argc, char **argv)
 	while (!(status = state_status(d.name, m))) {
 		if (access(state_path(d.name, NULL, ""), F_OK))
 			die(EXIT_STRAIT, "wait %s: %s was removed", argv[1], d.name);
-		if (!watched(&d)) /* it may have written just before it went */
+		if (!state_is_watched(&d)) /* it may have written just before it went */
 			break;
 		sleep_ms(100);
 	}
@@ -117,70 +112,6 @@ int wait_main(int argc, char **argv)
 	if (strncmp(status, "exit ", 5))
 		say("%s: %s", m->domain, status);
 	return exit_status(status);
-}
-
-static const char *words(const struct deployment *d, const struct member *m,
-                         const struct xl_domain *x, bool asked)
-{
-	char *status = state_status(d->name, m);
-
-	if (status)
-		return status;
-	if (m->role == MEMBER_DOM0)
-		return process_born(m->pid) == m->born ? "runs" : "ended";
-	if (!asked)
-		return "?";
-	if (!x)
-		return "gone";
-	return x->shut_down ? "shut down" : strchr(x->state, 'p') ? "paused" : "runs";
-}
-
-static void ps_one(const struct deployment *d, const struct xl_domain *list, int n)
-{
-	static const char *const roles[] = { "service", "service", "guest", "spare" };
-
-	for (unsigned i = 0; i < d->n; i++) {
-		const struct member *m = &d->m[i];
-		const struct xl_domain *x = n > 0 ? xl_find_id(list, n, m->domid, m->uuid) : NULL;
-		char memory[16] = "-";
-		char where[24];
-
-		if (m->role == MEMBER_DOM0)
-			snprintf(where, sizeof(where), "pid %d", (int)m->pid);
-		else
-			snprintf(where, sizeof(where), "%u", m->domid);
-		if (x && m->role != MEMBER_DOM0)
-			snprintf(memory, sizeof(memory), "%u", x->memory);
-		printf("%-32s %9s %6s %-8s %s\n", m->domain, where, memory, roles[m->role],
-		       words(d, m, x, n >= 0));
-	}
-	if (d->n && !watched(d))
-		say("note: the watcher of %s does not run, guests that end are not recorded; "
-		    "`strait watch %s &` starts it", d->name, d->name);
-}
-
-void xen_ps(void)
-{
-	static struct deployment d;
-	char **names = state_list(), *text = NULL;
-	struct xl_domain *list = NULL;
-	const char *why;
-
-	if (!names[0])
-		return;
-	int n = xl_list(&list, &text);
-
-	printf("\n%-32s %9s %6s %-8s %s\n", "ON XEN", "DOMAIN", "MIB", "ROLE", "STATE");
-	for (; *names; names++) {
-		if (state_read(*names, &d, &why))
-			ps_one(&d, list, n);
-		else
-			say("note: %s", why ? why : *names);
-	}
-	if (n < 0)
-		say("note: xl list fails: %s", geteuid() ? "call it as root" : xl_sentence(text));
-	free(list);
-	free(text);
 }
 
 /* --- consoles --------------------------------------------------------------- */

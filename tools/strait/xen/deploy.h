@@ -83,11 +83,13 @@ const struct member *member_service(const struct deployment *d, const struct mem
                                     enum desc_kind kind);
 void state_set_status(const char *name, const struct member *m, const char *status);
 char *state_status(const char *name, const struct member *m); /* NULL: it has not ended */
+bool state_is_watched(const struct deployment *d); /* its watcher runs */
 unsigned long long process_born(pid_t pid); /* 0: there is no such process */
 
 /* check.c: what would fail later; says and exits. */
 void check_host(void);                    /* root, xl, Xen, dom0 */
 void check_all(struct desc *d);           /* names, memory, disks, bridges, programs */
+char *check_room(unsigned memory);        /* why there is none for a domain of @memory MiB, or NULL */
 
 /* domcfg.c: the text of an xl configuration */
 char *domcfg_service(const struct desc *d, const struct desc_service *s, const struct member *m,
@@ -119,6 +121,17 @@ char *nodes_service_state(const struct member *m); /* "ready", "failed: ...", NU
 /* Ask the agent of @m for another instance; then nodes_epoch() goes up. */
 int nodes_restart(const struct member *m) __attribute__((warn_unused_result));
 unsigned nodes_epoch(const struct member *m); /* 0: it was never ready */
+/* Write @id into the service's node @what, which its agent watches. */
+int nodes_ask(const struct member *m, const char *what, const char *id)
+	__attribute__((warn_unused_result));
+/* What a service has to do: ask, with @id for nodes_load(), which is false until it has
+ * answered. */
+struct service_load {
+	unsigned epoch, up_s, sessions, in_flight, objects;
+};
+bool nodes_ask_load(const struct member *m, char id[17]) __attribute__((warn_unused_result));
+bool nodes_load(const struct member *m, const char *id, struct service_load *l)
+	__attribute__((warn_unused_result));
 char *nodes_guest_at_service(const struct member *m, enum desc_kind kind);
 char *nodes_guest_state(const struct member *m);
 
@@ -190,13 +203,15 @@ int deploy_main(int argc, char **argv);
  * fails is said; false if something did. */
 bool deploy_undo(const struct deployment *d, bool quiet);
 
+/* ps.c */
+void xen_ps(void); /* deployments, if there are any */
+
 /* cmds.c */
 int down_main(int argc, char **argv);
 int logs_main(int argc, char **argv);
 int console_main(int argc, char **argv);
 int wait_main(int argc, char **argv);
 int trace_fetch_main(int argc, char **argv);
-void xen_ps(void);                       /* deployments, if there are any */
 /* `strait stop`: true when @what is a guest on Xen; *status is then the exit status. */
 bool xen_stop(const char *what, int *status);
 /* `strait restart`: the same for @what, a guest or one of its services on Xen. */

@@ -334,6 +334,39 @@ int nodes_restart(const struct member *m)
 	return xst_put(service_path(m->domid, m->name, "/restart"), id, m->domid);
 }
 
+int nodes_ask(const struct member *m, const char *what, const char *id)
+{
+	int err = xst_begin();
+
+	/* Not below a domain that has just gone: nobody would remove it. */
+	if (!err && !xst_exists(service_path(m->domid, m->name, "/config")))
+		err = -ENOENT;
+	if (!err)
+		err = xst_put(service_path(m->domid, m->name, xprintf("/%s", what)), id, m->domid);
+	if (!err)
+		return xst_commit();
+	xst_abort();
+	return err;
+}
+
+bool nodes_ask_load(const struct member *m, char id[17])
+{
+	return !random_hex(id, 8) && !nodes_ask(m, "ps", id);
+}
+
+bool nodes_load(const struct member *m, const char *id, struct service_load *l)
+{
+	char *text = xst_read(data_path(m->domid, m->name, "/ps"));
+	char of[24];
+	bool there = text &&
+	             sscanf(text, "%23s %u %u %u %u %u", of, &l->epoch, &l->up_s, &l->sessions,
+	                    &l->in_flight, &l->objects) == 6 &&
+	             !strcmp(of, id);
+
+	free(text);
+	return there;
+}
+
 unsigned nodes_epoch(const struct member *m)
 {
 	char *text = xst_read(data_path(m->domid, m->name, "/epoch"));

@@ -92,24 +92,11 @@ static bool has_answered(const struct pulse *p, const struct member *m)
 
 static void ask(struct pulse *p, const struct member *m)
 {
-	char *folder = node(m, "strait", "config"), *path = node(m, "strait", "ping");
 	char *v = xprintf("%u", ++p->nonce);
-	int err = xst_begin();
 
-	/* Not below a domain that has just gone: nobody would remove it. */
-	if (!err && !xst_exists(folder))
-		err = -ENOENT;
-	if (!err)
-		err = xst_put(path, v, m->domid);
-	if (err)
-		xst_abort();
-	else
-		err = xst_commit();
-	p->asked = !err; /* else at the next look */
+	p->asked = !nodes_ask(m, "ping", v); /* else at the next look */
 	p->silent_ms = 0;
 	free(v);
-	free(path);
-	free(folder);
 }
 
 /* 1: paused, 0: not, -1: not there any more, or nobody knows. */

@@ -115,6 +115,11 @@ int state_set_watch(const char *name, pid_t pid)
 	return append(name, xprintf("watch %d %llu\n", (int)pid, process_born(pid)));
 }
 
+bool state_is_watched(const struct deployment *d)
+{
+	return d->watch && process_born(d->watch) == d->watch_born;
+}
+
 /* Take @line apart at its blanks; the number of fields. */
 static int cut(char *line, char **fields, int max)
 {

@@ -627,6 +627,20 @@ void swap_clean(struct deployment *d)
 
 /* --- being asked ------------------------------------------------------------ */
 
+/* Of @m's domain, in MiB. */
+static unsigned memory_of(const struct member *m)
+{
+	struct xl_domain *list;
+	char *text;
+	const int n = xl_list(&list, &text);
+	const struct xl_domain *x = n < 0 ? NULL : xl_find_id(list, n, m->domid, m->uuid);
+	const unsigned memory = x ? x->memory : 0;
+
+	free(list);
+	free(text);
+	return memory;
+}
+
 /* A guest that does not wait for services that are away would lose this one. */
 static const struct member *does_not_wait(const struct deployment *d, const struct member *m)
 {
@@ -660,10 +674,12 @@ static const char *against(const struct deployment *d, const struct member *m, c
 		               : xprintf("its %s is being started again; ask again when it is up", service);
 	if (g)
 		return xprintf("%s runs with recover=0: it cannot go on with another instance", g->domain);
-	if (!with)
-		return NULL;
 	if (m->role == MEMBER_DOM0)
-		return access(with, X_OK) ? xprintf("%s cannot be run: %s", with, strerror(errno)) : NULL;
+		return with && access(with, X_OK) ? xprintf("%s cannot be run: %s", with, strerror(errno))
+		                                  : NULL;
+	lacks = check_room(memory_of(m));
+	if (lacks || !with)
+		return lacks;
 	lacks = image_lacks(with);
 	if (lacks)
 		return xprintf("image %s: there is no file %s in it", with, lacks);
