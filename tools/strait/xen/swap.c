@@ -404,8 +404,7 @@ static bool move_files(struct swap *w)
 
 /* --- commit ----------------------------------------------------------------- */
 
-/* What xenstore says follows the state: guests go to @m, which serves.  They wait for
- * this: nothing else is in it. */
+/* xenstore follows the state: guests go to @m, which serves.  They wait for nothing else. */
 static int point_all(const struct deployment *d, const struct member *m,
                      const struct member *spare, unsigned epoch)
 {
@@ -472,11 +471,11 @@ static unsigned settled(const struct swap *w, bool *all)
 	*all = true;
 	for (unsigned i = 0; i < w->d->n; i++) {
 		const struct member *g = &w->d->m[i];
-		char *state;
 
 		if (!is_served(w->d, g, w->m))
 			continue;
-		state = nodes_guest_at_service(g, w->m->kind);
+		char *state = nodes_guest_at_service(g, w->m->kind);
+
 		if (state && !strcmp(state, "ready"))
 			n++;
 		else if (xst_exists(xprintf("/local/domain/%u", g->domid)))
@@ -518,9 +517,8 @@ static bool commit(struct swap *w)
 	phase(w, "%u guests have their new rings%s", n, all ? "" : ", not all");
 	w->back_us = now_us();
 	err = settle_all(w->d, w->m);
-	return err ? fails(w, "it cannot be told that it serves for good: %s; `strait watch %s` "
-	                      "tries again", xst_why(err), w->d->name)
-	           : true;
+	return !err || fails(w, "it cannot be told that it serves for good: %s; `strait watch %s` "
+	                        "tries again", xst_why(err), w->d->name);
 }
 
 /* --- ends ------------------------------------------------------------------- */
