@@ -2,9 +2,9 @@
 /*
  * string.c - the memory functions that the compiler and libos call.
  *
- * Hidden inside libos: the program has its C library's.  Written with string
- * instructions (fast on CPUs with ERMS) and without builtins, lest they call
- * themselves.  Interrupt code of platform/xen calls them too, so they leave vector
+ * Hidden inside libos: the program has its C library's.  Written with word moves for
+ * what is short, string instructions beyond that (fast on CPUs with ERMS), and without
+ * builtins, lest they call themselves.  Interrupt code of platform/xen calls them too, so they leave vector
  * registers alone.
  */
 #pragma GCC target("general-regs-only")
@@ -25,6 +25,8 @@ char *strchr(const char *s, int c);
 char *strcpy(char *restrict to, const char *restrict from);
 char *strrchr(const char *s, int c);
 
+#define SHORT_MAX 256u
+
 typedef uint64_t __attribute__((may_alias, aligned(1))) word8;
 typedef uint32_t __attribute__((may_alias, aligned(1))) word4;
 typedef uint16_t __attribute__((may_alias, aligned(1))) word2;
@@ -34,10 +36,22 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n)
 	char *d = to;
 	const char *s = from;
 
-	if (n > 32) {
+	if (n > SHORT_MAX) {
 		void *p = to;
 
 		__asm__ volatile("rep movsb" : "+D"(p), "+S"(from), "+c"(n) : : "memory");
+	} else if (n > 32) {
+		const uint64_t a = *(const word8 *)(s + n - 16), b = *(const word8 *)(s + n - 8);
+
+		for (size_t i = 0; i < n - 16; i += 16) {
+			const uint64_t c = *(const word8 *)(s + i), e = *(const word8 *)(s + i + 8);
+
+			*(word8 *)(d + i) = c;
+			*(word8 *)(d + i + 8) = e;
+			__asm__ volatile("" : : : "memory");
+		}
+		*(word8 *)(d + n - 16) = a;
+		*(word8 *)(d + n - 8) = b;
 	} else if (n >= 16) {
 		const uint64_t a = *(const word8 *)s, b = *(const word8 *)(s + 8);
 		const uint64_t c = *(const word8 *)(s + n - 16), e = *(const word8 *)(s + n - 8);
@@ -91,9 +105,27 @@ void *memmove(void *to, const void *from, size_t n)
 
 void *memset(void *to, int c, size_t n)
 {
+	const uint64_t word = 0x0101010101010101u * (uint8_t)c;
 	void *p = to;
 
-	__asm__ volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(c) : "memory");
+	if (n > SHORT_MAX) {
+		size_t words = n / 8;
+
+		*(word8 *)((char *)to + n - 8) = word;
+		__asm__ volatile("rep stosq" : "+D"(p), "+c"(words) : "a"(word) : "memory");
+	} else if (n >= 16) {
+		char *d = to;
+
+		for (size_t i = 0; i < n - 16; i += 16) {
+			*(word8 *)(d + i) = word;
+			*(word8 *)(d + i + 8) = word;
+			__asm__ volatile("" : : : "memory");
+		}
+		*(word8 *)(d + n - 16) = word;
+		*(word8 *)(d + n - 8) = word;
+	} else {
+		__asm__ volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(c) : "memory");
+	}
 	return to;
 }
 

@@ -22,7 +22,15 @@ static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 	                 : "a"(leaf), "c"(sub));
 }
 
-void fpstate_init(void)
+bool fpstate_xsave_on(void)
+{
+	uint32_t r[4];
+
+	cpuid(1, 0, r);
+	return r[2] & (1u << 27); /* OSXSAVE */
+}
+
+void fpstate_init(bool xsave)
 {
 	_Alignas(64) uint8_t fx[FX_SIZE] = {0};
 	uint32_t r[4], lo, hi, mask;
@@ -31,8 +39,7 @@ void fpstate_init(void)
 	__builtin_memcpy(&mask, fx + 28, 4);
 	if (mask)
 		g_mxcsr_mask = mask;
-	cpuid(1, 0, r);
-	if (!(r[2] & (1u << 27))) /* OSXSAVE */
+	if (!xsave)
 		return;
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	cpuid(0xd, 0, r);

@@ -8,7 +8,10 @@
 #ifndef PLATFORM_FPSTATE_H
 #define PLATFORM_FPSTATE_H
 
-/* Look at the CPU, once, when CR4 and XCR0 are as they stay. */
-void fpstate_init(void);
+#include <stdbool.h>
+
+/* Look at the CPU, once, when CR4 and XCR0 are as they stay; @xsave: XSAVE is on. */
+void fpstate_init(bool xsave);
+bool fpstate_xsave_on(void); /* it has, as CPUID tells */
 
 #endif /* PLATFORM_FPSTATE_H */

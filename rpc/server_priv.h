@@ -74,6 +74,9 @@ struct rpc_conn {
 void conn_break(struct rpc_conn *c, const char *why);
 /* The instance before noted this call in its journal. */
 bool journal_begun(const struct rpc_conn *c, const struct frame *f);
+/* Into @to, RPC_REPLY_MSG_MAX bytes: the length, or one that is too long, and then nothing
+ * was written. */
+size_t reply_pack(const ProtobufCMessage *msg, uint8_t *to);
 void req_free(struct rpc_conn *c, struct req_buf *b);
 uint64_t mono_ns(void);
 

@@ -59,14 +59,14 @@ static void put_frame_locked(struct rpc_conn *c, struct frame *f,
 	f->payload_len = total_len(payload, n_payload);
 	f->msg_len = 0;
 	if (msg) {
-		const size_t n = protobuf_c_message_get_packed_size(msg);
+		const size_t n = reply_pack(msg, packed);
 
 		if (n > sizeof(packed)) { /* our own bug: say so instead of overrunning */
 			f->err = EOVERFLOW;
 			f->payload_len = 0;
 			n_payload = 0;
 		} else {
-			f->msg_len = (uint16_t)protobuf_c_message_pack(msg, packed);
+			f->msg_len = (uint16_t)n;
 		}
 	}
 	f->len = FRAME_HDR_LEN + f->msg_len + f->payload_len;

@@ -235,7 +235,7 @@ _Noreturn void host_start(uint64_t *sp)
 			g_has_fsgsbase = (auxv->a_un.a_val & 2) != 0;
 	}
 	read_boot(boot);
-	fpstate_init();
+	fpstate_init(fpstate_xsave_on());
 	host_time_init(vdso);
 	configure(argc, argv, envp);
 	/* The environment's end moved: libos_main finds the vectors by g_config and

@@ -2,9 +2,11 @@
 /*
  * config.c - the command line and xenstore's nodes become g_config.
  *
- * All nodes are asked for at once: a round trip to xenstored is most of a guest's
- * start.  A node that is missing means "no such thing" where that makes sense; one
- * that is malformed ends the guest with a sentence that names it.
+ * Nodes are asked for together: a round trip to xenstored is most of a guest's start,
+ * and each answer a wake-up.  So a guest that nobody prepared, which has no `strait`, is
+ * not asked for what would be in it.  A node that is missing means "no such thing"
+ * where that makes sense; one that is malformed ends the guest with a sentence that
+ * names it.
  */
 #include "platform/xen/config.h"
 
@@ -22,10 +24,12 @@
 #define ENTROPY_MAX 64u
 
 enum {
-	N_VERSION,
+	N_STRAIT,
+	N_NAME,
+	N_INSIDE, /* from here on in `strait` */
+	N_VERSION = N_INSIDE,
 	N_CLIENT_ID,
 	N_CMDLINE,
-	N_NAME,
 	N_FILE,
 	N_NET = N_FILE + 3,
 	N_ENTROPY = N_NET + 3,
@@ -45,16 +49,17 @@ static _Atomic uint32_t g_doorbell_word, g_strace_word, g_log_word;
 /* Short values, one row a node. */
 static char g_values[N_NODES][40];
 static struct xenstore_node g_nodes[N_NODES] = {
-        [N_VERSION] = {"strait/version", g_values[0], 40, 0},
-        [N_CLIENT_ID] = {"strait/client-id", g_values[1], 40, 0},
-        [N_CMDLINE] = {"strait/cmdline", g_text, sizeof(g_text), 0},
+        [N_STRAIT] = {"strait", g_values[N_STRAIT], 40, 0},
         [N_NAME] = {"name", g_name, sizeof(g_name), 0},
-        [N_FILE] = {"strait/file/backend-id", g_values[4], 40, 0},
+        [N_VERSION] = {"strait/version", g_values[N_VERSION], 40, 0},
+        [N_CLIENT_ID] = {"strait/client-id", g_values[N_CLIENT_ID], 40, 0},
+        [N_CMDLINE] = {"strait/cmdline", g_text, sizeof(g_text), 0},
+        [N_FILE] = {"strait/file/backend-id", g_values[N_FILE], 40, 0},
         {"strait/file/path", g_services[0].path, SERVICE_PATH_MAX, 0},
-        {"strait/file/epoch", g_values[6], 40, 0},
-        [N_NET] = {"strait/net/backend-id", g_values[7], 40, 0},
+        {"strait/file/epoch", g_values[N_FILE + 2], 40, 0},
+        [N_NET] = {"strait/net/backend-id", g_values[N_NET], 40, 0},
         {"strait/net/path", g_services[1].path, SERVICE_PATH_MAX, 0},
-        {"strait/net/epoch", g_values[9], 40, 0},
+        {"strait/net/epoch", g_values[N_NET + 2], 40, 0},
         [N_ENTROPY] = {"strait/entropy", g_entropy, sizeof(g_entropy), 0},
 };
 
@@ -122,11 +127,25 @@ static void read_service(struct service_node *s, unsigned first)
 	s->epoch = number_node(first + 2, UINT32_MAX);
 }
 
+static void ask(void)
+{
+	int r;
+
+	xenstore_read_all(g_nodes, N_INSIDE);
+	r = g_nodes[N_STRAIT].result;
+	if (r >= 0 || r == -E2BIG || r == -EACCES) { /* it is there */
+		xenstore_read_all(g_nodes + N_INSIDE, N_NODES - N_INSIDE);
+		return;
+	}
+	for (unsigned i = N_INSIDE; i < N_NODES; i++)
+		g_nodes[i].result = r;
+}
+
 static void read_nodes(void)
 {
 	bool services;
 
-	xenstore_read_all(g_nodes, N_NODES);
+	ask();
 	for (unsigned i = 0; i < N_SERVICES; i++)
 		read_service(&g_services[i], N_FILE + 3 * i);
 	services = g_services[0].present || g_services[1].present;

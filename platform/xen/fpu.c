@@ -10,12 +10,6 @@
 
 #include "platform/fpstate.h"
 
-#define CR0_MP (1ul << 1)
-#define CR0_EM (1ul << 2)
-#define CR0_TS (1ul << 3)
-#define CR0_NE (1ul << 5)
-#define CR4_OSFXSR (1ul << 9)
-#define CR4_OSXMMEXCPT (1ul << 10)
 #define CR4_FSGSBASE (1ul << 16)
 #define CR4_OSXSAVE (1ul << 18)
 
@@ -29,6 +23,8 @@
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
 
+extern uint64_t xen_boot_cr4; /* start.S's: what CR4 holds */
+
 static uint64_t g_features; /* XCR0; 0: no XSAVE */
 static bool g_fsgsbase;
 
@@ -39,13 +35,11 @@ static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 	                 : "a"(leaf), "c"(sub));
 }
 
+/* To read a control register, too, is to leave for Xen. */
 static void set_cr4(uint64_t bits)
 {
-	uint64_t cr4;
-
-	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
-	if ((cr4 & bits) != bits)
-		__asm__ volatile("mov %0, %%cr4" : : "r"(cr4 | bits) : "memory");
+	xen_boot_cr4 |= bits;
+	__asm__ volatile("mov %0, %%cr4" : : "r"(xen_boot_cr4) : "memory");
 }
 
 static void xsetbv(uint64_t features)
@@ -80,17 +74,12 @@ static void xsave_init(void)
 	boot_die("this CPU's XSAVE has not even SSE");
 }
 
+/* start.S has set CR0, OSFXSR and OSXMMEXCPT. */
 void fpu_init(void)
 {
 	const uint32_t mxcsr = 0x1f80;
 	uint32_t r[4];
-	uint64_t cr0, want;
 
-	__asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
-	want = (cr0 & ~(CR0_EM | CR0_TS)) | CR0_MP | CR0_NE;
-	if (cr0 != want)
-		__asm__ volatile("mov %0, %%cr0" : : "r"(want) : "memory");
-	set_cr4(CR4_OSFXSR | CR4_OSXMMEXCPT);
 	cpuid(7, 0, r);
 	if (r[1] & CPUID7_EBX_FSGSBASE) {
 		set_cr4(CR4_FSGSBASE);
@@ -99,7 +88,7 @@ void fpu_init(void)
 	if (cpu_features()[2] & CPUID1_ECX_XSAVE)
 		xsave_init();
 	__asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
-	fpstate_init();
+	fpstate_init(g_features != 0);
 }
 
 /* ---- all of it ---- */

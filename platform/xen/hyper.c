@@ -110,9 +110,12 @@ void hyper_init(void)
 
 uint64_t hyper_param(unsigned index)
 {
-	struct xen_hvm_param p = {.domid = DOMID_SELF, .index = index};
+	static struct xen_hvm_param image; /* thread 1's, before there are others */
+	struct xen_hvm_param *p = page_virt((uintptr_t)&image);
 
-	if (hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (long)&p, 0, 0) != 0)
+	/* There, in the map of all RAM, Xen has less page tables to walk through. */
+	*p = (struct xen_hvm_param){.domid = DOMID_SELF, .index = index};
+	if (hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (long)p, 0, 0) != 0)
 		return ~UINT64_C(0);
-	return p.value;
+	return p->value;
 }

@@ -15,6 +15,7 @@
 #define CPUID1_ECX_RDRAND (1u << 30)
 #define RDRAND_TRIES 32u /* Intel's advice is 10 */
 #define RDRAND_WORDS 8u
+#define JITTER_WORDS 4u   /* one block of the generator's */
 #define JITTER_FEW 64u    /* beside RDRAND */
 #define JITTER_MANY 2048u /* alone */
 #define RESEED_BYTES (1u << 20)
@@ -68,34 +69,35 @@ static uint64_t rdtsc(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-/* How long reads of a walk through memory take. */
+/* How long reads of a walk through memory take: the low bits of each time count, so many
+ * of them share the words that are mixed in (a block of ChaCha20 is 3000 instructions). */
 static void mix_jitter(unsigned rounds)
 {
 	static volatile uint8_t walk[16384];
-	uint64_t deltas[32], before = rdtsc();
+	uint64_t folded[JITTER_WORDS] = {0}, before = rdtsc();
 	uint32_t at = (uint32_t)before;
 
 	for (unsigned i = 0; i < rounds; i++) {
-		uint64_t now;
+		uint64_t now, *word = &folded[i % JITTER_WORDS];
 
 		at = at * 1664525u + 1013904223u + walk[at % sizeof(walk)];
 		walk[at % sizeof(walk)]++;
 		now = rdtsc();
-		deltas[i % 32] = (now - before) << (i % 7) ^ now;
+		*word = (*word << 5 | *word >> 59) ^ (now - before) ^ now << 32;
 		before = now;
-		if (i % 32 == 31)
-			drbg_mix(&g_drbg, deltas, sizeof(deltas));
+		if (i % JITTER_FEW == JITTER_FEW - 1)
+			drbg_mix(&g_drbg, folded, sizeof(folded));
 	}
 }
 
 static void seed(void)
 {
 	uint8_t passed[256];
-	const uint64_t when[2] = {plat_real_ns(), rdtsc()};
+	uint64_t first[4] = {plat_real_ns(), rdtsc()}; /* and who we are */
 	size_t n = config_entropy(passed, sizeof(passed));
 
-	drbg_mix(&g_drbg, g_config.client_id, sizeof(g_config.client_id));
-	drbg_mix(&g_drbg, when, sizeof(when));
+	__builtin_memcpy(&first[2], g_config.client_id, sizeof(g_config.client_id));
+	drbg_mix(&g_drbg, first, sizeof(first));
 	drbg_mix(&g_drbg, passed, n);
 	g_rdrand = cpu_has_rdrand() && mix_rdrand();
 	mix_jitter(g_rdrand ? JITTER_FEW : JITTER_MANY);

@@ -11,10 +11,11 @@
  *    its slice: fewer switches.
  * 3. One timer serves the time slice and all deadlines.  It is only ever set
  *    forward, to the earliest need: what fires too early looks and sets it again.
- *    Setting it is a hypercall, so a short wake-up leaves it alone.  An idle CPU has
- *    its deadline as the timeout of its SCHEDOP_poll, and sets no timer at all.
+ *    Setting it is a hypercall, so a short wake-up leaves it alone.  An idle CPU whose
+ *    timer is set late enough halts; else it has its deadline as the timeout of
+ *    SCHEDOP_poll, and sets no timer.
  * 4. No wake-up is lost: whoever looks at a word and sleeps does both with IF=0, and
- *    SCHEDOP_poll returns when a port is pending already.
+ *    an idle CPU rests with IF=1, where an event takes it away from idle().
  * 5. FP state and thread pointers stay in the CPU until another thread needs it
  *    (g_cpu.loaded): a thread that sleeps and wakes alone pays nothing for them.
  */
@@ -27,8 +28,6 @@
 #define CREDIT_NS 5000000u
 #define GRAIN_NS 250000u
 #define FAR_NS (UINT64_C(1) << 62) /* Xen's times are signed: no timer beyond */
-#define POLL_PORTS 128u            /* Xen takes no more */
-#define PORT_WORDS 4u              /* evtchn.c serves 256 */
 
 struct cpu g_cpu;
 
@@ -163,40 +162,40 @@ void plat_yield(void)
 
 /* ---- idling ---- */
 
-/* The ports that somebody handles: no other is unmasked (evtchn.c). */
-static unsigned ports_in_use(evtchn_port_t *to)
+/* Until an event comes, or @until: interrupts on, so that any port's event ends it, also
+ * one that comes before Xen has been asked.  HLT has no argument; what a hypercall takes
+ * from memory costs Xen a walk through our page tables each. */
+static void rest(uint64_t until)
 {
-	unsigned n = 0;
+	struct sched_poll poll = {.timeout = until};
 
-	for (unsigned word = 0; word < PORT_WORDS; word++) {
-		xen_ulong_t open = ~__atomic_load_n(&g_shared->evtchn_mask[word],
-		                                    __ATOMIC_RELAXED);
-
-		for (; open && n < POLL_PORTS; open &= open - 1)
-			to[n++] = word * 64 + (unsigned)__builtin_ctzl(open);
+	if (until == PLAT_NO_DEADLINE) {
+		/* With HLT right behind STI, Xen would take the flag for not yet on, and
+		 * come back for the event at the next one. */
+		__asm__ volatile("sti; nop; hlt; cli" : : : "memory");
+		return;
 	}
-	return n;
+	__asm__ volatile("sti" : : : "memory");
+	(void)hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (long)&poll, 0, 0);
+	__asm__ volatile("cli" : : : "memory");
 }
 
-/* Runs on a stack of its own, from the top each time that nobody is ready.  With IF=0
- * throughout: SCHEDOP_poll returns for a port that it names whatever the flag says, and
- * to look at the events ourselves is cheaper than to be interrupted by them. */
+/* Runs on a stack of its own, from the top each time that nobody is ready, with IF=0 but
+ * for the rest.  An event that interrupts that makes somebody ready, and then this is left
+ * for good, or nobody, and then there is nothing to look at again. */
 static _Noreturn void idle(void)
 {
-	evtchn_port_t ports[POLL_PORTS];
-	struct sched_poll poll = {.nr_ports = ports_in_use(ports)};
-
-	set_xen_guest_handle(poll.ports, ports);
 	for (;;) {
+		uint64_t until = PLAT_NO_DEADLINE;
+
 		evtchn_upcall();
 		end_sleeps(plat_mono_ns());
 		if (!list_empty(&g_cpu.ready))
 			sched_switch();
-		poll.timeout = 0;
 		if (g_cpu.timers.top && g_cpu.timers.top->at < g_cpu.armed &&
 		    g_cpu.timers.top->at < FAR_NS)
-			poll.timeout = g_cpu.timers.top->at;
-		(void)hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (long)&poll, 0, 0);
+			until = g_cpu.timers.top->at;
+		rest(until);
 	}
 }
 

@@ -15,6 +15,7 @@
 	.long xen_start32
 	.balign 4
 
+#define DIRECT_BASE 0xffff800000000000	/* xen.h's */
 #define PTE_TABLE 0x3			/* present, writable */
 #define PTE_LARGE 0xe3			/* and accessed, dirty, 2 MiB */
 #define CR4_BITS 0x620			/* PAE, OSFXSR, OSXMMEXCPT */
@@ -43,6 +44,7 @@ xen_start32:
 	movl %cr4, %eax
 	orl $CR4_BITS, %eax
 	movl %eax, %cr4
+	movl %eax, xen_boot_cr4
 	movl $xen_boot_pml4, %eax
 	movl %eax, %cr3
 	/* Each of these leaves the guest for Xen, so they are done once, here. */
@@ -58,7 +60,7 @@ xen_start32:
 	movl $MSR_EFER, %ecx
 	wrmsr
 	movl %cr0, %eax
-	andl $~4, %eax			/* EM */
+	andl $~12, %eax			/* EM, TS */
 	orl $CR0_SET, %eax
 	movl %eax, %cr0
 	lgdt boot_gdtr
@@ -72,7 +74,9 @@ start64:
 	xorl %eax, %eax
 	movl %eax, %fs
 	movl %eax, %gs
-	movl $xen_boot_stack_end, %esp
+	/* The stack in the map of all RAM: what hypercalls find on it, they find
+	 * through one level of page tables less. */
+	movabsq $DIRECT_BASE + xen_boot_stack_end, %rsp
 	xorl %ebp, %ebp
 	movl %esi, %edi
 	call boot_main
@@ -115,6 +119,13 @@ boot_gdtr:
 	.hidden xen_boot_nx
 xen_boot_nx:
 	.skip 1
+
+	.section .bss.xen_boot_cr4, "aw", @nobits
+	.balign 8
+	.global xen_boot_cr4
+	.hidden xen_boot_cr4
+xen_boot_cr4:
+	.skip 8
 
 	.section .bss.xen_boot, "aw", @nobits
 	.balign 4096

@@ -99,13 +99,15 @@ trap_raw:
 	jmp trap_entry
 	.size trap_raw, . - trap_raw
 
-/* VEC_UPCALL.  The emulator may deliver it again between any two blocks of code, so
- * this is one block up to the branch:
- *   before it   the stack ends just behind its own pointer in the TSS, so the first
- *               frame's SS lies there: the second delivery faults at address 0 or at
- *               the end of memory, and the page fault goes back here (trap.c)
- *   behind it   the frame is on the trap stack, the pointer is set again, and a frame
- *               with IF=0 is not moved there but to trap_unwanted
+/* VEC_UPCALL.  The emulator may deliver it again between any two blocks of code, and
+ * between any two instructions where it counts them:
+ *   before trap_upcall_set  the stack ends just behind its own pointer in the TSS, so the
+ *                           first frame's SS lies there: the second delivery faults at
+ *                           address 0 or at the end of memory, and the page fault goes
+ *                           back here (trap.c)
+ *   behind it               all is in the frame on the trap stack, the pointer is set
+ *                           again, and a frame with IF=0 is not moved there but to
+ *                           trap_unwanted
  */
 	.balign 256
 	.global trap_upcall
@@ -136,6 +138,9 @@ trap_upcall:
 	movq %rcx, FRAME_SS(%rax)
 	leaq trap_tss + TSS_STACK_END(%rip), %rcx
 	movq %rcx, trap_tss + TSS_IST(%rip)
+	.global trap_upcall_set
+	.hidden trap_upcall_set
+trap_upcall_set:
 	jz 1f
 	leaq FRAME_VECTOR(%rax), %rsp
 	movq FRAME_RCX(%rax), %rcx

@@ -81,7 +81,7 @@ _Static_assert(offsetof(struct trap_frame, rcx) == 96 &&
                        sizeof(struct trap_frame) == 176,
                "trap.S knows");
 
-extern const char trap_stubs[], trap_upcall[], trap_raw[];
+extern const char trap_stubs[], trap_upcall[], trap_upcall_set[], trap_raw[];
 extern char trap_stack_end[], trap_fault_stack_end[], trap_nmi_stack_end[],
         trap_machine_stack_end[], trap_double_stack_end[];
 extern struct trap_tss trap_tss __attribute__((visibility("hidden")));
@@ -225,13 +225,20 @@ static struct trap_frame *fault(struct trap_frame *f, struct signal s)
 	return sched_upcall(f, s.sig, s.code, s.addr); /* crashes for what is ours */
 }
 
+/* An event that came twice (trap.S): the first one's frame is whole. */
+static bool came_twice(const struct trap_frame *f, uint64_t addr)
+{
+	return f->rip >= (uintptr_t)trap_upcall && f->rip < (uintptr_t)trap_upcall_set &&
+	       addr + PAGE_SIZE < 2 * PAGE_SIZE;
+}
+
 static struct trap_frame *page_fault(struct trap_frame *f)
 {
 	struct signal s;
 
-	if (f->rip == (uintptr_t)trap_upcall)
-		return f; /* an event that came twice: the first one's frame is whole */
 	__asm__ volatile("movq %%cr2, %0" : "=r"(s.addr));
+	if (came_twice(f, s.addr))
+		return f;
 	g_tss.ist[IST_FAULT - 1] -= FAULT_STACK_PIECE;
 	if (vm_fault(s.addr, f->err, &s.sig, &s.code) != 0)
 		f = fault(f, s);

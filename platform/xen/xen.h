@@ -211,7 +211,7 @@ void sched_wake(struct xthread *t, int result);
 /* Sleep until sched_wake() or @deadline: wait_result, or -ETIMEDOUT.  IF=0. */
 int sched_sleep(uint64_t deadline);
 /* Give the CPU away until somebody makes the thread ready again; IF=0, returns with
- * IF=0.  Idles in SCHEDOP_poll when nobody is ready. */
+ * IF=0.  Idles when nobody is ready. */
 void sched_switch(void);
 /* From trap(): the frame to go on with, after VEC_SWITCH or when g_cpu.resched;
  * also hands a waiting kick to a thread that goes back to program code. */

@@ -223,6 +223,10 @@ int sandbox_seccomp(bool by_handle)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(open_by_handle_at), 0);
 	if (r == 0 && by_handle) /* sandbox_no_handles() */
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(seccomp), 0);
+	/* The kernel remembers which calls pass whatever their arguments are; of this one,
+	 * made for each notification on Xen, it asks the filter each time: first, then. */
+	if (r == 0)
+		r = seccomp_syscall_priority(ctx, SCMP_SYS(ioctl), 255);
 	for (size_t i = 0; r == 0 && g_vchan_ioctls[i]; i++) {
 		const struct scmp_arg_cmp is = {1, SCMP_CMP_EQ, g_vchan_ioctls[i], 0};
 

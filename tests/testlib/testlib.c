@@ -222,7 +222,7 @@ void testlib_start(const struct plat_config *config)
 		g_config.log = &g_bell.log;
 	g_self = libos_first_thread(&stack);
 	g_self->host_id = plat_thread_self();
-	fpstate_init();
+	fpstate_init(fpstate_xsave_on());
 	host_signals_init();
 	dispatch_init();
 	time_init();

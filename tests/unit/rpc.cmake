@@ -5,3 +5,4 @@ strait_unit_test(test_rpc_recover SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_r
 	"${CMAKE_SOURCE_DIR}/tests/unit/fake_guest.c" LIBS rpc_guest_test rpc_server)
 strait_unit_test(test_rpc_credit SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_rpc_credit.c"
 	"${CMAKE_SOURCE_DIR}/tests/unit/fake_guest.c" LIBS rpc_guest_test rpc_server)
+strait_unit_test(test_rpc_pack SOURCES "${CMAKE_SOURCE_DIR}/tests/unit/test_rpc_pack.c" LIBS rpc_server)

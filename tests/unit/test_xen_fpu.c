@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+uint64_t xen_boot_cr4; /* start.S's */
+
 static _Alignas(64) uint8_t g_area[XTHREAD_FP_SIZE];
 
 _Noreturn void boot_die(const char *what)
