@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The agent without Xen: its client of xenstore, its configuration, its guests. */
-#include "services/agent/agent.h"
-#include "services/agent/swap.h"
-#include "tests/unit/fake_store.h"
-#include "tests/unit/suite.h"
+#include "tests/unit/agent_stand.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,139 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
-
-#define BASE "/local/domain/3/strait/file"
-#define DATA "/local/domain/3/data/strait/file"
-#define ID "00112233445566778899aabbccddeeff"
-
-static struct agent g_agent;
-static char g_calls[512]; /* what the service was told */
-static char g_said[1024];
-static int g_service_err;
-
-/* ---- what main.c and service.c do in the agent ---- */
-
-void say(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(g_said, sizeof(g_said), fmt, ap);
-	va_end(ap);
-}
-
-int service_add(struct agent *a, const struct config_guest *g)
-{
-	(void)a;
-	snprintf(g_calls + strlen(g_calls), 64, "add %u; ", g->domid);
-	return g_service_err;
-}
-
-int service_prepare(struct agent *a, int sock, const struct config_guest *g)
-{
-	(void)a;
-	snprintf(g_calls + strlen(g_calls), 64, "prepare %u at %d; ", g->domid, sock);
-	return g_service_err;
-}
-
-int service_gone(struct agent *a, uint32_t domid)
-{
-	(void)a;
-	snprintf(g_calls + strlen(g_calls), 64, "gone %u; ", domid);
-	return 0;
-}
-
-/* ---- a service's life ---- */
-
-static uint64_t g_now;
-
-uint64_t now_ms(void)
-{
-	return g_now;
-}
-
-int service_ping(struct agent *a, uint64_t nonce)
-{
-	(void)a;
-	snprintf(g_calls + strlen(g_calls), 64, "ping %u; ", (unsigned)nonce);
-	return 0;
-}
-
-int service_ask_status(struct agent *a)
-{
-	(void)a;
-	strcat(g_calls, "status; ");
-	return g_service_err;
-}
-
-int service_start(struct agent *a)
-{
-	(void)a;
-	strcat(g_calls, "start; ");
-	return 0;
-}
-
-void service_stop(struct agent *a)
-{
-	(void)a;
-	strcat(g_calls, "stop; ");
-}
-
-void service_lost(struct agent *a)
-{
-	a->service.pid = 0;
-}
-
-bool service_ended(struct agent *a)
-{
-	a->service.pid = 0;
-	return true;
-}
-
-bool swap_took_end(struct agent *a, int status)
-{
-	(void)a;
-	(void)status;
-	return false;
-}
-
-void agent_state(struct agent *a, const char *text)
-{
-	(void)a;
-	(void)text;
-}
-
-void agent_fail(struct agent *a, const char *fmt, ...)
-{
-	(void)fmt;
-	a->failed = true;
-}
-
-static bool told(const char *what)
-{
-	const bool same = strcmp(g_calls, what) == 0;
-
-	if (!same)
-		fprintf(stderr, "told \"%s\", not \"%s\"\n", g_calls, what);
-	g_calls[0] = 0;
-	return same;
-}
-
-static void start(void)
-{
-	g_agent = (struct agent){.domid = 3, .base = BASE, .data = DATA, .name = "file"};
-	g_agent.service.ready = true;
-	store_init(&g_agent.store, fake_store_start());
-	g_calls[0] = g_said[0] = 0;
-	g_service_err = 0;
-}
-
-static void stop(void)
-{
-	guests_end(&g_agent);
-	store_close(&g_agent.store);
-	fake_store_stop();
-}
 
 /* ---- the client ---- */
 
@@ -422,17 +286,6 @@ static void names_and_numbers_are_checked(void)
 
 /* ---- guests ---- */
 
-static void announce(unsigned domid, const char *uuid)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), BASE "/guests/%u/client-id", domid);
-	fake_store_set(path, ID);
-	snprintf(path, sizeof(path), BASE "/guests/%u/uuid", domid);
-	fake_store_set(path, uuid);
-	fake_store_domain(domid, true);
-}
-
 static void an_announced_guest_gets_its_nodes(void)
 {
 	start();
@@ -467,109 +320,6 @@ static void a_node_in_the_making_is_waited_for(void)
 	guests_look(&g_agent);
 	CU_ASSERT(told("add 5; "));
 	stop();
-}
-
-static void ready(unsigned domid)
-{
-	announce(domid, "u");
-	guests_look(&g_agent);
-	guests_ready(&g_agent, domid, 8, 9);
-	g_calls[0] = 0;
-}
-
-static bool channel_is(unsigned domid, const char *ref, const char *port, const char *epoch)
-{
-	const char *const names[3] = {"ring-ref", "event-channel", "epoch"};
-	const char *const values[3] = {ref, port, epoch};
-	char path[128];
-
-	for (int i = 0; i < 3; i++) {
-		snprintf(path, sizeof(path), DATA "/%u/%s", domid, names[i]);
-		if (!fake_store_has(path) || strcmp(fake_store_get(path), values[i]) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* A domain that stands by: the nodes are there before anybody is served. */
-static void a_next_domain_has_its_channels_ready(void)
-{
-	start();
-	announce(5, "u5");
-	announce(6, "u6");
-	g_agent.config.epoch = 1001;
-	g_agent.swap.state = SWAP_STANDBY;
-	prepare_guests(&g_agent, 7);
-	CU_ASSERT(strstr(g_calls, "prepare 5 at 7; ") && strstr(g_calls, "prepare 6 at 7; "));
-	g_calls[0] = 0;
-	CU_ASSERT_FALSE(prepare_done(&g_agent));
-	CU_ASSERT(prepare_made(&g_agent, 5, 812, 33));
-	CU_ASSERT_FALSE(prepare_made(&g_agent, 5, 1, 1)); /* once */
-	CU_ASSERT_FALSE(prepare_made(&g_agent, 9, 1, 1)); /* nobody */
-	CU_ASSERT(prepare_failed(&g_agent, 6));
-	CU_ASSERT_FALSE(prepare_failed(&g_agent, 6));
-	CU_ASSERT(prepare_done(&g_agent));
-	CU_ASSERT(channel_is(5, "812", "33", "1001"));
-	CU_ASSERT_STRING_EQUAL(fake_store_perms(DATA "/5/epoch"), "n3 r5");
-	CU_ASSERT_FALSE(fake_store_has(DATA "/guests/5/state"));
-	CU_ASSERT_PTR_NULL(g_agent.guests);
-	g_agent.swap.state = SWAP_TAKEN;
-	prepare_serve(&g_agent);
-	CU_ASSERT(told("add 5; "));
-	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/guests/5/state"), "ready");
-	guests_ready(&g_agent, 5, 1, 1); /* said again by the service: known */
-	CU_ASSERT(channel_is(5, "812", "33", "1001"));
-	g_agent.swap.state = SWAP_NONE;
-	guests_look(&g_agent); /* who could not be prepared is a new guest */
-	CU_ASSERT(told("add 6; "));
-	stop();
-}
-
-/* Another process of this domain: the nodes change at the switch, and are never away. */
-static void a_next_process_takes_the_nodes_over(void)
-{
-	start();
-	ready(5);
-	ready(6);
-	g_agent.config.epoch = 3;
-	g_agent.swap.state = SWAP_CHECK;
-	prepare_guests(&g_agent, 7);
-	g_calls[0] = 0;
-	CU_ASSERT(prepare_made(&g_agent, 5, 20, 21));
-	CU_ASSERT(prepare_failed(&g_agent, 6));
-	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/5/ring-ref"), "8");
-	g_agent.config.epoch = 4;
-	g_agent.swap.state = SWAP_SETTLE;
-	guests_change_over(&g_agent);
-	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/5/ring-ref"), "8");
-	CU_ASSERT_FALSE(fake_store_has(DATA "/6"));
-	prepare_serve(&g_agent);
-	CU_ASSERT(told("add 5; "));
-	CU_ASSERT(channel_is(5, "20", "21", "4"));
-	CU_ASSERT_STRING_EQUAL(fake_store_perms(DATA "/5/ring-ref"), "n3 r5");
-	g_agent.swap.state = SWAP_NONE;
-	guests_look(&g_agent);
-	CU_ASSERT(told("add 6; "));
-	stop();
-}
-
-/* Each way: with pipelined requests, and where each waits for its answer. */
-static void many_nodes_are_written_at_once(void)
-{
-	struct store_put puts[3] = {{DATA "/a", "1", 5}, {DATA "/b", "2", STORE_NOBODY},
-	                            {DATA "/c", "3", 6}};
-
-	for (int waits = 0; waits < 2; waits++) {
-		start();
-		g_agent.store.waits = waits;
-		CU_ASSERT_EQUAL(store_put_all(&g_agent.store, 3, puts, 3), 0);
-		CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/a"), "1");
-		CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/b"), "2");
-		CU_ASSERT_STRING_EQUAL(fake_store_perms(DATA "/c"), "n3 r6");
-		CU_ASSERT_EQUAL(store_put_all(&g_agent.store, 3, puts, STORE_PUTS_MAX + 1), -E2BIG);
-		CU_ASSERT_EQUAL(store_write(&g_agent.store, DATA "/d", "4"), 0); /* in step */
-		stop();
-	}
 }
 
 static void a_destroyed_guest_is_released(void)
@@ -720,162 +470,6 @@ static void credentials_are_read(void)
 	stop();
 }
 
-/* A process that stands for the service; is it killed? */
-static void start_service(void)
-{
-	start();
-	g_now = 1000000;
-	g_agent.config.hang = 15;
-	g_agent.service.ping_ms = g_now;
-	g_agent.service.pid = fork();
-	if (g_agent.service.pid == 0) {
-		pause();
-		_exit(0);
-	}
-}
-
-static bool is_killed(int flags)
-{
-	int status;
-
-	return waitpid(g_agent.service.pid, &status, flags) == g_agent.service.pid &&
-	       WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-
-static void stop_service(bool killed)
-{
-	if (!killed) {
-		CU_ASSERT_FALSE(is_killed(WNOHANG));
-		(void)kill(g_agent.service.pid, SIGKILL);
-	}
-	(void)waitpid(g_agent.service.pid, NULL, 0);
-	stop();
-}
-
-static void step_ms(unsigned ms)
-{
-	g_now += ms;
-	CU_ASSERT(life_step(&g_agent) <= 5000);
-}
-
-static void a_service_that_does_not_answer_is_killed(void)
-{
-	start_service();
-	step_ms(100);
-	CU_ASSERT(told(""));
-	for (unsigned i = 1; i < 4; i++) {
-		step_ms(5000);
-		CU_ASSERT_EQUAL(g_agent.service.ping, i);
-		life_pong(&g_agent, i);
-	}
-	CU_ASSERT(told("ping 1; ping 2; ping 3; "));
-	step_ms(5000); /* asked, and no answer from now on */
-	step_ms(5000);
-	step_ms(5000);
-	CU_ASSERT_PTR_NULL(strstr(g_said, "is killed"));
-	step_ms(5000);
-	CU_ASSERT_STRING_EQUAL(g_said, "fsd does not answer for 15 s and is killed");
-	CU_ASSERT(is_killed(0));
-	stop_service(true);
-}
-
-/* The whole domain was paused: neither had the CPU. */
-static void time_that_we_did_not_have_is_no_silence(void)
-{
-	start_service();
-	step_ms(5000);
-	step_ms(3600000);
-	life_pong(&g_agent, 1);
-	step_ms(5000);
-	CU_ASSERT(told("ping 1; ping 2; "));
-	stop_service(false);
-}
-
-static void nobody_is_judged_with_hang_0(void)
-{
-	start_service();
-	g_agent.config.hang = 0;
-	CU_ASSERT_EQUAL(life_step(&g_agent), -1);
-	step_ms(3600000);
-	CU_ASSERT(told(""));
-	stop_service(false);
-}
-
-static void the_watcher_is_answered(void)
-{
-	start();
-	CU_ASSERT_FALSE(life_answers(&g_agent, "strait"));
-	CU_ASSERT_FALSE(life_answers(&g_agent, "strait/file/guests/5/uuid"));
-	CU_ASSERT_FALSE(life_answers(&g_agent, "strait/net/ping"));
-	CU_ASSERT_FALSE(fake_store_has(DATA "/pong"));
-	fake_store_set(BASE "/ping", "17");
-	CU_ASSERT_TRUE(life_answers(&g_agent, "strait/file/ping"));
-	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/pong"), "17");
-	fake_store_rm(BASE "/ping"); /* it may go with its folder */
-	CU_ASSERT_TRUE(life_answers(&g_agent, "strait/file/ping"));
-	stop();
-}
-
-/* The question's id comes back with the numbers; without a service there is no answer. */
-static void what_the_service_has_to_do_is_told(void)
-{
-	start();
-	g_now = 100000;
-	g_agent.service.up_ms = 38000;
-	g_agent.config.epoch = 7;
-	CU_ASSERT_FALSE(status_asked(&g_agent, "strait/file/ping"));
-	fake_store_set(BASE "/ps", "abc");
-	CU_ASSERT_TRUE(status_asked(&g_agent, "strait/file/ps"));
-	CU_ASSERT(told("status; "));
-	CU_ASSERT_FALSE(fake_store_has(DATA "/ps"));
-	status_answered(&g_agent, 2, 1, 5);
-	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/ps"), "abc 7 62 2 1 5");
-
-	fake_store_rm(DATA "/ps");
-	status_answered(&g_agent, 2, 1, 5); /* nobody asked */
-	CU_ASSERT_FALSE(fake_store_has(DATA "/ps"));
-	g_agent.service.ready = false;
-	CU_ASSERT_TRUE(status_asked(&g_agent, "strait/file/ps"));
-	CU_ASSERT(told(""));
-	status_answered(&g_agent, 2, 1, 5);
-	CU_ASSERT_FALSE(fake_store_has(DATA "/ps"));
-	stop();
-}
-
-/* A service swapped in at 1000 s, which ends @ms later, @ready or not; what is started
- * next is then @program. */
-static bool next_after(const char *before, const char *new, unsigned ms, bool ready,
-                       const char *program)
-{
-	struct service *s = &g_agent.service;
-
-	start();
-	s->lives = 2;
-	s->ready = ready;
-	s->on_trial = true;
-	s->pid = 1;
-	snprintf(s->program, sizeof(s->program), "%s", new);
-	snprintf(s->before, sizeof(s->before), "%s", before);
-	s->up_ms = 1000000;
-	g_now = s->up_ms + ms;
-	service_died(&g_agent, 9 << 8);
-	const bool same = strcmp(s->program, program) == 0 && !s->on_trial && !g_agent.failed;
-
-	(void)life_step(&g_agent);
-	const bool again = told("start; ");
-
-	stop();
-	return same && again;
-}
-
-static void what_was_swapped_in_and_does_not_live_gives_way(void)
-{
-	CU_ASSERT(next_after("/old/fsd", "/new/fsd", 300, true, "/old/fsd"));
-	CU_ASSERT_STRING_EQUAL(g_said, "fsd ended unasked (exit status 9); epoch 1 follows");
-	CU_ASSERT(next_after("", "/new/fsd", 9999, true, ""));
-	CU_ASSERT(next_after("/old/fsd", "", 0, false, "/old/fsd"));
-	CU_ASSERT(next_after("/old/fsd", "/new/fsd", 10000, true, "/new/fsd")); /* it has lived */
-}
 
 int main(void)
 {
@@ -893,9 +487,6 @@ int main(void)
 		TEST(names_and_numbers_are_checked),
 		TEST(an_announced_guest_gets_its_nodes),
 		TEST(a_node_in_the_making_is_waited_for),
-		TEST(a_next_domain_has_its_channels_ready),
-		TEST(a_next_process_takes_the_nodes_over),
-		TEST(many_nodes_are_written_at_once),
 		TEST(a_destroyed_guest_is_released),
 		TEST(outside_of_dom0_a_node_shows_who_lives),
 		TEST(a_guest_whose_node_goes_is_released),
@@ -905,12 +496,6 @@ int main(void)
 		TEST(a_guest_that_the_service_refuses_stays_refused),
 		TEST(nobody_is_added_to_a_service_that_is_not_ready),
 		TEST(credentials_are_read),
-		TEST(a_service_that_does_not_answer_is_killed),
-		TEST(time_that_we_did_not_have_is_no_silence),
-		TEST(nobody_is_judged_with_hang_0),
-		TEST(the_watcher_is_answered),
-		TEST(what_the_service_has_to_do_is_told),
-		TEST(what_was_swapped_in_and_does_not_live_gives_way),
 		CU_TEST_INFO_NULL,
 	};
 
