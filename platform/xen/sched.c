@@ -162,6 +162,14 @@ void plat_yield(void)
 
 /* ---- idling ---- */
 
+/* All `hlt` of the library stand in one section: a test holds it (start.S has the other).
+ * Right behind STI, Xen would take the flag for not yet on, and come back for the event
+ * at the next HLT. */
+static __attribute__((noinline, section(".text.xen_halt"))) void halt(void)
+{
+	__asm__ volatile("sti; nop; hlt; cli" : : : "memory");
+}
+
 /* Until an event comes, or @until: interrupts on, so that any port's event ends it, also
  * one that comes before Xen has been asked.  HLT has no argument; what a hypercall takes
  * from memory costs Xen a walk through our page tables each. */
@@ -170,9 +178,7 @@ static void rest(uint64_t until)
 	struct sched_poll poll = {.timeout = until};
 
 	if (until == PLAT_NO_DEADLINE) {
-		/* With HLT right behind STI, Xen would take the flag for not yet on, and
-		 * come back for the event at the next one. */
-		__asm__ volatile("sti; nop; hlt; cli" : : : "memory");
+		halt();
 		return;
 	}
 	__asm__ volatile("sti" : : : "memory");

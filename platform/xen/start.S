@@ -96,7 +96,7 @@ boot_run_on:
 
 /* cpu_stop(): the end where no hypercall can be made.  With interrupts off and one
  * CPU, Xen takes it for a shutdown. */
-	.section .text.xen_stop, "ax", @progbits
+	.section .text.xen_halt, "ax", @progbits
 	.global cpu_stop
 	.hidden cpu_stop
 	.type cpu_stop, @function

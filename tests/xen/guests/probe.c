@@ -279,6 +279,8 @@ static int append(const char *path, int lines, int by_turns)
 		if (i && now_us() - begin > longest)
 			longest = now_us() - begin;
 		(void)!write(1, text, (size_t)n);
+		if (!by_turns)
+			usleep(10000); /* the machine's one CPU is also for domains that boot */
 	}
 	printf("longest wait %lld.%03lld ms\n", longest / 1000, longest % 1000);
 	return 0;
