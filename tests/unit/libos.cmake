@@ -9,4 +9,4 @@ foreach(name memcpy memmove memset memcmp memchr strlen strnlen strcmp strncmp s
 	list(APPEND renamed "${name}=strait_${name}")
 endforeach()
 set_source_files_properties("${CMAKE_SOURCE_DIR}/libos/string.c" PROPERTIES
-	COMPILE_DEFINITIONS "${renamed}" COMPILE_OPTIONS "-fno-builtin;-fno-tree-loop-distribute-patterns")
+	COMPILE_DEFINITIONS "${renamed}" COMPILE_OPTIONS "-fno-builtin;-Wno-unknown-pragmas")
