@@ -221,9 +221,9 @@ void a_lingering_close_goes_on(void)
 	uint64_t soonest; /* 240 ms there and back */
 	char b[8];
 
+	soonest = plat_mono_ns() + 240000000u;
 	CU_ASSERT_EQUAL(ng_send(c, "bye", 3, false), 3);
 	p.n = (uint64_t)c;
-	soonest = plat_mono_ns() + 240000000u;
 	peer_start(&p, lingerer);
 	usleep(40000);
 	CU_ASSERT_TRUE(p.done == 0 || plat_mono_ns() >= soonest);
