@@ -365,22 +365,32 @@ void proc_maps(struct text *t, const struct local_node *n)
 	vma_unlock();
 }
 
+/* The root is fsd's, and not there without it. */
+static const struct {
+	const char *dir, *type, *from, *options;
+	unsigned parent;
+} g_mounts[] = {
+        {"/", "fsd", "fsd", "rw,relatime", 0},
+        {"/dev", "tmpfs", "strait", "rw,nosuid", 1},
+        {"/dev/shm", "tmpfs", "strait", "rw,nosuid,nodev", 2},
+        {"/proc", "proc", "proc", "rw,nosuid,nodev,noexec", 1},
+};
+
+#define N_MOUNTS (sizeof(g_mounts) / sizeof(g_mounts[0]))
+
 void proc_mountinfo(struct text *t, const struct local_node *n)
 {
 	(void)n;
-	if (g_config.file.ctl)
-		text_put(t, "1 0 0:1 / / rw,relatime - fsd fsd rw\n");
-	text_put(t, "2 1 0:2 / /dev rw,nosuid - tmpfs strait rw\n"
-	            "3 2 0:3 / /dev/shm rw,nosuid,nodev - tmpfs strait rw\n"
-	            "4 1 0:4 / /proc rw,nosuid,nodev,noexec - proc proc rw\n");
+	for (unsigned i = !g_config.file.ctl; i < N_MOUNTS; i++)
+		text_fmt(t, "%u %u 0:%u / %s %s - %s %s rw\n", i + 1, g_mounts[i].parent, i + 1,
+		         g_mounts[i].dir, g_mounts[i].options, g_mounts[i].type,
+		         g_mounts[i].from);
 }
 
 void proc_mounts(struct text *t, const struct local_node *n)
 {
 	(void)n;
-	if (g_config.file.ctl)
-		text_put(t, "fsd / fsd rw,relatime 0 0\n");
-	text_put(t, "strait /dev tmpfs rw,nosuid 0 0\n"
-	            "strait /dev/shm tmpfs rw,nosuid,nodev 0 0\n"
-	            "proc /proc proc rw,nosuid,nodev,noexec 0 0\n");
+	for (unsigned i = !g_config.file.ctl; i < N_MOUNTS; i++)
+		text_fmt(t, "%s %s %s %s 0 0\n", g_mounts[i].from, g_mounts[i].dir,
+		         g_mounts[i].type, g_mounts[i].options);
 }
