@@ -107,6 +107,19 @@ static bool is_moved(struct rpc_conn *conn, void *ctx)
 	return ((const struct guest *)ctx)->moved;
 }
 
+/* A guest whose first hello the instance before did not answer has nothing to bring. */
+static void on_hello(struct rpc_conn *conn, void *ctx)
+{
+	if (!rpc_conn_resumed(conn))
+		back_is(((const struct guest *)ctx)->domid);
+}
+
+static void on_recovered(struct rpc_conn *conn, void *ctx)
+{
+	(void)conn;
+	back_is(((const struct guest *)ctx)->domid);
+}
+
 static struct guest *guest_find(uint32_t domid)
 {
 	struct guest *g = g_loop.guests;
@@ -218,6 +231,7 @@ static void guest_add(const Control__GuestAdd *m, int *fds, int n_fds)
 	}
 	g->next = g_loop.guests;
 	g_loop.guests = g;
+	back_begins();
 	say_guest(m->domid, end);
 }
 
@@ -233,6 +247,7 @@ static void guest_drop(struct guest *g)
 		p = &(*p)->next;
 	*p = g->next;
 	linger_drop(conn);
+	back_is(domid);
 	if (g_loop.woken == g)
 		g_loop.woken = NULL;
 	guest_free(g);
@@ -251,6 +266,7 @@ void loop_guest_gone(uint32_t domid)
 	if (move_guest_gone(domid))
 		return;
 	if (!g) {
+		back_is(domid);
 		say_guest(domid, NULL);
 		return;
 	}
@@ -290,8 +306,10 @@ int loop_watch_link(void)
 	return 0;
 }
 
-static int start_stack(const Control__NetConfig *cfg, int *fds, int n_fds, bool takeover)
+static int start_stack(const Control__Configure *c, int *fds, int n_fds)
 {
+	const Control__NetConfig *cfg = c->net;
+	const bool takeover = c->takeover != 0;
 	const bool host = is(&cfg->stack, "host"), lwip = is(&cfg->stack, "lwip");
 	char why[256] = "";
 	int fd = -1;
@@ -316,7 +334,11 @@ static int start_stack(const Control__NetConfig *cfg, int *fds, int n_fds, bool 
 	serve_config(g_loop.stack->ops, cfg->port_min);
 	if (takeover)
 		move_expect_warm();
-	return takeover ? 0 : loop_watch_link();
+	if (back_expect(c) < 0) {
+		control_fail(g_loop.control, 0, "netd: no memory for the guests that come back");
+		return -ENOMEM;
+	}
+	return takeover || back_waits() ? 0 : loop_watch_link();
 }
 
 static int configure(const Control__Configure *c, int *fds, int n_fds)
@@ -331,11 +353,13 @@ static int configure(const Control__Configure *c, int *fds, int n_fds)
 	if (c->trace)
 		rpc_trace_start(loop_take_fd(fds, n_fds, c->trace_fd), c->trace_payload != 0,
 		                c->clock_ahead);
-	r = start_stack(c->net, fds, n_fds, c->takeover != 0);
+	r = start_stack(c, fds, n_fds);
 	if (r < 0)
 		return r;
 	g_loop.ops = (struct rpc_server_ops){.service = serve_service(),
 	                                     .service_id = RPC_SERVICE_NET,
+	                                     .on_hello = on_hello,
+	                                     .on_recovered = on_recovered,
 	                                     .on_broken = on_broken,
 	                                     .moved = is_moved,
 	                                     .n_slots = RPC_SLOTS_MAX,
@@ -494,6 +518,9 @@ static int wait_ms(bool busy, uint64_t now_ms)
 	s = move_deadline();
 	if (s < d)
 		d = s;
+	s = back_deadline();
+	if (s < d)
+		d = s;
 	if (loop_still())
 		d = UINT64_MAX;
 	if (g_loop.guests && now_ms + BEAT_MS < d) /* at each sleep; the first one is set */
@@ -589,6 +616,7 @@ static bool work(void)
 	g_loop.stack->run(clock_ms());
 	linger_run(clock_ms());
 	move_run(clock_ms());
+	back_run(clock_ms());
 	busy = serve_guests();
 	busy |= flush_stack();
 	loop_push_all();

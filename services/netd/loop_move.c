@@ -137,7 +137,7 @@ void move_resume(void)
 	if (g_loop.state != LOOP_SEALED)
 		return;
 	g_loop.state = LOOP_SERVING;
-	if (loop_watch_link() < 0)
+	if (!back_waits() && loop_watch_link() < 0)
 		g_loop.stop = true;
 	if (g_loop.stack->resume)
 		g_loop.stack->resume();

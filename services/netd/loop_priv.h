@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * loop_priv.h - what the event loop (loop.c) shares with the handing over of all it
- * serves (loop_move.c).
+ * serves (loop_move.c), and with what comes first after an end (loop_back.c).
  *
  * Layer:   services/netd, private.
  * Locking: none; netd has one thread.
@@ -65,5 +65,14 @@ void move_run(uint64_t now_ms);
 bool move_guest_gone(uint32_t domid);
 /* After the last turn.  True: the sockets are another's, nothing may be sent. */
 bool move_ended(void);
+
+/* ---- loop_back.c ---- */
+/* The stack has started, its link is not watched.  0 or -ENOMEM. */
+int back_expect(const Control__Configure *c);
+bool back_waits(void); /* the link is watched once guests are back, not before */
+void back_begins(void); /* a guest is given to us */
+void back_is(uint32_t domid); /* it has all back, had nothing, or will not come */
+uint64_t back_deadline(void);
+void back_run(uint64_t now_ms);
 
 #endif /* NETD_LOOP_PRIV_H */

@@ -11,7 +11,8 @@ chmod a+rx "$W/bin"/*
 STRAIT=$W/bin/strait
 
 # The world's side.  Commands by standard input, one answer each: hold (a connection
-# that the guest keeps unread, six bytes in it), first, second, udp.
+# that the guest keeps unread, six bytes in it), first, second, udp; early (a connection
+# and a datagram that find no answer for now), late (the answers come).
 cat >"$W/world.py" <<'P'
 import socket, sys, time
 
@@ -65,6 +66,23 @@ for line in sys.stdin:
         r = echo(s, b"hold")
         s.sendall(b"unread")
         held.append(s)
+    elif w[0] == "early":
+        e = tcp(PORT)
+        e.sendall(b"early")
+        e.settimeout(0.3)
+        u.send(b"early")
+        r = True
+        for s in e, u:
+            try:
+                s.recv(64)  # neither an answer nor an error
+                r = False
+            except TimeoutError:
+                pass
+            except OSError:
+                r = False
+    elif w[0] == "late":
+        e.settimeout(5)
+        r = e.recv(64) == b"early" and u.recv(64) == b"early"
     elif w[0] != "udp":
         def once():
             second = w[0] == "second"
@@ -93,6 +111,7 @@ all_serve()
 }
 
 netd() { $as "$STRAIT" ps | awk '$1 == "netd" { print $2 }'; }
+guest() { pgrep -fx "$W/bin/sockets $port"; }
 
 # again SIGNAL N: netd gets it, and the Nth instance after the first comes.
 again()
@@ -134,12 +153,28 @@ stop()
 	passed
 }
 
+# nobody_is_refused N: what comes before the guest has made its sockets again waits.
+nobody_is_refused()
+{
+	local program
+
+	CASE="$CASE; what comes before its guest is back is late, not refused"
+	program=$(guest)
+	kill -STOP "$program" || fail "$CASE: no program"
+	again KILL "$1"
+	ask early
+	kill -CONT "$program"
+	ask late
+	all_serve
+}
+
 # serving NAME OPTIONS...
 serving()
 {
 	local i
 
-	CASE="$who: $1: all goes on after netd was killed"
+	local what=$1
+	CASE="$who: $what: all goes on after netd was killed"
 	shift
 	port=$((port + 10)) # the one before is still taken by what was closed
 	start "$@"
@@ -154,6 +189,7 @@ serving()
 	done
 	again STOP 4
 	all_serve
+	[ "$what" = host ] || nobody_is_refused 5
 	stop
 }
 
