@@ -177,6 +177,8 @@ static void start_services(void)
 	/* A service that leaves is to be noticed also while no thread waits for it. */
 	if (g_config.recover_ns && (g_config.file.ctl || g_config.net.ctl))
 		(void)pump_start();
+	if (g_config.recover_ns)
+		recover_init();
 }
 
 _Noreturn void libos_main(void *host_sp)

@@ -25,6 +25,12 @@ bool pump_idle(void);
 /* thread.c: a thread of libos's own, outside the list of the program's threads.
  * NULL when none can be made. */
 struct thread *thread_start_internal(void (*fn)(void *), void *arg);
+/* The same in two steps: its memory now, the thread when it is wanted. */
+struct thread *thread_reserve(void);
+bool thread_run_internal(struct thread *t, void (*fn)(void *), void *arg);
+
+/* recover.c: the memory that is needed when a service leaves. */
+void recover_init(void);
 
 /* ---- park.c, for the pump ---- */
 

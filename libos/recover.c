@@ -3,7 +3,8 @@
  * recover.c - the threads in which channels wait for a service's next instance.
  *
  * One a channel, made when its service leaves for the first time: restoring one
- * channel must not wait for the other's.
+ * channel must not wait for the other's.  What it needs of memory is had from the start:
+ * the program may have taken all by then.
  */
 #include "libos/lock.h"
 #include "libos/pump.h"
@@ -18,6 +19,7 @@
 
 static struct recovery {
 	struct thread *_Atomic thread;
+	struct thread *spare; /* its memory, until it is made */
 	_Atomic uint32_t asked; /* counts rpc_recover_start() */
 } g_recovery[N_CHANNELS];
 
@@ -43,13 +45,28 @@ static void recovery_main(void *arg)
 	}
 }
 
+void recover_init(void)
+{
+	for (unsigned i = 0; i < N_CHANNELS; i++)
+		if ((i ? g_config.net.ctl : g_config.file.ctl) && rpc_recover_prepare(chan_at(i)) == 0)
+			g_recovery[i].spare = thread_reserve();
+}
+
+/* Called by the leader: one at a time. */
+static struct thread *make_thread(struct recovery *r)
+{
+	if (r->spare && thread_run_internal(r->spare, recovery_main, r))
+		return r->spare;
+	return r->spare ? NULL : thread_start_internal(recovery_main, r);
+}
+
 int rpc_recover_start(struct rpc_chan *ch)
 {
 	struct recovery *r = &g_recovery[ch == &g_file_chan ? 0 : 1];
 
 	atomic_fetch_add(&r->asked, 1);
 	if (!r->thread)
-		r->thread = thread_start_internal(recovery_main, r);
+		r->thread = make_thread(r);
 	else
 		(void)plat_futex_wake(&r->asked, 1);
 	return r->thread ? 0 : -EAGAIN;

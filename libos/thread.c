@@ -346,21 +346,30 @@ void thread_release(struct thread *t)
 }
 #endif
 
-/* A thread of libos's own: not in the list, no program code. */
-struct thread *thread_start_internal(void (*fn)(void *), void *arg)
+struct thread *thread_reserve(void)
 {
-	struct thread *t = slot_get();
+	return slot_get();
+}
 
-	if (!t)
-		return NULL;
+/* A thread of libos's own: not in the list, no program code. */
+bool thread_run_internal(struct thread *t, void (*fn)(void *), void *arg)
+{
 	slot_init(t);
 	t->sigmask = ~(uint64_t)0;
-	if (plat_thread_create(t, t->stack_top, fn, arg, &t->gone, &t->host_id) != 0) {
-		t->gone = 0;
-		slot_put(t);
-		return NULL;
-	}
-	return t;
+	if (plat_thread_create(t, t->stack_top, fn, arg, &t->gone, &t->host_id) == 0)
+		return true;
+	t->gone = 0;
+	return false;
+}
+
+struct thread *thread_start_internal(void (*fn)(void *), void *arg)
+{
+	struct thread *t = thread_reserve();
+
+	if (!t || thread_run_internal(t, fn, arg))
+		return t;
+	slot_put(t);
+	return NULL;
 }
 
 /* ---- ending ---- */

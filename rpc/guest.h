@@ -165,6 +165,8 @@ void rpc_guest_nudge(void);
  * waits for the service's next instance, restores the session.  Returns when the
  * channel is up or lost. */
 void rpc_recover(struct rpc_chan *ch);
+/* Get the memory for that, of an attached channel; else it is asked for then. */
+int rpc_recover_prepare(struct rpc_chan *ch);
 
 /* ---- libos provides ---- */
 /* The service left: let another thread call rpc_recover().  Called by the leader:

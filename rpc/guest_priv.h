@@ -48,6 +48,7 @@ struct rpc_chan {
 	_Atomic uint32_t epoch;   /* of the instance that answered hello last */
 	uint64_t verifier;
 	void *_Atomic restorer;   /* the recovery thread while it works */
+	struct kept *kept;        /* its memory (guest_recover.c) */
 	_Atomic uint32_t resend;  /* calls of CALL_BEGUN that are not answered yet */
 
 	struct lock tx;

@@ -280,24 +280,30 @@ static int recover(struct rpc_chan *ch, struct kept *k, const char **why)
 	}
 }
 
-void rpc_recover(struct rpc_chan *ch)
+int rpc_recover_prepare(struct rpc_chan *ch)
 {
 	const size_t size = sizeof(struct kept) + ch->size;
+	const long at = ch->kept ? 0
+	                         : plat_mmap(NULL, size, PROT_READ | PROT_WRITE,
+	                                     MAP_PRIVATE | MAP_ANONYMOUS);
+
+	if (at > 0)
+		ch->kept = (struct kept *)at;
+	return at < 0 ? (int)at : 0;
+}
+
+void rpc_recover(struct rpc_chan *ch)
+{
 	const char *why = "no memory to take the session over";
 	int r;
-	const long at = plat_mmap(NULL, size, PROT_READ | PROT_WRITE,
-	                          MAP_PRIVATE | MAP_ANONYMOUS);
 
-	if (!away(ch)) {
-		if (at >= 0)
-			(void)plat_munmap((void *)at, size);
+	if (!away(ch))
 		return;
-	}
 	ch->restorer = rpc_current();
-	r = at < 0 ? (int)at : recover(ch, (struct kept *)at, &why);
+	r = rpc_recover_prepare(ch);
+	if (r == 0)
+		r = recover(ch, ch->kept, &why);
 	ch->restorer = NULL;
-	if (at >= 0)
-		(void)plat_munmap((void *)at, size);
 	if (r < 0) {
 		if (r != -ESHUTDOWN)
 			chan_lose(ch, why);

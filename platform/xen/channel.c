@@ -53,7 +53,7 @@ static struct channel {
 	_Atomic bool moves; /* ... and dom0 says that the next one lives elsewhere */
 	uint64_t ctl_gfn, data_gfn;
 	uint64_t spare[2]; /* frames for when there is no memory */
-	bool promised;     /* the copies of the data count as the program's memory */
+	bool promised;     /* there is memory for copies of the data */
 	char port_path[SERVICE_PATH_MAX + 20], peer_path[SERVICE_PATH_MAX + 20], epoch_path[32];
 	uint32_t ctl_handle, handles[DATA_PAGES_MAX];
 	struct offer {
@@ -241,6 +241,7 @@ static void connect_to(unsigned id, const struct rendezvous *meet,
 	flags = irq_off();
 	ch->spare[0] = page_alloc();
 	ch->spare[1] = page_alloc();
+	ch->promised = g_config.recover_ns && vm_commit(ch->n_data) == 0;
 	irq_restore(flags);
 	if (ch->spare[0] == FRAME_NONE || ch->spare[1] == FRAME_NONE)
 		die(s, ": out of memory");
@@ -298,8 +299,8 @@ static void release(struct channel *ch)
 		irq_restore(flags);
 		return;
 	}
-	keep = vm_commit(ch->n_data) ==
-	       0; /* what the program was promised stays its own */
+	/* What the program was promised stays its own. */
+	keep = ch->promised || vm_commit(ch->n_data) == 0;
 	ch->promised = keep;
 	memcpy(copy, ch->ctl, PAGE_SIZE);
 	copy->srv_live = 0;
@@ -467,9 +468,6 @@ static void put_next(struct channel *ch, const struct fresh *f)
 	put_page(ch, (char *)ch->ctl, ch->ctl_gfn);
 	for (unsigned i = 0; i < ch->n_data; i++)
 		put_page(ch, ch->data + i * PAGE_SIZE, ch->data_gfn + i);
-	if (ch->promised)
-		vm_uncommit(ch->n_data);
-	ch->promised = false;
 	ch->ctl_handle = f->ctl_handle;
 	memcpy(ch->handles, f->handles, 4ul * ch->n_data);
 	ch->port = f->port;

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -356,6 +357,28 @@ static int write_once(const char *path)
 	return 0;
 }
 
+/* Say @text to who connects to @port. */
+static int serve(const char *text, int port)
+{
+	const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	const int l = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(l, (const struct sockaddr *)&any, sizeof(any)) != 0 || listen(l, 4) != 0) {
+		perror("listen");
+		return 1;
+	}
+	printf("waiting\n");
+	for (;;) {
+		const int c = accept(l, NULL, NULL);
+
+		if (c < 0 || write(c, text, strlen(text)) < 0) {
+			perror("accept");
+			return 1;
+		}
+		close(c);
+	}
+}
+
 static void take_memory(void)
 {
 	size_t taken = 0;
@@ -372,44 +395,48 @@ static void take_memory(void)
 	printf("tight: %zu KiB taken, no page is left: %s\n", taken >> 10, strerror(errno));
 }
 
-/* Read @path, which nobody else writes, again and again: what is read is what was written.
- * As soon as there is a file @go (without @go at once) all memory is taken that there is;
- * then EIO is awaited, before it nothing may fail. */
-static int tight(const char *path, const char *go)
+/* A datagram to ourselves, and what came of those before. */
+static int talk(int s)
+{
+	const struct sockaddr_in me = {.sin_family = AF_INET, .sin_port = htons(9),
+	                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	char c;
+
+	if (sendto(s, "x", 1, 0, (const struct sockaddr *)&me, sizeof(me)) != 1)
+		return -1;
+	return recv(s, &c, 1, MSG_DONTWAIT) < 0 && errno != EAGAIN ? -1 : 0;
+}
+
+/* With all memory taken that there is, until told to end: read @path, which nobody else
+ * writes, again and again, and use a socket: what is read is what was written, and
+ * nothing fails. */
+static int tight(const char *path)
 {
 	static unsigned char wrote[65536], got[sizeof(wrote)];
+	const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(9)};
 	struct sigaction a = {.sa_handler = told, .sa_flags = SA_RESTART};
-	int fd = open(path, O_CREAT | O_RDWR, 0644), reads = 0;
-	int taken = !*go;
+	int fd = open(path, O_CREAT | O_RDWR, 0644), s = socket(AF_INET, SOCK_DGRAM, 0), reads = 0;
 
 	sigaction(SIGTERM, &a, NULL);
 	for (size_t i = 0; i < sizeof(wrote); i++)
 		wrote[i] = (unsigned char)(i * 2654435761u >> 13);
-	if (fd < 0 || pwrite(fd, wrote, sizeof(wrote), 0) != (ssize_t)sizeof(wrote)) {
+	if (fd < 0 || pwrite(fd, wrote, sizeof(wrote), 0) != (ssize_t)sizeof(wrote) ||
+	    bind(s, (const struct sockaddr *)&any, sizeof(any)) != 0 || talk(s) != 0) {
 		perror(path);
 		return 1;
 	}
-	printf("reading\n");
-	if (taken)
-		take_memory();
-	while (!g_told) {
-		if (!taken && access(go, F_OK) == 0) {
-			taken = 1;
-			take_memory();
-		}
-		if (!taken)
-			usleep(10000);
+	take_memory();
+	for (; !g_told; reads++) {
 		const ssize_t n = pread(fd, got, sizeof(got), 0);
 
-		if (n < 0 && taken && errno == EIO) {
-			printf("EIO after %d reads\n", reads);
-			return 0;
-		}
 		if (n != (ssize_t)sizeof(got) || memcmp(got, wrote, sizeof(got)) != 0) {
 			printf("read %d: %zd: %s\n", reads, n, n < 0 ? strerror(errno) : "other bytes");
 			return 1;
 		}
-		reads++;
+		if (talk(s) != 0) {
+			printf("after read %d: socket: %s\n", reads, strerror(errno));
+			return 1;
+		}
 	}
 	printf("%d reads\n", reads);
 	return 0;
@@ -495,7 +522,7 @@ int main(int argc, char **argv)
 	if (is(what, "wait-lock"))
 		return lock(arg, 0);
 	if (is(what, "tight"))
-		return tight(arg, argc > 3 ? argv[3] : "");
+		return tight(arg);
 	if (is(what, "calls"))
 		return calls(arg, n);
 	if (is(what, "wait") || is(what, "ignore")) { /* "ignore": SIGTERM, too */
@@ -503,6 +530,8 @@ int main(int argc, char **argv)
 			signal(SIGTERM, SIG_IGN);
 		if (*arg && write_once(arg) != 0)
 			return 1;
+		if (argc > 3)
+			return serve(arg, n);
 		printf("waiting\n");
 		for (;;)
 			pause();
