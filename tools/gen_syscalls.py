@@ -126,7 +126,7 @@ def docs_md(table):
         "Every Linux/x86-64 call that a program can ask for, who answers it, and whether "
         "it does today. *yes*: as the text says, with a test that passes on Linux, on "
         "Strait hosted (the guest a Linux process) and on Xen (the guest a domain; "
-        "`tests/xen/sys.tbl` names the tests that are left out there, and why). "
+        "`tests/xen/sys.tbl` names two that run there in `./check --soak` alone). "
         "What the text says of a service "
         "that restarts: [RECOVERY](RECOVERY.md) has the promises, their limits and tests. "
         "*part*: served, but not all of the text, or not all of it tested. *no*: "
