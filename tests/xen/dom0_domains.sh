@@ -15,15 +15,57 @@ files_are_equal() {
 mkdir -p /srv
 . ./services.sh
 
+# cannot_deploy IMAGE WORDS [LINE]: it fails, says so with these words, and with LINE among the
+# last ones of the domain's console; nothing is left.
+cannot_deploy() {
+	local rc
+	cat >/run/bad.desc <<-DESC
+		name = "bad"
+		services = [ "file, kind=file, image=$images/$1, $file" ]
+		guests = [ "g, elf=/test/probe, memory=16" ]
+	DESC
+	strait deploy /run/bad.desc >/run/said 2>&1
+	rc=$?
+	cat /run/said
+	want "status 125, not $rc" [ $rc = 125 ]
+	want "it says: $2" grep -q "^strait: bad.file: $2" /run/said
+	sed "1,/^its console's last lines:$/d" /run/said >/run/last
+	[ $# = 2 ] || want "with its last lines" grep -q "$3" /run/last
+	want "it says that nothing is left" grep -qx "strait: nothing is left of bad" /run/said
+	want "no domain is left" [ "$(xl list | wc -l)" = 2 ]
+	want "no state is left" [ ! -e /run/strait/bad ]
+	xenstore-ls -f /local/domain >/run/nodes
+	! grep strait /run/nodes || fail "nodes are left"
+}
+
+case_a_service_that_dies_while_starting_is_said_and_undone() {
+	local images=/var/lib/strait/images
+	ln -s ../default/vmlinuz $images/dies/
+	ln -s ../default/vmlinuz $images/agentless/
+	mkdir $images/text
+	echo "no kernel" | tee $images/text/vmlinuz >$images/text/initramfs
+	cannot_deploy dies 'fsd ended before it was ready (exit status 1)' 'strait-agent: fsd ended before'
+	cannot_deploy agentless 'its domain crashed before it was ready' 'Kernel panic - not syncing'
+	cannot_deploy text 'xl create: .*xc_dom'
+}
+
+# own_nodes KIND: how many nodes that service's domain owns, and how many of them for guests.
+own_nodes() {
+	xenstore-ls -fp /local/domain | grep "(n$(xl domid "many.$1")[,)]" >/run/nodes
+	echo "$(wc -l </run/nodes) $(grep -c "/data/strait/$1/\(guests/\)\?[0-9]" /run/nodes)"
+}
+
 # One guest more on one service domain than Linux's default limit of grants lets it have,
 # which is seven; in the soak thirty (prepare.sh).  Each has its own file there, locked and
-# written to.  With xenstored's quota of a domain, 1000 nodes, there is room for thirty.
+# written to, and its own port of the network service.  With xenstored's quota of a domain,
+# 1000 nodes, there is room for thirty.
 case_many_guests_on_one_service() {
 	local n many=$(cat /test/many) all own
 	{
-		printf 'name = "many"\nservices = [ "file, kind=file, squash=none, %s" ]\nguests = [\n' "$file"
+		printf 'name = "many"\nservices = [ "file, kind=file, squash=none, %s",' "$file"
+		printf ' "net, kind=net, %s, ip=%s/24" ]\nguests = [\n' "$net" $A
 		for n in $(seq "$many"); do
-			echo "[ \"g$n\", \"elf=/test/probe\", \"args=wait /srv/many$n\", \"memory=8\" ],"
+			echo "[ \"g$n\", \"elf=/test/probe\", \"args=wait /srv/many$n $((7000 + n))\", \"memory=8\" ],"
 		done
 		echo ']'
 	} >/run/many.desc
@@ -31,16 +73,20 @@ case_many_guests_on_one_service() {
 	for n in $(seq "$many"); do
 		soon grep -q waiting "/var/log/xen/console/guest-many.g$n.log" ||
 			{ console "many.g$n"; fail "guest $n has no file"; }
+		want "guest $n is there" [ "$(nc -w 10 $A $((7000 + n)) </dev/null)" = "/srv/many$n" ]
 	done
 	strait ps | tee /run/ps
 	want "all have a session and a file" \
 		grep -q "^many.file .*, $many sessions, 0 calls in flight, [0-9]* files$" /run/ps
-	xenstore-ls -fp /local/domain | grep "(n$(xl domid many.file)[,)]" >/run/nodes
-	all=$(wc -l </run/nodes)
-	own=$(grep -c "/data/strait/file/\(guests/\)\?[0-9]" /run/nodes)
-	echo "the service's domain owns $all nodes, $own of them for $many guests"
-	want "six a guest (docs/XEN.md)" [ "$own" = $((6 * many)) ]
-	want "room for thirty" [ $((all - own + 6 * 30)) -lt 1000 ]
+	want "all have a session and a socket" \
+		grep -q "^many.net .*, $many sessions, [0-9]* calls in flight, [0-9]* sockets$" /run/ps
+	for n in file net; do
+		set -- $(own_nodes $n)
+		all=$1 own=$2
+		echo "$n's domain owns $all nodes, $own of them for $many guests"
+		want "six a guest (docs/XEN.md)" [ "$own" = $((6 * many)) ]
+		want "room for thirty" [ $((all - own + 6 * 30)) -lt 1000 ]
+	done
 	strait down many >/run/said 2>&1 || { cat /run/said; fail "strait down"; }
 	want "no domain is left" [ "$(xl list | wc -l)" = 2 ]
 	mount -o ro /dev/vdc /srv || fail "the disk"

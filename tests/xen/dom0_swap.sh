@@ -219,6 +219,21 @@ case_domains_are_swapped() {
 	ps_says 'far.net .* 128 service  runs 0:0[0-9]:[0-9]*, epoch 1001, [12] sessions, 0 calls in flight, [1-9][0-9]* sockets$'
 }
 
+# Its service cannot start, or nothing of it: the next domain goes, the old one was not touched.
+case_an_image_that_cannot_serve_is_refused() {
+	local images=/var/lib/strait/images net file
+	net=$(xl domid far.net) file=$(xl domid far.file)
+	ln -s ../default/vmlinuz $images/dies/
+	ln -s ../default/vmlinuz $images/agentless/
+	refused 'the new netd ended (exit status 1); the old one serves on' \
+		strait swap far.web --service netd --with $images/dies
+	refused 'the domain crashed; the old one serves on' \
+		strait swap far.web --service fsd --with $images/agentless
+	want "the same domains serve" [ "$(xl domid far.net) $(xl domid far.file)" = "$net $file" ]
+	want "and no others" [ "$(xl list | wc -l)" = 5 ]
+	page big.bin || fail "the web server does not answer"
+}
+
 case_all_is_taken_down_after_swaps() {
 	cat /run/strait/far/watch.log
 	strait down far || fail "strait down"

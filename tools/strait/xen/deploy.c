@@ -28,7 +28,7 @@
 #define SERVICE_MS 180000 /* STRAIT_DEPLOY_TIMEOUT (seconds) sets another */
 #define LOOK_MS 1000       /* what is watched ends the wait at once */
 #define XL_MS 15000        /* between two looks with xl, which is slow */
-#define TAIL_LINES 12
+#define TAIL_LINES 20      /* from a kernel's panic to its end */
 #define GUESTS_END_MS 10000
 #define WATCH_END_MS 60000
 #define SWAP_END_MS 60000

@@ -88,14 +88,15 @@ int xl_run(char **text, const char *const *args)
 
 char *xl_sentence(char *text)
 {
-	static const char *const noise[] = { "Parsing config", "xl: ", "libxl: error: " };
+	static const char *const noise[] = { "Parsing config", "got a tsc mode string" };
 	char *line = text, *best = NULL;
 
 	if (!text)
 		return xprintf("it says nothing");
 	while (*line) {
 		size_t len = strcspn(line, "\n");
-		bool skip = !len || !strncmp(line, noise[0], strlen(noise[0]));
+		bool skip = !len || !strncmp(line, noise[0], strlen(noise[0])) ||
+		            !strncmp(line, noise[1], strlen(noise[1]));
 		char *next = line + len + (line[len] == '\n');
 
 		line[len] = 0;
