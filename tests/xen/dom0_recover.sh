@@ -103,14 +103,16 @@ case_a_service_domain_is_made_anew() {
 }
 
 # Who loads a page then is reset; the server need not know.
-case_a_network_domain_is_destroyed_under_traffic() {
-	local id client rc
-	id=$(xl domid far.net)
+case_both_service_domains_are_destroyed_under_traffic() {
+	local net file client rc
+	net=$(xl domid far.net) file=$(xl domid far.file)
 	curl -sS -f -m 110 --keepalive-time 3 --limit-rate 150k -o /run/half "http://$A/huge.bin" >/run/curl.said 2>&1 &
 	client=$!
 	soon test -s /run/half || fail "nothing comes"
 	xl destroy far.net || fail "xl destroy"
-	within 120 came_anew net "$id" || fail "no other domain comes: $(tail -n 3 $far_log)"
+	xl destroy far.file || fail "xl destroy"
+	within 120 came_anew net "$net" || fail "no other domain comes: $(tail -n 3 $far_log)"
+	within 120 came_anew file "$file" || fail "no other domain comes: $(tail -n 3 $far_log)"
 	wait $client
 	rc=$?
 	echo "curl ended with $rc after $(stat -c %s /run/half) bytes: $(cat /run/curl.said)"

@@ -197,7 +197,7 @@ case_domains_are_swapped() {
 	deploy far \
 		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 1000000", "memory=16", "log=channel" ]' \
 		'[ "calls", "elf=/test/probe", "args=stalls", "memory=16" ]' \
-		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32", "log=channel" ]' ||
+		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32", "log=channel", "recover=120" ]' ||
 		fail "strait deploy"
 	soon page index.html || fail "no page"
 	strait swap far.web --service fsd >/run/first 2>&1 &
@@ -232,6 +232,54 @@ case_an_image_that_cannot_serve_is_refused() {
 	want "the same domains serve" [ "$(xl domid far.net) $(xl domid far.file)" = "$net $file" ]
 	want "and no others" [ "$(xl list | wc -l)" = 5 ]
 	page big.bin || fail "the web server does not answer"
+}
+
+# destroyed_in_a_swap SERVICE KIND DOMAIN WHEN: DOMAIN is destroyed in a swap of that service, once
+# WHEN is so; $rc is the swap's status.
+destroyed_in_a_swap() {
+	local swap
+	before=$(xl domid "far.$2")
+	strait swap far.web --service "$1" >/run/swap 2>&1 &
+	swap=$!
+	within 100 eval "$4" || { cat /run/swap; fail "never: $4"; }
+	xl destroy "$3" || fail "xl destroy $3"
+	wait $swap
+	rc=$?
+	cat /run/swap
+	echo "the swap ended with $rc"
+}
+
+next_boots() {
+	xl domid far.net.spare && [ "$(xl domid far.net)" -gt "$before" ] && ! state far.net | grep p
+}
+
+# came_anew KIND: another domain than before serves, made by the watcher.
+came_anew() {
+	grep -q "^[-0-9: ]* far.$1 is domain $(xl domid "far.$1") now" /run/strait/far/watch.log &&
+		[ "$(xenstore-read "/local/domain/$(xl domid "far.$1")/data/strait/$1/state")" = ready ]
+}
+
+case_the_next_domain_is_destroyed_before_it_stands_by() {
+	local before rc
+	destroyed_in_a_swap netd net far.net next_boots
+	want "status 125, not $rc" [ $rc = 125 ]
+	want "it is said" grep -q 'the domain .*; the old one serves on' /run/swap
+	want "the same domain serves" [ "$(xl domid far.net)" = "$before" ]
+	page index.html || fail "the web server does not answer"
+}
+
+long_who_serves_is_destroyed_in_a_swap() {
+	local before rc
+	destroyed_in_a_swap netd net far.net.spare next_boots
+	want "status 125, not $rc" [ $rc = 125 ]
+	want "it is said" grep -q '; the watcher makes it anew' /run/swap
+	within 120 came_anew net || { cat /run/strait/far/watch.log; fail "no other domain comes"; }
+	soon page index.html || fail "the web server does not answer any more"
+	destroyed_in_a_swap netd net far.net 'grep "the new one has" /run/swap'
+	within 120 came_anew net || { cat /run/strait/far/watch.log; fail "no other domain comes"; }
+	soon page index.html || fail "the web server does not answer any more"
+	xl list
+	want "nothing is left of the swaps" [ "$(xl list | wc -l)" = 5 ]
 }
 
 case_all_is_taken_down_after_swaps() {

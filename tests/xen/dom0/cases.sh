@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # cases.sh - test cases in dom0; source it, define functions case_NAME, end with `cases`.
+# Functions long_NAME are cases, too, that run only when they are asked for (long).
 #
 # Each case runs in a shell of its own.  /out/results gets a line "ok NAME SECONDS" or
 # "not ok NAME SECONDS"; what a case says goes to /out/case.NAME too.
@@ -34,17 +35,22 @@ result() {
 }
 
 # cases [SCRIPT...]: every case_NAME in them, in order; if there is a /test/only, those
-# that it names.
+# that it names, also long_NAME.
 cases() {
-	local name begin before rc all=0
+	local name kind begin before rc all=0
 	[ $# -gt 0 ] || set -- .script
 	: >>/out/results
-	for name in $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' "$@"); do
-		[ ! -e /test/only ] || grep -qx "$name" /test/only || continue
+	for name in $(sed -n 's/^\(case_[a-z0-9_]*\|long_[a-z0-9_]*\)().*/\1/p' "$@"); do
+		kind=${name%%_*} name=${name#*_}
+		if [ -e /test/only ]; then
+			grep -qx "$name" /test/only || continue
+		elif [ $kind = long ]; then
+			continue
+		fi
 		begin=$(now)
 		before=$(xl list | awk 'NR > 1 {print $1}' | tr '\n' ' ')
 		echo "# $name"
-		{ (case_"$name"); echo $? >/run/case.status; } 2>&1 | tee "/out/case.$name"
+		{ ("${kind}_$name"); echo $? >/run/case.status; } 2>&1 | tee "/out/case.$name"
 		rc=$(cat /run/case.status)
 		result "$name" "$rc" $(($(now) - begin))
 		[ "$rc" = 0 ] || { leave_none "$before"; all=1; }

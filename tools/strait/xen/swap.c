@@ -794,7 +794,7 @@ bool xen_swap(const char *what, const char *service, const char *with, const cha
 	if (done)
 		*status = 0;
 	else
-		say("%s: %s%s", name, why, strstr(why, "serves on") || !w.m || !w.spare ? ""
-		                          : "; the old one serves on");
+		say("%s: %s%s", name, why, strstr(why, "serves on") || !w.m || !w.spare ? "" :
+		    ended(w.m) ? "; the watcher makes it anew" : "; the old one serves on");
 	return true;
 }
