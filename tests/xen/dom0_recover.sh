@@ -11,38 +11,64 @@ mount -t ext4 /dev/vdc /srv || exit 1
 
 state_of() { xenstore-read "/local/domain/0/data/strait/$1/state"; }
 is_ready() { [ "$(state_of "$1")" = ready ]; }
+# Guests that call one service each, all the time, and say what takes longer than 5 ms.
+callers='[ "files", "elf=/test/probe", "args=stalls /srv/lighttpd.conf 5", "memory=16", "recover=120" ],
+  [ "calls", "elf=/test/probe", "args=stalls '"''"' 5", "memory=16", "recover=120" ]'
 lines() { [ "$(wc -l </srv/log)" -ge "$1" ]; }
 # another FILE-OR-NET PID: that service runs as another process than PID, and is ready.
 another() { [ -n "$(pidof "$2")" ] && [ "$(pidof "$2")" != "$3" ] && is_ready "$1"; }
 
+# crash SERVICE GUEST [PID]: its service ends, as `away` does it.  Into figures: what it waited for,
+# and by how much the longest call of GUEST, which calls it all the time, was longer.
+crash() {
+	local service=$1 guest=$2 log=/var/log/xen/console/guest-$2.log before what=fsd
+	shift 2
+	[ "$service" = file ] || what=netd
+	[ $# -gt 0 ] && what="dom0 $what" || what="default $what"
+	before=$(grep -c '^waited' "$log")
+	/test/away "$service" "$(xl domid "$guest")" "$@" >/run/away || fail "away"
+	soon has_waited "$log" $before || fail "the guest does not go on"
+	awk -v what="$what" '
+		FILENAME == "/run/waited" { if ($2 + 0 > longest) longest = $2 + 0; next }
+		{ steps = steps $1 " " $2 ", "; if ($1 == "ready") ready = $2 }
+		END { printf "%.1f ms: %s: the longest call over a crash, beyond its being ready again (%scall %.1f)\n",
+			longest - ready, what, steps, longest }' /run/waited /run/away | tee -a /out/figures
+}
+
+# has_waited LOG LINES: behind those, the guest says of a call that it took about as long.
+has_waited() {
+	tr -d '\r' <"$1" | grep '^waited' | tail -n +$(($2 + 1)) >/run/waited
+	awk 'FILENAME == "/run/waited" { if ($2 + 0 > longest) longest = $2 + 0; next }
+		$1 == "ready" { exit (longest < $2 / 2) }' /run/waited /run/away
+}
+
 case_guests_go_on_over_kills_of_the_file_service() {
-	local pid n kills=0
+	local pid n
 	deploy site \
 		'[ "sql", "elf=/test/sqlite3", "args=/srv/www/many.db '"'.read /srv/many.sql'"'", "memory=32", "log=channel" ]' \
 		'[ "log", "elf=/test/probe", "args=append /srv/log 900", "memory=16", "log=channel" ]' \
-		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ]' ||
-		fail "strait deploy"
+		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32" ]' \
+		"$callers" || fail "strait deploy"
 	for n in 100 300 500; do
 		soon lines $n || fail "the log does not grow"
 		pid=$(pidof fsd)
-		kill -9 "$pid" || fail "no fsd"
-		kills=$((kills + 1))
-		soon another file fsd "$pid" || fail "no other fsd comes: $(state_of file)"
+		crash file site.files "$pid"
+		another file fsd "$pid" || fail "no other fsd comes: $(state_of file)"
 	done
 	waits log 0
 	want "each line once, in order" [ "$(cat /srv/log)" = "$(seq 0 899 | sed 's/^/acknowledged /')" ]
 	waits sql 0
 	want "SQLite's own check" grep -qx ok /run/sql.said
 	want "all rows" grep -qx 100 /run/sql.said
-	grep 'the service is back' /run/log.said || fail "the guest did not notice $kills kills"
+	grep 'the service is back' /run/log.said || fail "the guest did not notice three kills"
 	page index.html || fail "the web server's files are gone"
 }
 
 case_a_listener_outlives_netd() {
 	local pid
 	pid=$(pidof netd)
-	kill -9 "$pid" || fail "no netd"
-	soon another net netd "$pid" || fail "no other netd comes: $(state_of net)"
+	crash net site.calls "$pid"
+	another net netd "$pid" || fail "no other netd comes: $(state_of net)"
 	soon page index.html || fail "the web server does not answer any more"
 	page big.bin || fail "the large file differs"
 }
@@ -84,10 +110,10 @@ case_a_service_domain_is_made_anew() {
 	image=default file="disk=/dev/vdd, mount=xvda:/srv, hang=3" net="bridge=xenbr0, hang=3"
 	deploy far \
 		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 300", "memory=16", "log=channel", "recover=120" ]' \
-		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32", "log=channel", "recover=120" ]' ||
-		fail "strait deploy"
+		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32", "log=channel", "recover=120" ]' \
+		"$callers" || fail "strait deploy"
 	soon grep -q 'acknowledged 50' $said || fail "the log does not grow"
-	xl destroy far.file || fail "xl destroy"
+	crash file far.files
 	timeout 120 strait wait far.log
 	echo "the guest ended with $?"
 	cat $far_log
@@ -100,6 +126,12 @@ case_a_service_domain_is_made_anew() {
 	fi
 	echo "$last" >/run/far.last
 	soon page index.html || fail "the web server's files are gone"
+}
+
+# Only when it is asked for: boot recover a_service_domain_is_made_anew a_network_domain_is_made_anew
+long_a_network_domain_is_made_anew() {
+	crash net far.calls
+	soon page index.html || fail "the web server does not answer any more"
 }
 
 # Who loads a page then is reset; the server need not know.

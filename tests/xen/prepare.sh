@@ -151,7 +151,7 @@ prepare_recover() {
 	mke2fs -q -F -t ext4 -d "$work/disk" "$work/far.img" 32M
 	prepare_image
 	options+=(-d "$work/far.img")
-	files+=("$work/probe" "$STRAIT_BUILD/tests/xen/domhang" "$here/services.sh")
+	files+=("$work/probe" "$STRAIT_BUILD"/tests/xen/{domhang,away} "$here/services.sh")
 	seconds=700
 }
 
