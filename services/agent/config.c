@@ -20,6 +20,8 @@ struct reader {
 	const char *dir;
 	char *why;
 	int err;
+	const struct store_get *read; /* already, or NULL */
+	const char *const *names;     /* ... all that are asked for */
 };
 
 static int wrong(struct reader *r, const char *name, const char *fmt, ...)
@@ -44,6 +46,20 @@ static int wrong(struct reader *r, const char *name, const char *fmt, ...)
 	return r->err;
 }
 
+static int value_read(const struct reader *r, const char *name, char *to, uint32_t size)
+{
+	const struct store_get *g = r->read;
+	const char *const *n = r->names;
+
+	while (strcmp(*n, name) != 0)
+		n++, g++;
+	if (g->result >= (int)size)
+		return -EMSGSIZE;
+	if (g->result >= 0)
+		memcpy(to, g->value, (size_t)g->result + 1);
+	return g->result;
+}
+
 /* 1: there; 0: there is no such node, or something was wrong before. */
 static int get(struct reader *r, const char *name, char *to, uint32_t size)
 {
@@ -54,7 +70,7 @@ static int get(struct reader *r, const char *name, char *to, uint32_t size)
 		return 0;
 	if (snprintf(path, sizeof(path), "%s/%s", r->dir, name) >= (int)sizeof(path))
 		return wrong(r, name, "has too long a name"), 0;
-	n = store_read(r->s, path, to, size);
+	n = r->read ? value_read(r, name, to, size) : store_read(r->s, path, to, size);
 	if (n >= 0)
 		return 1;
 	to[0] = 0;
@@ -153,7 +169,7 @@ static void read_mount(struct reader *r, struct config_mount *m)
 static void read_mounts(struct store *s, const char *dir, struct config *c, struct reader *up)
 {
 	char path[STORE_PATH_MAX], **names;
-	struct reader r = {s, path, up->why, 0};
+	struct reader r = {.s = s, .dir = path, .why = up->why};
 	int n;
 
 	snprintf(path, sizeof(path), "%s/mounts", dir);
@@ -276,7 +292,7 @@ static void read_instance(struct reader *r, struct config *c)
 int config_read(struct store *s, const char *base, struct config *c, char why[CONFIG_WHY])
 {
 	char dir[CONFIG_TEXT], kind[16];
-	struct reader r = {s, dir, why, 0};
+	struct reader r = {.s = s, .dir = dir, .why = why};
 
 	memset(c, 0, sizeof(*c));
 	snprintf(dir, sizeof(dir), "%s/config", base);
@@ -356,12 +372,18 @@ static void get_groups(struct reader *r, struct config_guest *g)
 int config_read_guest(struct store *s, const char *base, uint32_t domid,
                       struct config_guest *g, char why[CONFIG_WHY])
 {
+	static const char *const names[] = {"uuid", "client-id", "uid", "gid", "groups"};
+	enum { N = sizeof(names) / sizeof(names[0]) };
+	struct store_get gets[N];
 	char dir[CONFIG_TEXT];
-	struct reader r = {s, dir, why, 0};
+	struct reader r = {.s = s, .dir = dir, .why = why, .read = gets, .names = names};
 
 	memset(g, 0, sizeof(*g));
 	g->domid = domid;
 	snprintf(dir, sizeof(dir), "%s/guests/%u", base, domid);
+	for (unsigned i = 0; i < N; i++)
+		snprintf(gets[i].path, sizeof(gets[i].path), "%.140s/%s", dir, names[i]);
+	(void)store_get_all(s, gets, N); /* each says how it went */
 	if (!get(&r, "uuid", g->uuid, sizeof(g->uuid)))
 		return r.err ? r.err : -EAGAIN;
 	get_client_id(&r, g->client_id);

@@ -365,8 +365,32 @@ void guests_failed(struct agent *a, uint32_t domid, const char *why)
 	refuse(a, g, why);
 }
 
+static unsigned gone(struct store_put *p, const char *data, const char *what, uint32_t domid)
+{
+	snprintf(p->path, sizeof(p->path), "%s/%s%u", data, what, domid);
+	p->value[0] = 0;
+	p->reader = STORE_NOBODY;
+	return 1;
+}
+
 void guests_drop_all(struct agent *a)
 {
+	struct store_put *puts = calloc(STORE_PUTS_MAX, sizeof(*puts));
+
+	while (a->guests && puts) {
+		unsigned n = 0;
+
+		while (a->guests && n + 2 <= STORE_PUTS_MAX) {
+			struct guest *g = a->guests;
+
+			a->guests = g->next;
+			n += gone(puts + n, a->data, "", g->c.domid);
+			n += gone(puts + n, a->data, "guests/", g->c.domid);
+			free(g);
+		}
+		(void)store_put_all(&a->store, a->domid, puts, n); /* not there: refused ones */
+	}
+	free(puts);
 	while (a->guests)
 		forget(a, a->guests);
 }

@@ -55,8 +55,11 @@ int store_open(struct store *s)
 	static const char *const devices[] = {"/dev/xen/xenbus", "/proc/xen/xenbus"};
 	int fd = open_socket("/run/xenstored/socket"), r = fd;
 
+	const char *device = NULL;
+
 	for (size_t i = 0; fd < 0 && i < 2; i++) {
-		fd = open(devices[i], O_RDWR | O_CLOEXEC);
+		device = devices[i];
+		fd = open(device, O_RDWR | O_CLOEXEC);
 		if (fd < 0 && (r == -ENOENT || errno != ENOENT))
 			r = -errno;
 	}
@@ -64,6 +67,7 @@ int store_open(struct store *s)
 		return r;
 	store_init(s, fd);
 	s->waits = r < 0;
+	s->device = r < 0 ? device : NULL;
 	return 0;
 }
 
@@ -76,6 +80,11 @@ void store_close(struct store *s)
 		free(e);
 	}
 	s->events_end = &s->events;
+	for (unsigned i = 0; i < s->n_lanes; i++)
+		store_close(&s->lanes[i]);
+	free(s->lanes);
+	s->lanes = NULL;
+	s->n_lanes = 0;
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -211,19 +220,22 @@ static int request_path(struct store *s, uint32_t type, const char *path, struct
 	return request(s, type, path, strlen(path) + 1, a);
 }
 
+static int value_of(const struct answer *a, char *to, size_t size)
+{
+	if (a->len >= size)
+		return -EMSGSIZE;
+	if (memchr(a->text, 0, a->len))
+		return -EINVAL;
+	memcpy(to, a->text, a->len + 1);
+	return (int)a->len;
+}
+
 int store_read(struct store *s, const char *path, char *to, uint32_t size)
 {
 	struct answer a;
 	const int r = request_path(s, XS_READ, path, &a);
 
-	if (r < 0)
-		return r;
-	if (a.len >= size)
-		return -EMSGSIZE;
-	if (memchr(a.text, 0, a.len))
-		return -EINVAL;
-	memcpy(to, a.text, a.len + 1);
-	return (int)a.len;
+	return r < 0 ? r : value_of(&a, to, size);
 }
 
 int store_list(struct store *s, const char *path, char ***names)
@@ -280,65 +292,143 @@ static int pack_perms(char *buf, size_t size, const char *path, unsigned owner, 
 	return n < 0 || (size_t)n >= size ? -E2BIG : n + 1;
 }
 
-static int send_put(struct store *s, unsigned owner, const struct store_put *p)
-{
-	const size_t k = strlen(p->path) + 1, n = strlen(p->value);
-	char buf[sizeof(p->path) + sizeof(p->value) + 32];
-	int r;
+/* ---- many requests at once ---- */
 
-	memcpy(buf, p->path, k);
-	memcpy(buf + k, p->value, n);
-	r = send_request(s, n ? XS_WRITE : XS_RM, buf, k + n);
-	if (r < 0 || p->reader < 0)
-		return r;
-	r = pack_perms(buf, sizeof(buf), p->path, owner, (unsigned)p->reader);
-	return r < 0 ? r : send_request(s, XS_SET_PERMS, buf, (size_t)r);
+/* Linux's xenbus device takes a request's bytes from the only buffer of its descriptor when
+ * the ring is written: a second one would be sent in the place of the first.  So each of a
+ * few more descriptors has one request under way; the kernel sends them in their order. */
+static void open_lanes(struct store *s)
+{
+	if (!s->lanes)
+		s->lanes = calloc(STORE_LANES, sizeof(*s->lanes));
+	while (s->lanes && s->device && s->n_lanes < STORE_LANES) {
+		const int fd = open(s->device, O_RDWR | O_CLOEXEC);
+
+		if (fd < 0)
+			break; /* with fewer, then */
+		store_init(&s->lanes[s->n_lanes++], fd);
+	}
 }
 
-/* Linux's xenbus device takes a request's bytes from its only buffer when the ring is
- * written: a second one would be sent in the place of the first. */
-static int put_one_by_one(struct store *s, unsigned owner, const struct store_put *puts,
-                          unsigned n)
+struct batch {
+	/* Of the request @i: make it; or take what came of it. */
+	int (*send)(struct store *via, const struct batch *b, unsigned i);
+	uint32_t (*type)(const struct batch *b, unsigned i);
+	void (*take)(const struct batch *b, unsigned i, const struct answer *a, int r);
+	unsigned n, owner;
+	const struct store_put *puts;
+	struct store_get *gets;
+	uint8_t of[2 * STORE_PUTS_MAX]; /* which put */
+	bool perms[2 * STORE_PUTS_MAX];
+};
+
+/* @n of them, @each on a connection of its own; else all on that one.  The first that
+ * failed. */
+static int run_some(struct store *on, bool each, const struct batch *b, unsigned at, unsigned n)
 {
-	int first = 0;
+	struct answer a;
+	uint32_t id = on->last_id + 1;
+	int first = 0, r = 0;
 
+	for (unsigned i = 0; i < n && r == 0; i++)
+		r = b->send(each ? &on[i] : on, b, at + i);
+	if (r < 0)
+		return each || on->fd < 0 ? r : broken(on, r);
 	for (unsigned i = 0; i < n; i++) {
-		int r = puts[i].value[0] ? store_write(s, puts[i].path, puts[i].value)
-		                         : store_rm(s, puts[i].path);
+		struct store *via = each ? &on[i] : on;
 
-		if (r == 0 && puts[i].reader >= 0)
-			r = store_share(s, puts[i].path, owner, (unsigned)puts[i].reader);
+		r = take_answer(via, each ? via->last_id : id++, b->type(b, at + i), &a);
+		if (b->take)
+			b->take(b, at + i, &a, r);
 		if (r < 0 && first == 0)
 			first = r;
 	}
 	return first;
 }
 
+static int run(struct store *s, const struct batch *b)
+{
+	int first = 0;
+
+	if (!s->waits)
+		return run_some(s, false, b, 0, b->n);
+	open_lanes(s);
+	for (unsigned at = 0, k; at < b->n; at += k) {
+		const unsigned room = s->n_lanes ? s->n_lanes : 1;
+
+		k = b->n - at < room ? b->n - at : room;
+		const int r = s->n_lanes ? run_some(s->lanes, true, b, at, k)
+		                         : run_some(s, false, b, at, k);
+
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
+
+static int send_put(struct store *via, const struct batch *b, unsigned i)
+{
+	const struct store_put *p = &b->puts[b->of[i]];
+	const size_t k = strlen(p->path) + 1, n = strlen(p->value);
+	char buf[sizeof(p->path) + sizeof(p->value) + 32];
+	int r;
+
+	if (b->perms[i]) {
+		r = pack_perms(buf, sizeof(buf), p->path, b->owner, (unsigned)p->reader);
+		return r < 0 ? r : send_request(via, XS_SET_PERMS, buf, (size_t)r);
+	}
+	memcpy(buf, p->path, k);
+	memcpy(buf + k, p->value, n);
+	return send_request(via, n ? XS_WRITE : XS_RM, buf, k + n);
+}
+
+static uint32_t type_of_put(const struct batch *b, unsigned i)
+{
+	return b->perms[i] ? XS_SET_PERMS : b->puts[b->of[i]].value[0] ? XS_WRITE : XS_RM;
+}
+
 int store_put_all(struct store *s, unsigned owner, const struct store_put *puts, unsigned n)
 {
-	uint32_t id = s->last_id + 1;
-	struct answer a;
-	int first = 0, r = 0;
+	struct batch b = {.send = send_put, .type = type_of_put, .owner = owner, .puts = puts};
 
 	if (n > STORE_PUTS_MAX)
 		return -E2BIG;
-	if (s->waits)
-		return put_one_by_one(s, owner, puts, n);
-	for (unsigned i = 0; i < n && r == 0; i++)
-		r = send_put(s, owner, &puts[i]);
-	if (r < 0)
-		return s->fd < 0 ? r : broken(s, r);
 	for (unsigned i = 0; i < n; i++)
 		for (int perms = 0; perms <= (puts[i].reader >= 0); perms++) {
-			r = take_answer(s, id++,
-			                perms              ? XS_SET_PERMS
-			                : puts[i].value[0] ? XS_WRITE
-			                                   : XS_RM,
-			                &a);
-			if (r < 0 && first == 0)
-				first = r;
+			b.of[b.n] = (uint8_t)i;
+			b.perms[b.n++] = perms;
 		}
-	return first;
+	return run(s, &b);
+}
+
+static int send_get(struct store *via, const struct batch *b, unsigned i)
+{
+	return send_request(via, XS_READ, b->gets[i].path, strlen(b->gets[i].path) + 1);
+}
+
+static uint32_t type_of_get(const struct batch *b, unsigned i)
+{
+	(void)b;
+	(void)i;
+	return XS_READ;
+}
+
+static void take_get(const struct batch *b, unsigned i, const struct answer *a, int r)
+{
+	struct store_get *g = &b->gets[i];
+
+	g->result = r < 0 ? r : value_of(a, g->value, sizeof(g->value));
+}
+
+int store_get_all(struct store *s, struct store_get *gets, unsigned n)
+{
+	const struct batch b = {
+		.send = send_get, .type = type_of_get, .take = take_get, .n = n, .gets = gets};
+
+	for (unsigned i = 0; i < n; i++)
+		gets[i].result = -EIO;
+	(void)run(s, &b); /* each has its result */
+	return s->fd < 0 ? -EPIPE : 0;
 }
 
 int store_rm(struct store *s, const char *path)
@@ -375,7 +465,8 @@ int store_domain_lives(struct store *s, unsigned domid)
 	int r;
 
 	snprintf(text, sizeof(text), "%u", domid);
-	r = request_path(s, XS_IS_DOMAIN_INTRODUCED, text, &a);
+	r = s->blind ? -EACCES : request_path(s, XS_IS_DOMAIN_INTRODUCED, text, &a);
+	s->blind |= r == -EACCES; /* dom0 alone may ask that */
 	if (r < 0)
 		return r;
 	if (strcmp(a.text, "T") == 0)

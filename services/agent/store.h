@@ -28,7 +28,11 @@ struct store_event {
 
 struct store {
 	int fd;
-	bool waits; /* a request waits for the answer to the one before */
+	bool waits; /* a request waits for the answer to the one before, but on lanes */
+	bool blind; /* who lives we may not ask */
+	const char *device;
+	struct store *lanes; /* connections for many requests at once */
+	unsigned n_lanes;
 	uint32_t last_id;
 	struct store_event *events, **events_end;
 };
@@ -59,6 +63,13 @@ struct store_put {
 /* The first of them that failed, as its negative errno; the others are done. */
 int store_put_all(struct store *s, unsigned owner, const struct store_put *puts, unsigned n)
 	__attribute__((warn_unused_result));
+#define STORE_LANES 8
+struct store_get {
+	char path[160], value[1040];
+	int result; /* as of store_read() */
+};
+/* Each has its result; 0, or -EPIPE. */
+int store_get_all(struct store *s, struct store_get *gets, unsigned n);
 int store_rm(struct store *s, const char *path);
 /* The node is @owner's; @reader may read it, nobody else. */
 int store_share(struct store *s, const char *path, unsigned owner, unsigned reader)

@@ -58,6 +58,8 @@ int sandbox_landlock(const struct fsd *f) __attribute__((warn_unused_result));
  * files are opened by their handles, which no landlock rule holds fully; as long as
  * guests come back. */
 int sandbox_seccomp(bool by_handle) __attribute__((warn_unused_result));
+/* Do ahead of time what takes longest of that. */
+int sandbox_prepare(bool by_handle) __attribute__((warn_unused_result));
 /* No file is opened by its handle any more.  All threads. */
 int sandbox_no_handles(void) __attribute__((warn_unused_result));
 

@@ -285,6 +285,8 @@ static void guest_prepare(struct fsd *f, const Control__GuestAdd *m, int *fds, i
 	struct vchan_end *end = open_channel(m, fds, n_fds);
 	const int r = end ? early_put(m->domid, m->client_id.data, end) : -errno;
 
+	if (!f->configured && f->sandbox)
+		(void)sandbox_prepare(true); /* else it is made, or fails, later */
 	if (r == 0) {
 		tell(f, m->domid, end);
 		return;

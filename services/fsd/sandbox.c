@@ -10,9 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -209,14 +212,11 @@ int sandbox_no_handles(void)
 	return r;
 }
 
-int sandbox_seccomp(bool by_handle)
+static scmp_filter_ctx make_filter(bool by_handle)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	int r;
+	int r = ctx ? 0 : -ENOMEM;
 
-	if (!ctx)
-		return -ENOMEM;
-	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (size_t i = 0; r == 0 && i < sizeof allowed / sizeof allowed[0]; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	if (r == 0 && by_handle)
@@ -233,7 +233,51 @@ int sandbox_seccomp(bool by_handle)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &is);
 	}
 	if (r == 0)
-		r = seccomp_load(ctx);
+		return ctx;
 	seccomp_release(ctx);
+	errno = -r;
+	return NULL;
+}
+
+/* The filter as the kernel wants it: libseccomp takes its time. */
+static struct {
+	struct sock_filter code[BPF_MAXINSNS];
+	size_t len; /* bytes; 0: not made */
+	bool by_handle;
+} g_filter;
+
+int sandbox_prepare(bool by_handle)
+{
+	scmp_filter_ctx ctx;
+	int fd, r;
+	ssize_t n;
+
+	if (g_filter.len && g_filter.by_handle == by_handle)
+		return 0;
+	ctx = make_filter(by_handle);
+	fd = ctx ? memfd_create("filter", MFD_CLOEXEC) : -1;
+	r = fd < 0 ? -errno : seccomp_export_bpf(ctx, fd);
+	n = r == 0 ? pread(fd, g_filter.code, sizeof g_filter.code, 0) : 0;
+	if (r == 0 && (n <= 0 || (size_t)n % sizeof g_filter.code[0] != 0))
+		r = -EIO;
+	g_filter.len = r == 0 ? (size_t)n : 0;
+	g_filter.by_handle = by_handle;
+	if (fd >= 0)
+		close(fd);
+	if (ctx)
+		seccomp_release(ctx);
 	return r;
+}
+
+int sandbox_seccomp(bool by_handle)
+{
+	struct sock_fprog prog;
+	int r = sandbox_prepare(by_handle);
+
+	if (r < 0)
+		return r;
+	prog.len = (unsigned short)(g_filter.len / sizeof g_filter.code[0]);
+	prog.filter = g_filter.code;
+	r = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog);
+	return r < 0 ? -errno : r > 0 ? -ESRCH : 0; /* > 0: a thread that cannot follow */
 }
