@@ -14,7 +14,8 @@
  * No page of the dead domain stays mapped, so that it does not linger as a zombie.
  *
  * The next instance may live in another domain: dom0 then names it anew in the guest's
- * own nodes.  Its pages take the places of the private copies.
+ * own nodes, and may tell its channel there too.  Its pages take the places of the private
+ * copies.
  */
 #include "platform/lock.h"
 #include "platform/xen/cmdline.h"
@@ -48,18 +49,20 @@ static struct channel {
 	char *data; /* left ring, then right ring */
 	unsigned port, n_data;
 	uint8_t state;     /* IF=0 */
-	bool unwatched;    /* it moved: the keeper is to watch its new nodes; g_lock */
+	bool unwatched;    /* the keeper is to watch the nodes at peer_at; g_lock, as that */
 	_Atomic bool gone; /* the peer is: the keeper is to look */
 	_Atomic bool moves; /* ... and dom0 says that the next one lives elsewhere */
 	uint64_t ctl_gfn, data_gfn;
 	uint64_t spare[2]; /* frames for when there is no memory */
 	bool promised;     /* there is memory for copies of the data */
 	char port_path[SERVICE_PATH_MAX + 20], peer_path[SERVICE_PATH_MAX + 20], epoch_path[32];
+	char next_path[32], peer_at[SERVICE_PATH_MAX];
 	uint32_t ctl_handle, handles[DATA_PAGES_MAX];
 	struct offer {
 		uint32_t domid, epoch, ref, port;
 		char path[SERVICE_PATH_MAX];
 	} next; /* of the recovery thread */
+	struct offer told; /* by dom0, not taken yet: epoch 0: nothing; g_lock */
 } g_channels[N_SERVICES];
 
 /* Counts what xenstore said of services: who looks for the next one waits for it. */
@@ -328,6 +331,14 @@ struct reading {
 	struct xenstore_node nodes[N_OWN + N_PEER];
 };
 
+/* In our own folder. */
+static void own_path(char *to, size_t size, unsigned id, const char *rest)
+{
+	const size_t n = join(to, size, "strait/", g_services[id].name);
+
+	join(to + n, size - n, rest, "");
+}
+
 /* The epoch is read first: with a new one the ring is new, and the port too, or not there
  * yet. */
 static void ask_at(struct reading *r, const char *path)
@@ -341,6 +352,20 @@ static void ask_at(struct reading *r, const char *path)
 	}
 }
 
+/* Where the service's nodes are, or will be; under g_lock. */
+static void watch_at(struct channel *ch, const char *path)
+{
+	uint64_t flags;
+
+	if (strcmp(ch->peer_at, path) == 0)
+		return;
+	join(ch->peer_at, sizeof(ch->peer_at), path, "");
+	ch->unwatched = true;
+	flags = irq_off();
+	keeper_wake();
+	irq_restore(flags);
+}
+
 /* What dom0 and the service say of an instance that may be a new one.  False: there is
  * none, or not all of it is there yet.  Read at once, as if it lived where it did, unless
  * dom0 says otherwise. */
@@ -352,11 +377,8 @@ static bool look_for_next(unsigned id, struct offer *to)
 	struct reading r;
 	char (*const text)[16] = r.text;
 
-	for (unsigned i = 0; i < N_OWN; i++) {
-		const size_t n = join(r.at[i], sizeof(r.at[i]), "strait/", s->name);
-
-		join(r.at[i] + n, sizeof(r.at[i]) - n, i ? "/path" : "/backend-id", "");
-	}
+	for (unsigned i = 0; i < N_OWN; i++)
+		own_path(r.at[i], sizeof(r.at[i]), id, i ? "/path" : "/backend-id");
 	r.nodes[0] = (struct xenstore_node){r.at[0], text[0], sizeof(text[0]), 0};
 	r.nodes[1] = (struct xenstore_node){r.at[1], to->path, sizeof(to->path), 0};
 	ask_at(&r, s->path);
@@ -367,6 +389,9 @@ static bool look_for_next(unsigned id, struct offer *to)
 		ask_at(&r, to->path);
 		xenstore_read_all(r.nodes + N_OWN, N_PEER);
 	}
+	lock_take(&g_lock); /* it may be long until its domain is up */
+	watch_at(&g_channels[id], to->path);
+	lock_drop(&g_lock);
 	for (unsigned i = 0; i < N_PEER; i++)
 		if (r.nodes[N_OWN + i].result <= 0)
 			return false;
@@ -378,6 +403,20 @@ static bool look_for_next(unsigned id, struct offer *to)
 		*values[i] = (uint32_t)v;
 	}
 	return to->epoch > s->epoch;
+}
+
+/* What dom0 told.  Once: if it is of no use, the nodes say what is. */
+static bool take_told(struct channel *ch)
+{
+	bool news;
+
+	lock_take(&g_lock);
+	news = ch->told.epoch > g_services[ch - g_channels].epoch;
+	if (news)
+		ch->next = ch->told;
+	ch->told.epoch = 0;
+	lock_drop(&g_lock);
+	return news;
 }
 
 int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch)
@@ -393,7 +432,8 @@ int plat_channel_reopen(unsigned id, uint64_t deadline, uint32_t *epoch)
 			keeper_wake();
 		}
 		irq_restore(flags);
-		if (ch->state == CH_PRIVATE && look_for_next(id, &ch->next)) {
+		if (ch->state == CH_PRIVATE &&
+		    (take_told(ch) || look_for_next(id, &ch->next))) {
 			*epoch = ch->next.epoch;
 			return 0;
 		}
@@ -483,12 +523,11 @@ static void follow_next(unsigned id)
 {
 	struct service_node *s = &g_services[id];
 	struct channel *ch = &g_channels[id];
-	const bool moved = strcmp(s->path, ch->next.path) != 0;
 
 	s->domid = ch->next.domid;
 	s->epoch = ch->next.epoch;
 	join(s->path, sizeof(s->path), ch->next.path, "");
-	ch->unwatched |= moved;
+	watch_at(ch, s->path);
 	ch->moves = false;
 }
 
@@ -535,23 +574,53 @@ static void on_peer_node(const char *path, void *arg)
 	tell_news();
 }
 
+/* "EPOCH DOMID RING PORT PATH", of that epoch; else o->epoch is 0. */
+static void read_told(char *text, uint32_t epoch, struct offer *o)
+{
+	uint32_t *const to[4] = {&o->epoch, &o->domid, &o->ref, &o->port};
+	char *at = text;
+	uint64_t v;
+
+	for (unsigned i = 0; i < 4; i++) {
+		char *end = strchr(at, ' ');
+
+		if (end)
+			*end = '\0';
+		if (!end || !cmdline_number(at, UINT32_MAX, &v))
+			break;
+		*to[i] = (uint32_t)v;
+		at = end + 1;
+	}
+	if (*at != '/' || strlen(at) >= sizeof(o->path) || o->epoch != epoch)
+		o->epoch = 0;
+	else
+		join(o->path, sizeof(o->path), at, "");
+}
+
 /* dom0 says that the service is another domain now: the one before has ended, or stands
  * still for good. */
 static void on_epoch_node(const char *path, void *arg)
 {
 	struct channel *ch = arg;
 	struct service_node *s = &g_services[ch - g_channels];
-	char value[16], text[96];
+	char value[16], told[SERVICE_PATH_MAX + 48], text[96];
+	struct xenstore_node nodes[2] = {{path, value, sizeof(value), 0},
+	                                 {ch->next_path, told, sizeof(told), 0}};
+	struct offer next = {.epoch = 0};
 	uint64_t epoch;
 	size_t n;
 
-	if (xenstore_read(path, value, sizeof(value)) < 0 ||
-	    !cmdline_number(value, UINT32_MAX, &epoch))
+	xenstore_read_all(nodes, 2);
+	if (nodes[0].result < 0 || !cmdline_number(value, UINT32_MAX, &epoch))
 		return;
+	if (nodes[1].result > 0)
+		read_told(told, (uint32_t)epoch, &next);
 	if (g_config.recover_ns) {
 		lock_take(&g_lock); /* the recovery thread may have gone there meanwhile */
-		if ((uint32_t)epoch > s->epoch)
+		if ((uint32_t)epoch > s->epoch) {
 			ch->moves = ch->gone = true;
+			ch->told = next;
+		}
 		lock_drop(&g_lock);
 		tell_news();
 		return;
@@ -570,8 +639,7 @@ static void watch_peer(struct channel *ch)
 {
 	if (ch->peer_path[0])
 		xenstore_unwatch(ch->peer_path);
-	join(ch->peer_path, sizeof(ch->peer_path), g_services[ch - g_channels].path,
-	     "/event-channel");
+	join(ch->peer_path, sizeof(ch->peer_path), ch->peer_at, "/event-channel");
 	(void)xenstore_watch(ch->peer_path, on_peer_node, ch);
 	ch->unwatched = false;
 }
@@ -588,10 +656,9 @@ static void watch_nodes(void)
 
 		if (ch->state != CH_OPEN)
 			continue;
-		join(ch->epoch_path, sizeof(ch->epoch_path), "strait/",
-		     g_services[i].name);
-		join(ch->epoch_path + strlen(ch->epoch_path),
-		     sizeof(ch->epoch_path) - strlen(ch->epoch_path), "/epoch", "");
+		own_path(ch->epoch_path, sizeof(ch->epoch_path), i, "/epoch");
+		own_path(ch->next_path, sizeof(ch->next_path), i, "/next");
+		join(ch->peer_at, sizeof(ch->peer_at), g_services[i].path, "");
 		watch_peer(ch);
 		(void)xenstore_watch(ch->epoch_path, on_epoch_node, ch);
 	}
@@ -607,15 +674,14 @@ uint64_t channel_keep(uint64_t now)
 	for (unsigned i = 0; i < N_SERVICES; i++) {
 		struct channel *ch = &g_channels[i];
 
-		if (ch->state != CH_OPEN)
+		if (ch->state == CH_ABSENT)
 			continue;
 		lock_take(&g_lock);
 		if (ch->state == CH_OPEN &&
 		    (ch->gone || !ch->ctl->srv_live ||
 		     (look_now && !evtchn_peer_alive(ch->port))))
 			release(ch);
-		else
-			any = true;
+		any |= ch->state == CH_OPEN;
 		if (ch->unwatched)
 			watch_peer(ch);
 		lock_drop(&g_lock);

@@ -52,6 +52,7 @@ struct service {
 	bool ready;
 	int mount_fds[CONFIG_MOUNTS_MAX]; /* kept, for a later instance, and to flush them */
 	unsigned n_mounts;
+	int mems_ahead[CONFIG_MOUNTS_MAX]; /* mounts in memory, opened already; 0: not */
 	struct netif_info netif;
 	int link_fd;    /* of netd's interface, kept for a later instance; -1: none */
 	char program[SWAP_PROGRAM]; /* given by a swap; "": our own */

@@ -22,6 +22,7 @@ struct prepared {
 	uint32_t ring_ref, port;
 	bool made;
 	bool has_nodes; /* of the channel that it has now */
+	bool served;
 };
 
 static struct prepared **find(struct agent *a, uint32_t domid)
@@ -150,30 +151,45 @@ static void put_all(struct agent *a, const struct store_put *puts, unsigned n)
 /* Room for a guest's channel and its state. */
 #define PUTS_A_GUEST (CHANNEL_PUTS + 1)
 
-void prepare_serve(struct agent *a)
+unsigned prepare_serve(struct agent *a)
 {
 	const bool nodes = a->swap.state == SWAP_SETTLE; /* else they stand there */
-	struct store_put *puts = calloc(STORE_PUTS_MAX, sizeof(*puts));
-	unsigned n = 0;
+	struct store_put *puts = nodes ? calloc(STORE_PUTS_MAX, sizeof(*puts)) : NULL;
+	unsigned n = 0, served = 0;
 
-	for (const struct prepared *p = a->swap.prepared; p && puts; p = p->next) {
+	for (struct prepared *p = a->swap.prepared; p; p = p->next) {
 		const uint32_t values[3] = {p->ring_ref, a->config.epoch, p->port};
-		struct guest *g = take(a, p);
+		struct guest *g = !nodes || puts ? take(a, p) : NULL;
 
+		p->served = g != NULL;
 		if (!g)
 			continue;
-		if (n + PUTS_A_GUEST > STORE_PUTS_MAX) {
+		served++;
+		if (puts && n + PUTS_A_GUEST > STORE_PUTS_MAX) {
 			put_all(a, puts, n);
 			n = 0;
 		}
-		if (nodes)
+		if (puts) {
 			n += guests_channel(a, p->c.domid, values, p->has_nodes, puts + n);
-		if (!p->has_nodes)
-			n += guests_said_ready(a, p->c.domid, puts + n);
+			if (!p->has_nodes)
+				n += guests_said_ready(a, p->c.domid, puts + n);
+		}
 		guests_serve(a, g);
 	}
 	if (puts)
 		put_all(a, puts, n);
 	free(puts);
+	if (nodes)
+		prepare_forget(a);
+	return served;
+}
+
+void prepare_say(struct agent *a)
+{
+	struct store_put put;
+
+	for (const struct prepared *p = a->swap.prepared; p; p = p->next)
+		if (p->served)
+			put_all(a, &put, guests_said_ready(a, p->c.domid, &put));
 	prepare_forget(a);
 }

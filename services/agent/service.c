@@ -147,23 +147,34 @@ struct message {
 	int fds[CONTROL_FDS_MAX], n_fds;
 };
 
+/* The next one in order. */
+static int open_mount(struct agent *a, unsigned i)
+{
+	struct service *s = &a->service;
+	char why[CONFIG_WHY];
+	const int fd = s->mems_ahead[i] ? s->mems_ahead[i]
+	                                : mount_open(&a->config, &a->config.mounts[i], why);
+
+	s->mems_ahead[i] = 0;
+	if (fd < 0) {
+		agent_fail(a, "mount %s: %s", a->config.mounts[i].guest, why);
+		return -1;
+	}
+	s->mount_fds[s->n_mounts++] = fd;
+	return 0;
+}
+
 static int fill_file(struct agent *a, struct message *m)
 {
 	const struct config *c = &a->config;
-	char why[CONFIG_WHY];
 
 	control__file_config__init(&m->file);
 	for (unsigned i = 0; i < c->n_mounts; i++) {
 		const struct config_mount *from = &c->mounts[i];
-		const bool kept = i < a->service.n_mounts;
-		const int fd = kept ? a->service.mount_fds[i] : mount_open(c, from, why);
-
-		if (fd < 0) {
-			agent_fail(a, "mount %s: %s", from->guest, why);
+		if (i >= a->service.n_mounts && open_mount(a, i) < 0)
 			return -1;
-		}
-		if (!kept)
-			a->service.mount_fds[a->service.n_mounts++] = fd;
+		const int fd = a->service.mount_fds[i];
+
 		control__mount__init(&m->mounts[i]);
 		m->mounts[i].guest_path = text(from->guest);
 		m->mounts[i].kind = text(from->memory ? "mem" : "dir");
@@ -316,7 +327,17 @@ static int send_configure(struct agent *a)
 
 int service_launch(struct agent *a)
 {
-	return a->service.pid ? 0 : start_program(a);
+	char why[CONFIG_WHY];
+
+	if (a->service.pid)
+		return 0;
+	for (unsigned i = 0; i < a->config.n_mounts && !a->service.n_mounts; i++)
+		if (a->config.mounts[i].memory && !a->service.mems_ahead[i]) {
+			const int fd = mount_open(&a->config, &a->config.mounts[i], why);
+
+			a->service.mems_ahead[i] = fd > 0 ? fd : 0; /* else it is said later */
+		}
+	return start_program(a);
 }
 
 int service_start(struct agent *a)

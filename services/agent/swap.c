@@ -35,7 +35,8 @@
 #define DRAIN_MS 5000u
 #define OLD_MS 3000u /* one that was told to end must have ended */
 #define SETTLE_MS 15000u
-#define CHANNEL_ORDER 16u
+#define CHANNEL_ORDER 18u /* a guest's; less where its grants are too many */
+#define CHANNEL_ORDER_MIN 16u
 #define MEM_LOST "%s is in memory, and what it holds would be lost with the domain"
 
 static const char *program(const struct agent *a)
@@ -381,8 +382,9 @@ static void order_offer(struct agent *a, int domid)
 		offer_file(a);
 		return;
 	}
-	if (vchan_offer(domid, "swap", none) == 0)
-		w->out = vchan_server_open(domid, "swap", CHANNEL_ORDER);
+	for (unsigned order = CHANNEL_ORDER; !w->out && order >= CHANNEL_ORDER_MIN; order -= 2)
+		if (vchan_offer(domid, "swap", none) == 0)
+			w->out = vchan_server_open(domid, "swap", order);
 	if (!w->out) {
 		swap_answer(a, '!', "no channel to domain %d: %s", domid, strerror(errno));
 		return;
@@ -462,7 +464,6 @@ static void sealed(struct agent *a)
 		else
 			swap_answer(a, '!', "its disks were not written out and let go");
 	}
-	guests_drop_all(a); /* they wait: last.  On '!' dom0 says go */
 }
 
 /* ---- the next one ---- */
@@ -534,10 +535,12 @@ static void order_go(struct agent *a)
 	const bool on = w->state == SWAP_SEALED && a->service.pid;
 
 	if (w->state == SWAP_TAKEN) {
-		prepare_serve(a); /* first: they wait */
+		const unsigned n = prepare_serve(a); /* first: they wait */
+
 		w->state = SWAP_NONE;
+		swap_answer(a, '=', "serves %u", n);
+		prepare_say(a);
 		agent_ready(a);
-		swap_answer(a, '=', "serves");
 		guests_look(a);
 		trace_offer(a);
 		return;
@@ -551,6 +554,7 @@ static void order_go(struct agent *a)
 	if (on || w->state == SWAP_SEALING) {
 		(void)swap_send(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
 	} else if (!a->service.pid) {
+		guests_drop_all(a);
 		a->config.epoch++;
 		agent_state(a, "starting");
 		if (service_start(a) < 0 && !a->failed)

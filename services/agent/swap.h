@@ -111,8 +111,10 @@ bool prepare_made(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t p
 bool prepare_failed(struct agent *a, uint32_t domid);
 /* At the switch.  Does another channel take the place of @g's? */
 bool prepare_keeps(struct agent *a, const struct guest *g);
-/* ... and the service, which has them, serves them now. */
-void prepare_serve(struct agent *a);
+/* ... and the service, which has them, serves them now: how many. */
+unsigned prepare_serve(struct agent *a);
+/* ... which their nodes say, too, in a domain: guests do not wait for that. */
+void prepare_say(struct agent *a);
 void prepare_forget(struct agent *a);
 
 /* ---- swap_mem.c ---- */

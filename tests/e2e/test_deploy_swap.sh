@@ -37,6 +37,11 @@ soon()
 
 CASE=another_domain_takes_the_disk
 site
+# What the next domain says of one guest's channel; of the other's it says nothing.
+for node in ring-ref:33 event-channel:44; do
+	mkdir -p "$FAKE_XEN/store/local/domain/9/data/strait/file/7/${node%:*}"
+	printf '%s' "${node#*:}" >"$FAKE_XEN/store/local/domain/9/data/strait/file/7/${node%:*}/.value"
+done
 swap site.web --service fsd || fail "$CASE: $(cat "$W/err")"
 is calls "$(calls)" "rename 5 site.file.spare;create -p -e -q site.file.next;unpause 9;destroy 5;"
 grep -q "access=rw,script=$STRAIT_BLOCK_SCRIPT,target=$W/vg" "$FAKE_XEN/site.file.cfg" || fail "$CASE: the disk of both"
@@ -45,6 +50,8 @@ is uuid "$(sed -n 's/^uuid = //p' /run/strait/site/site.file.cfg)" "$(sed -n 's/
 is domains "$(domains)" "site.db site.file site.net site.web "
 is "the guests' service" "$(store /local/domain/7/strait/file/backend-id) $(store /local/domain/8/strait/file/backend-id)" "9 9"
 is "its path" "$(store /local/domain/7/strait/file/path)" /local/domain/9/data/strait/file/7
+is "its channel" "$(store /local/domain/7/strait/file/next)" "1001 9 33 44 /local/domain/9/data/strait/file/7"
+is "the other's" "$(store /local/domain/8/strait/file/next)" "1001 "
 is "what it was told" "$(store /local/domain/9/strait/file/config/mounts/1/source)" /dev/xvda
 is epoch "$(store /local/domain/9/strait/file/config/epoch)" 1001
 is kind "$(store /local/domain/9/strait/file/config/kind)$(store /local/domain/9/strait/file/config/standby)" file
@@ -66,7 +73,10 @@ site
 mkdir "$W/image"
 : >"$W/image/vmlinuz"
 : >"$W/image/initramfs"
+printf none >"$FAKE_XEN/takes" # the agent counts: nobody asks the guests' nodes
+echo '=serves 1' >"$FAKE_XEN/swap.go"
 swap site.net --service netd --with "$W/image" || fail "$CASE: $(cat "$W/err")"
+rm "$FAKE_XEN/takes" "$FAKE_XEN/swap.go"
 grep -q 'vif = \[ "bridge=br0,mac=00:16:3e:00:00:6" \]' "$FAKE_XEN/site.net.cfg" || fail "$CASE: $(grep vif "$FAKE_XEN/site.net.cfg")"
 grep -q "kernel = \"$W/image/vmlinuz\"" /run/strait/site/site.net.cfg || fail "$CASE: the other image"
 for want in 'stands by' 'a channel' 'sealed: 2 connections in 100 bytes' 'has 2 connections' '1 guests have' 'domain 6 is destroyed'; do

@@ -48,8 +48,10 @@ static void a_next_domain_has_its_channels_ready(void)
 	CU_ASSERT_FALSE(fake_store_has(DATA "/guests/5/state"));
 	CU_ASSERT_PTR_NULL(g_agent.guests);
 	g_agent.swap.state = SWAP_TAKEN;
-	prepare_serve(&g_agent);
+	CU_ASSERT_EQUAL(prepare_serve(&g_agent), 1);
 	CU_ASSERT(told("add 5; "));
+	CU_ASSERT_FALSE(fake_store_has(DATA "/guests/5/state"));
+	prepare_say(&g_agent);
 	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/guests/5/state"), "ready");
 	guests_ready(&g_agent, 5, 1, 1); /* said again by the service: known */
 	CU_ASSERT(channel_is(5, "812", "33", "1001"));
@@ -77,7 +79,7 @@ static void a_next_process_takes_the_nodes_over(void)
 	guests_change_over(&g_agent);
 	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/5/ring-ref"), "8");
 	CU_ASSERT_FALSE(fake_store_has(DATA "/6"));
-	prepare_serve(&g_agent);
+	CU_ASSERT_EQUAL(prepare_serve(&g_agent), 1);
 	CU_ASSERT(told("add 5; "));
 	CU_ASSERT(channel_is(5, "20", "21", "4"));
 	CU_ASSERT_STRING_EQUAL(fake_store_perms(DATA "/5/ring-ref"), "n3 r5");

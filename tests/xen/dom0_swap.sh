@@ -10,11 +10,12 @@ echo 4096 8192 16384 >/proc/sys/net/ipv4/tcp_rmem
 
 . ./services.sh
 
-# slowly: from stdin, some bytes at a time until it may go on.
+# slowly: from stdin, some bytes at a time until it may go on.  Not often: each dd is a
+# process that the emulated CPU starts.
 slowly() {
 	while [ ! -e /run/go_on ]; do
-		dd bs=2000 count=1 2>/dev/null
-		sleep 0.1
+		dd bs=4000 count=5 2>/dev/null
+		sleep 1
 	done
 	cat
 }

@@ -28,6 +28,10 @@ struct xs_handle {
 	char *watches[WATCHES_MAX];
 	long long released;
 	xs_transaction_t open, last;
+	struct later { /* than the transaction's end: writes of nodes that are there */
+		struct later *next;
+		char *path, *value;
+	} *later;
 };
 
 static const char *root(void)
@@ -73,7 +77,7 @@ EXPORT struct xs_handle *xs_open(unsigned long flags)
 
 static void check(const struct xs_handle *h, xs_transaction_t t)
 {
-	if (t != h->open)
+	if (t && t != h->open) /* one that is set aside stays open */
 		abort();
 }
 
@@ -133,10 +137,23 @@ EXPORT bool xs_write(struct xs_handle *h, xs_transaction_t t, const char *path, 
 	char file[PATH_MAX], fresh[PATH_MAX];
 	FILE *f;
 
+	folder(file, path, "/.value");
+	if (t && !access(file, F_OK)) {
+		struct later **end = &h->later;
+
+		check(h, t);
+		while (*end)
+			end = &(*end)->next;
+		*end = calloc(1, sizeof(**end));
+		if (!*end)
+			abort();
+		(*end)->path = strdup(path);
+		(*end)->value = strndup(data, len);
+		return true;
+	}
 	if (!xs_mkdir(h, t, path))
 		return false;
 	folder(fresh, path, "/.new");
-	folder(file, path, "/.value");
 	f = fopen(fresh, "we");
 	if (!f)
 		return false;
@@ -278,6 +295,16 @@ EXPORT bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool giv
 	if (!t || t != h->open)
 		abort();
 	h->open = 0;
+	while (h->later) {
+		struct later *l = h->later;
+
+		h->later = l->next;
+		if (!give_up && t > 1 && !xs_write(h, XBT_NULL, l->path, l->value, (unsigned)strlen(l->value)))
+			abort();
+		free(l->path);
+		free(l->value);
+		free(l);
+	}
 	errno = EAGAIN;
 	return give_up || t > 1;
 }

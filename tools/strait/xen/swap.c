@@ -15,6 +15,7 @@
  * 3. All of it under the deployment's lock: the watcher looks away meanwhile.
  */
 #include "tools/strait/xen/deploy.h"
+#include "tools/strait/xen/point.h"
 #include "tools/strait/xen/xl.h"
 #include "tools/strait/xen/xs.h"
 
@@ -30,7 +31,8 @@
 
 #define LOCK_MS 3000     /* the watcher has it for moments */
 #define ANSWER_MS 30000
-#define LOOK_MS 2000     /* between two looks with xl at whether it lives, */
+#define LIFE_MS 100      /* between looks at what it says of itself, */
+#define LOOK_MS 2000     /* ... with xl at whether it lives, */
 #define SLOW_LOOK_MS 10000 /* ... while guests wait: xl takes its time */
 #define ID_LEN 16
 #define TRIES 20
@@ -172,7 +174,7 @@ static bool lost(struct swap *w, const struct member *m, uint64_t *looked, unsig
 static char *await(struct swap *w, const struct member *m, const char *text, char until)
 {
 	const uint64_t limit = now_us() + ANSWER_MS * 1000ull;
-	uint64_t looked = now_us();
+	uint64_t looked = now_us(), asked = looked;
 	size_t shown = 0;
 
 	while (now_us() < limit) {
@@ -194,9 +196,12 @@ static char *await(struct swap *w, const struct member *m, const char *text, cha
 					shown = n + 1;
 				}
 			}
-		if (lost(w, m, &looked, SLOW_LOOK_MS))
-			return NULL;
-		(void)xst_wait(50, NULL);
+		if (now_us() - asked > LIFE_MS * 1000ull) {
+			if (lost(w, m, &looked, SLOW_LOOK_MS))
+				return NULL;
+			asked = now_us();
+		}
+		(void)xst_wait(LIFE_MS, NULL);
 	}
 	(void)fails(w, "%s does not answer", m->domain);
 	return NULL;
@@ -269,25 +274,6 @@ static bool create(struct swap *w, const char *cfg)
 	return note_spare(w);
 }
 
-static bool is_served(const struct deployment *d, const struct member *g, const struct member *m)
-{
-	return g->role == MEMBER_GUEST && !strcmp(g->uses[m->kind], m->name) &&
-	       !state_status(d->name, g);
-}
-
-/* By these nodes @m, and domain @other, see that guests live. */
-static int show_lives(const struct deployment *d, const struct member *m, unsigned other)
-{
-	int err = 0;
-
-	for (unsigned k = 0; k < d->n && !err; k++)
-		if (is_served(d, &d->m[k], m))
-			err = xst_put_for_two(xprintf("/local/domain/%u/strait/%s/alive", d->m[k].domid,
-			                              desc_kind_name[m->kind]),
-			                      "1", m->domid, other);
-	return err;
-}
-
 static bool tell_next(struct swap *w)
 {
 	int err = -EAGAIN;
@@ -308,7 +294,7 @@ static bool tell_next(struct swap *w)
 	if (!err)
 		err = prepare_orders(w->spare);
 	if (!err)
-		err = show_lives(w->d, w->spare, w->m->domid);
+		err = point_lives(w->d, w->spare, w->m->domid);
 	return err ? fails(w, "it cannot be told what to serve: %s", xst_why(err)) : true;
 }
 
@@ -369,6 +355,7 @@ static bool move_net(struct swap *w)
 	if (!order(w, w->spare, reads) || !await(w, w->spare, reads, '-'))
 		return false;
 	phase(w, "there is a channel between the two");
+	point_ahead(w->d, w->spare, w->epoch);
 	w->cut_us = now_us();
 	writes = order_text("export");
 	if (!order(w, w->m, writes) || !(got = await(w, w->m, writes, 0)))
@@ -391,6 +378,7 @@ static bool move_files(struct swap *w)
 	if (!ask(w, w->m, "offer 0", 0))
 		return false;
 	phase(w, "most of it is written out");
+	point_ahead(w->d, w->spare, w->epoch);
 	w->cut_us = now_us();
 	verifier = ask(w, w->m, "export", 0);
 	if (!verifier)
@@ -403,41 +391,6 @@ static bool move_files(struct swap *w)
 }
 
 /* --- commit ----------------------------------------------------------------- */
-
-/* xenstore follows the state: guests go to @m, which serves.  They wait for nothing else. */
-static int point_all(const struct deployment *d, const struct member *m,
-                     const struct member *spare, unsigned epoch)
-{
-	int err = -EAGAIN;
-
-	for (int i = 0; i < TRIES && err == -EAGAIN; i++) {
-		err = xst_begin();
-		if (err)
-			return err;
-		err = xst_set(told(m, "/swap"), order_text("go"));
-		for (unsigned k = 0; k < d->n && !err; k++)
-			if (is_served(d, &d->m[k], m))
-				err = rebuild_point_guest(&d->m[k], m, epoch);
-		if (!err && spare)
-			err = xst_set(told(spare, "/swap"), order_text("leave"));
-		if (err)
-			xst_abort();
-		else
-			err = xst_commit();
-	}
-	return err;
-}
-
-/* ... and what it says for later: it serves whenever it is asked what it is, and is the
- * only one that looks after guests. */
-static int settle_all(const struct deployment *d, const struct member *m)
-{
-	int err = show_lives(d, m, m->domid);
-
-	if (!err)
-		err = xst_put(told(m, "/config/kind"), desc_kind_name[m->kind], m->domid);
-	return err ? err : xst_rm(told(m, "/config/standby"));
-}
 
 /* The two members change places, and with them whom the guests use. */
 static int change_places(struct deployment *d, struct member *m, struct member *spare)
@@ -472,7 +425,7 @@ static unsigned settled(const struct swap *w, bool *all)
 	for (unsigned i = 0; i < w->d->n; i++) {
 		const struct member *g = &w->d->m[i];
 
-		if (!is_served(w->d, g, w->m))
+		if (!point_serves(w->d, g, w->m))
 			continue;
 		char *state = nodes_guest_at_service(g, w->m->kind);
 
@@ -485,11 +438,28 @@ static unsigned settled(const struct swap *w, bool *all)
 	return n;
 }
 
-static bool commit(struct swap *w)
+/* The next one said "serves", and how many guests; 0: an agent that does not count. */
+static bool await_guests(struct swap *w, const char *went, unsigned *n)
 {
 	const uint64_t limit = now_us() + ANSWER_MS * 1000ull;
 	uint64_t looked = now_us();
+	char *said = await(w, w->m, went, 0);
 	bool all = false;
+
+	if (said && sscanf(said, "serves %u", n) == 1)
+		all = *n >= point_count(w->d, w->m);
+	while (!all && now_us() < limit) {
+		*n = settled(w, &all);
+		if (all || lost(w, w->m, &looked, SLOW_LOOK_MS))
+			break;
+		(void)xst_wait(50, NULL);
+	}
+	return all;
+}
+
+static bool commit(struct swap *w)
+{
+	char *went = order_text("go");
 	unsigned n = 0;
 	int err = change_places(w->d, w->m, w->spare);
 
@@ -504,19 +474,18 @@ static bool commit(struct swap *w)
 		return fails(w, "it cannot be noted in " DEPLOY_ROOT ": %s", strerror(-err));
 	}
 	w->made = false;
-	err = point_all(w->d, w->m, w->spare, w->epoch);
+	if (!order(w, w->m, went))
+		return false;
+	err = point_done(w->d, w->m, w->epoch);
 	if (err)
 		return fails(w, "guests cannot be told: %s; `strait watch %s` tries again", xst_why(err),
 		             w->d->name);
-	while (!all && now_us() < limit) {
-		n = settled(w, &all);
-		if (all || lost(w, w->m, &looked, SLOW_LOOK_MS))
-			break;
-		(void)xst_wait(50, NULL);
-	}
+	const bool all = await_guests(w, went, &n);
+
 	phase(w, "%u guests have their new rings%s", n, all ? "" : ", not all");
 	w->back_us = now_us();
-	err = settle_all(w->d, w->m);
+	(void)order(w, w->spare, order_text("leave")); /* it is destroyed, too */
+	err = point_settle(w->d, w->m);
 	return !err || fails(w, "it cannot be told that it serves for good: %s; `strait watch %s` "
 	                        "tries again", xst_why(err), w->d->name);
 }
@@ -563,6 +532,7 @@ static void undo(struct swap *w)
 	char *why = w->why;
 
 	w->why = NULL;
+	point_undo();
 	if (next && !destroy(w, next))
 		say("note: %s", w->why);
 	if (w->ordered && !ask(w, w->m, "go", 0))
@@ -608,9 +578,9 @@ void swap_clean(struct deployment *d)
 			(void)destroy(&w, domid); /* gone already: as well */
 		if (m) {
 			rebuild_keep(m, &kept);
-			if (kept && (prepare_orders(m) ||
-			             point_all(d, m, NULL, rebuild_epoch(kept) - REBUILD_EPOCHS) ||
-			             settle_all(d, m)))
+			if (kept && (prepare_orders(m) || !order(&w, m, order_text("go")) ||
+			             point_all(d, m, rebuild_epoch(kept) - REBUILD_EPOCHS) ||
+			             point_settle(d, m)))
 				say("note: guests of %s cannot be told where it is", m->domain);
 			(void)rename_domain(&w, m->domid, m->domain);
 			if (domcfg_has(state_path(d->name, m->domain, ".after"), m->uuid))

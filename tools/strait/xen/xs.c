@@ -32,7 +32,7 @@ static struct {
 	__typeof__(xs_transaction_start) *transaction_start;
 	__typeof__(xs_transaction_end) *transaction_end;
 	struct xs_handle *h;
-	xs_transaction_t t;
+	xs_transaction_t t, aside;
 } g_xs;
 
 static void load(void)
@@ -160,6 +160,18 @@ void xst_abort(void)
 
 	g_xs.t = XBT_NULL;
 	(void)g_xs.transaction_end(g_xs.h, t, true); /* it is dropped either way */
+}
+
+void xst_set_aside(void)
+{
+	g_xs.aside = g_xs.t;
+	g_xs.t = XBT_NULL;
+}
+
+void xst_take_up(void)
+{
+	g_xs.t = g_xs.aside;
+	g_xs.aside = XBT_NULL;
 }
 
 static bool among(const struct xst_domids *list, unsigned id)

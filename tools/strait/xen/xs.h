@@ -36,6 +36,10 @@ char **xst_list(const char *path);
 int xst_begin(void) __attribute__((warn_unused_result));
 int xst_commit(void) __attribute__((warn_unused_result));
 void xst_abort(void);
+/* What follows is outside of the transaction that is open, until it is taken up again.  One
+ * may wait so; another one may be begun and ended meanwhile. */
+void xst_set_aside(void);
+void xst_take_up(void);
 /* Let the domains @ids see @releaseDomain, and those of @gone no more.  Xen up to 4.17
  * does not tell who else may: then it is dom0 and these alone. */
 struct xst_domids {
