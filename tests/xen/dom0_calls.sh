@@ -45,7 +45,7 @@ all() {
 	for name in $(awk -v k="$kind" '$2 == k {print $1}' /test/list); do
 		word=not-created
 		if [ $rc = 0 ]; then
-			timeout 90 strait wait "t-$name"
+			timeout 180 strait wait "t-$name"
 			status=$?
 			case $status in
 			124|143) word=hangs ;;

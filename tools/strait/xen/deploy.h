@@ -117,6 +117,8 @@ int nodes_guest(const struct desc_guest *g, const struct member *m, const char *
 /* A guest is gone: its services are told by the removal of its node. */
 void nodes_guest_gone(const struct member *m);
 void nodes_service_gone(const struct member *m);
+/* What was written to a domain that had gone already: a write makes its folder again. */
+void nodes_strays_gone(const struct member *m);
 char *nodes_service_state(const struct member *m); /* "ready", "failed: ...", NULL */
 /* Ask the agent of @m for another instance; then nodes_epoch() goes up. */
 int nodes_restart(const struct member *m) __attribute__((warn_unused_result));

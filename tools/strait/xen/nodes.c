@@ -299,6 +299,15 @@ static void rm_if_empty(const char *path)
 	free(names);
 }
 
+void nodes_strays_gone(const struct member *m)
+{
+	if (xst_exists(service_path(m->domid, m->name, "/config/epoch")))
+		return;
+	(void)xst_rm(service_path(m->domid, m->name, ""));
+	rm_if_empty(xprintf("/local/domain/%u/strait", m->domid));
+	rm_if_empty(xprintf("/local/domain/%u", m->domid));
+}
+
 void nodes_service_gone(const struct member *m)
 {
 	if (m->domid || m->role != MEMBER_DOM0)

@@ -303,7 +303,6 @@ static bool boot(struct swap *w)
 	const bool disks = domcfg_has(state_path(w->d->name, w->m->domain, ".cfg"), "  \"format=");
 	const char *script = disks ? image_block_script() : NULL;
 	const char *cfg = state_path(w->d->name, w->m->domain, ".next");
-	const char *id;
 	char *text;
 
 	if (disks && !script)
@@ -315,8 +314,7 @@ static bool boot(struct swap *w)
 	w->renamed = true;
 	if (!create(w, cfg) || !tell_next(w))
 		return false;
-	id = xprintf("%u", w->spare->domid);
-	const char *const args[] = { "unpause", id, NULL };
+	const char *const args[] = { "unpause", xprintf("%u", w->spare->domid), NULL };
 
 	return xl_run(&text, args) ? fails_xl(w, "unpause", text) : true;
 }
@@ -324,7 +322,7 @@ static bool boot(struct swap *w)
 static bool await_standby(struct swap *w)
 {
 	const uint64_t limit = now_us() + deploy_patience() * 1000;
-	uint64_t looked = now_us();
+	uint64_t looked = now_us(), old_looked = looked;
 
 	while (now_us() < limit) {
 		char *state = xst_read(says(w->spare, "/state"));
@@ -334,7 +332,7 @@ static bool await_standby(struct swap *w)
 			return true;
 		}
 		free(state);
-		if (lost(w, w->spare, &looked, LOOK_MS))
+		if (lost(w, w->spare, &looked, LOOK_MS) || lost(w, w->m, &old_looked, SLOW_LOOK_MS))
 			return false;
 		(void)xst_wait(200, NULL);
 	}
@@ -760,6 +758,8 @@ bool xen_swap(const char *what, const char *service, const char *with, const cha
 		done = w.m->role == MEMBER_DOM0 ? swap_process(&w, with) : swap_domain(&w);
 		why = w.why;
 	}
+	if (w.m)
+		nodes_strays_gone(w.m);
 	close(lock);
 	if (done)
 		*status = 0;
