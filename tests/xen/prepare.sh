@@ -132,7 +132,8 @@ check_disk() {
 prepare_shared() {
 	prepare_site
 	prepare_more
-	files+=("$top/deploy/xl" "$STRAIT_BUILD/tests/stand_in_guest")
+	echo "${STRAIT_XEN_ROUNDS:-5}" >"$work/rounds"
+	files+=("$top/deploy/xl" "$STRAIT_BUILD/tests/stand_in_guest" "$work/rounds")
 	seconds=400
 }
 

@@ -2,9 +2,10 @@
 /*
  * vchan-echo.c - in dom0: a libxenvchan server that sends back messages of 16 bytes.
  *
- * usage: vchan-echo DOMID PATH COUNT
+ * usage: vchan-echo DOMID PATH COUNT [ROUNDS]
  *
- * Prints "ready" when the client may come, and at the end what a round trip took.
+ * Prints "ready" when the client may come, and after each round what a round trip took.  With
+ * ROUNDS, each begins when a line comes, and with a quarter of COUNT that is not timed.
  */
 #include <libxenvchan.h>
 #include <stdio.h>
@@ -38,18 +39,35 @@ static int put(struct libxenvchan *c, void *from, size_t n)
 	return libxenvchan_write(c, from, n);
 }
 
+static int echo(struct libxenvchan *c, int count)
+{
+	char message[16];
+
+	for (int i = 0; i < count; i++)
+		if (all(libxenvchan_read, c, message, 16) || all(put, c, message, 16)) {
+			fprintf(stderr, "vchan-echo: the client is gone after %d messages\n", i);
+			return -1;
+		}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	int count, rounds = 1, warm = 1;
 	struct libxenvchan *c;
-	double start = 0;
-	char message[16];
-	int count;
+	char line[16];
+	double start;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: vchan-echo DOMID PATH COUNT\n");
+	if (argc != 4 && argc != 5) {
+		fprintf(stderr, "usage: vchan-echo DOMID PATH COUNT [ROUNDS]\n");
 		return 2;
 	}
-	count = atoi(argv[3]);
+	count = atoi(argv[3]) - warm;
+	if (argc == 5) {
+		count = atoi(argv[3]);
+		rounds = atoi(argv[4]);
+		warm = count / 4;
+	}
 	c = libxenvchan_server_init(NULL, atoi(argv[1]), argv[2], 1000, 2000);
 	if (!c) {
 		perror("vchan-echo");
@@ -58,15 +76,15 @@ int main(int argc, char **argv)
 	c->blocking = 1;
 	printf("ready\n");
 	fflush(stdout);
-	for (int i = 0; i < count; i++) {
-		if (all(libxenvchan_read, c, message, 16) || all(put, c, message, 16)) {
-			fprintf(stderr, "vchan-echo: the client is gone after %d messages\n", i);
+	while (rounds--) {
+		if ((argc == 5 && !fgets(line, sizeof(line), stdin)) || echo(c, warm))
 			return 1;
-		}
-		if (i == 0)
-			start = now();
+		start = now();
+		if (echo(c, count))
+			return 1;
+		printf("round-trip %.0f us\n", (now() - start) / count * 1e6);
+		fflush(stdout);
 	}
-	printf("round-trip %.0f us\n", (now() - start) / (count - 1) * 1e6);
 	libxenvchan_close(c);
 	return 0;
 }
