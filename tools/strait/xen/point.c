@@ -46,6 +46,12 @@ int point_lives(const struct deployment *d, const struct member *m, unsigned oth
 	return err;
 }
 
+/* A service's word, which stands among others in what a guest reads. */
+static bool is_number(const char *s)
+{
+	return s && *s && s[strspn(s, "0123456789")] == '\0';
+}
+
 /* Of the channel that @m made for @g; "" when it did not. */
 static const char *channel_of(const struct member *g, const struct member *m)
 {
@@ -55,7 +61,7 @@ static const char *channel_of(const struct member *g, const struct member *m)
 
 	for (int i = 0; i < 2; i++)
 		v[i] = xst_read(xprintf("%s/%s", path, names[i]));
-	return v[0] && v[1] && *v[0] && *v[1] ? xprintf("%u %s %s %s", m->domid, v[0], v[1], path) : "";
+	return is_number(v[0]) && is_number(v[1]) ? xprintf("%u %s %s %s", m->domid, v[0], v[1], path) : "";
 }
 
 static int point(const struct deployment *d, const struct member *m, unsigned epoch, bool next)
