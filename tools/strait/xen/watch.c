@@ -32,6 +32,7 @@
 #define CALM_S 600     /* between ends of a service domain that have to do with each other */
 #define IN_A_ROW 3
 #define REBOOT 1       /* Xen's reason of a shutdown */
+#define DESTROY_TRIES 20 /* twice a second */
 
 struct watched {
 	bool over;
@@ -76,18 +77,36 @@ char *watch_verdict(const char *node, int reason)
 	}
 }
 
+static bool is_gone(const struct member *m)
+{
+	struct xl_domain *list;
+	char *text;
+	const int n = xl_list(&list, &text);
+	const bool gone = n >= 0 && !xl_find_id(list, n, m->domid, m->uuid);
+
+	free(list);
+	free(text);
+	return gone;
+}
+
+/* Somebody else's `xl destroy` may be at it. */
 static bool destroy(const struct member *m)
 {
 	const char *id = xprintf("%u", m->domid);
 	const char *const args[] = { "destroy", id, NULL };
-	char *text;
+	char *text = NULL;
 
-	int failed = xl_run(&text, args);
-
-	if (failed)
-		watch_note("%s: xl destroy %s: %s", m->domain, id, xl_sentence(text));
+	for (int i = 0; i < DESTROY_TRIES; i++) {
+		free(text);
+		if (!xl_run(&text, args) || is_gone(m)) {
+			free(text);
+			return true;
+		}
+		nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL);
+	}
+	watch_note("%s: xl destroy %s: %s", m->domain, id, xl_sentence(text));
 	free(text);
-	return !failed;
+	return false;
 }
 
 /* @there: what is left of it must be destroyed.  @ordered: by `xl reboot`.  False: it
