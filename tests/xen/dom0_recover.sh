@@ -112,7 +112,7 @@ case_a_service_domain_is_made_anew() {
 	local last said=/var/log/xen/console/guest-far.log.log
 	image=default file="disk=/dev/vdd, mount=xvda:/srv, hang=3" net="bridge=xenbr0, hang=3"
 	deploy far \
-		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 300", "memory=16", "log=channel", "recover=120" ]' \
+		'[ "log", "elf=/test/probe", "args=append-fsync /srv/log 150", "memory=16", "log=channel", "recover=120" ]' \
 		'[ "web", "elf=/test/lighttpd", "args=-D -f /srv/lighttpd.conf", "memory=32", "log=channel", "recover=120" ]' \
 		"$callers" || fail "strait deploy"
 	soon grep -q 'acknowledged 50' $said || fail "the log does not grow"
@@ -123,7 +123,7 @@ case_a_service_domain_is_made_anew() {
 	tr -d '\r' <$said | grep -v acknowledged
 	grep -q 'the service is back' $said || fail "the guest did not notice"
 	last=$(tr -d '\r' <$said | sed -n 's/^acknowledged //p' | tail -n 1)
-	if [ "$last" != 299 ]; then
+	if [ "$last" != 149 ]; then
 		want "it ends by an error of fsync" grep -q 'append: I/O error' $said
 		echo "told of a loss behind line $last"
 	fi
