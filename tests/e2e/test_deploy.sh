@@ -188,6 +188,7 @@ grep -q "site.net (domain 6) is paused for 2 s" /run/strait/site/watch.log || fa
 [ ! -e "$FAKE_XEN/doms/6" ] || fail "$CASE: the other is not"
 sed -i 's/--p--- -/r----- -/' "$FAKE_XEN/doms/5"
 for i in $(seq 80); do grep -qx "unpause 8" "$FAKE_XEN/calls" && break; sleep 0.1; done
+grep -q "site.file goes on" /run/strait/site/watch.log || fail "$CASE: $(cat /run/strait/site/watch.log)"
 grep -q "site.file (domain 5) hangs: no answer for 2 s" /run/strait/site/watch.log || fail "$CASE: $(cat /run/strait/site/watch.log)"
 is order "$(grep 'destroy 5\|create.*file\|unpause 8' "$FAKE_XEN/calls" | tail -3 | sed 's,/run/strait/site/,,' | tr '\n' ';')" \
 	"destroy 5;create -p -e -q site.file.cfg;unpause 8;"

@@ -135,13 +135,21 @@ static char *judge_pause(struct pulse *p, const struct member *m, uint64_t passe
 	               ? xprintf("is paused for %u s", p->paused_s) : NULL;
 }
 
+/* It is not paused (any more). */
+static void goes_on(struct pulse *p, const struct member *m)
+{
+	if (p->paused)
+		watch_note("%s goes on", m->domain);
+	p->paused = false;
+	p->paused_ms = 0;
+}
+
 static char *judge_silence(struct pulse *p, const struct member *m, uint64_t passed)
 {
 	bool ready = is_ready(m);
 	uint32_t limit = ready && p->answered ? 2 * p->hang_s : START_S;
 
-	p->paused = false;
-	p->paused_ms = 0;
+	goes_on(p, m);
 	if (!p->hang_s || (ready && !p->answered))
 		return NULL;
 	p->silent_ms += passed;
@@ -170,11 +178,8 @@ char *pulse_look(struct pulse *p, const struct member *m)
 	passed = now - p->looked_ms < 2 * every(p) ? now - p->looked_ms : every(p);
 	p->looked_ms = now;
 	if (has_answered(p, m)) {
-		if (p->paused)
-			watch_note("%s goes on", m->domain);
+		goes_on(p, m);
 		p->answered = true;
-		p->paused = false;
-		p->paused_ms = 0;
 		ask(p, m);
 		return NULL;
 	}
