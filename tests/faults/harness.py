@@ -132,12 +132,14 @@ class Running:
     """strait run, with what it says in a file."""
 
     def __init__(self, options, program, env=None, stdin=subprocess.DEVNULL):
+        self.start([os.path.join(BIN, "strait"), "run", *options, *program], stdin, env=env)
+
+    def start(self, argv, stdin, env=None, cwd=None):
         # appended to by one description, read by another: offsets of their own
         self.err = tempfile.NamedTemporaryFile("ab")
         self.out = tempfile.NamedTemporaryFile("ab")
-        self.p = subprocess.Popen(
-            [os.path.join(BIN, "strait"), "run", *options, *program], stdin=stdin,
-            stdout=self.out, stderr=self.err, env={**os.environ, **(env or {})})
+        self.p = subprocess.Popen(argv, stdin=stdin, stdout=self.out, stderr=self.err, cwd=cwd,
+                                  env={**os.environ, **(env or {})})
         self.dead = 0  # services that this sent a signal to
 
     def hit(self, name, sig):
@@ -176,6 +178,16 @@ class Running:
     def back(self):
         """How often a service came back."""
         return self.said().count(" is back ")
+
+
+class Native(Running):
+    """A program of this machine, in the folder @cwd: no service can be hit."""
+
+    def __init__(self, argv, cwd, stdin=subprocess.DEVNULL):
+        self.start(argv, stdin, cwd=cwd)
+
+    def hit(self, name, sig):
+        return False
 
 
 class Faults:

@@ -3,7 +3,7 @@
 import random
 import subprocess
 
-from harness import Running, Wrong, program, until
+from harness import Native, Running, Wrong, program, until
 
 MODES = ("delete", "wal")
 
@@ -13,9 +13,13 @@ class Shell:
 
     Row n is acknowledged once its line "row n" is there: its transaction has ended."""
 
-    def __init__(self, db, options=(), seed=0):
-        self.r = Running(["--net", "none", "--no-squash", *options, "-v", db + ":/w", "-w", "/w"],
-                         [program("sqlite3", "sqlite3"), "-bail", "t.db"], stdin=subprocess.PIPE)
+    def __init__(self, db, options=(), seed=0, native=False):
+        if native:
+            self.r = Native(["sqlite3", "-bail", "t.db"], db, stdin=subprocess.PIPE)
+        else:
+            self.r = Running(
+                ["--net", "none", "--no-squash", *options, "-v", db + ":/w", "-w", "/w"],
+                [program("sqlite3", "sqlite3"), "-bail", "t.db"], stdin=subprocess.PIPE)
         self.told, self.rng = 0, random.Random(seed)
 
     def tell(self, text):
