@@ -277,6 +277,8 @@ long_who_serves_is_destroyed_in_a_swap() {
 	within 120 came_anew net || { cat /run/strait/far/watch.log; fail "no other domain comes"; }
 	soon page index.html || fail "the web server does not answer any more"
 	destroyed_in_a_swap netd net far.net 'grep "the new one has" /run/swap'
+	want "status 125, not $rc" [ $rc = 125 ]
+	want "it is said" grep -q 'domain [1-9][0-9]* served, then the domain .*; the watcher makes it anew' /run/swap
 	within 120 came_anew net || { cat /run/strait/far/watch.log; fail "no other domain comes"; }
 	soon page index.html || fail "the web server does not answer any more"
 	xl list

@@ -536,7 +536,7 @@ static void undo(struct swap *w)
 	if (w->ordered && !ask(w, w->m, "go", 0))
 		say("note: %s: %s", w->m->domain, w->why);
 	w->why = NULL;
-	if (w->renamed && !rename_domain(w, w->m->domid, w->m->domain))
+	if (w->renamed && number_of(w->m) && !rename_domain(w, w->m->domid, w->m->domain))
 		say("note: %s", w->why);
 	forget_spare(w->d, w->spare);
 	(void)unlink(state_path(w->d->name, w->m->domain, ".next"));
@@ -673,6 +673,7 @@ static bool make_spare(struct swap *w)
 static bool swap_domain(struct swap *w)
 {
 	const unsigned from = w->m->domid, epoch = nodes_epoch(w->m);
+	const char *gone;
 	bool done;
 
 	rebuild_hold_disks(w->d->name, w->m);
@@ -691,6 +692,9 @@ static bool swap_domain(struct swap *w)
 	}
 	if (!done || !finish(w))
 		return false;
+	gone = ended(w->m);
+	if (gone)
+		return fails(w, "domain %u served, then %s", w->m->domid, gone);
 	printf("%s: domain %u to %u, epoch %u to %u in %.1f ms, guests waited %.1f ms\n", w->m->domain,
 	       from, w->m->domid, epoch, nodes_epoch(w->m), (double)(now_us() - w->began_us) / 1000,
 	       (double)(w->back_us - w->cut_us) / 1000);
