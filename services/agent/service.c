@@ -317,6 +317,8 @@ static int send_configure(struct agent *a)
 		c.body_case = CONTROL__CONTROL__BODY_CONFIGURE;
 		c.configure = &m.conf;
 		r = control_send(a->service.sock, &c, m.fds, m.n_fds);
+		if (r == -EPIPE || r == -ECONNRESET)
+			r = 0; /* it ended: SIGCHLD says how */
 		if (r < 0)
 			agent_fail(a, "cannot configure %s: %s", program_name(a), strerror(-r));
 	}
