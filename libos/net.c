@@ -100,7 +100,7 @@ static struct nsock *nsock_new(int domain, int type, int protocol, uint32_t hand
 	          type == SOCK_STREAM ? &g_net_stream_ops : &g_net_dgram_ops, domain,
 	          type, protocol);
 	ns->handle = handle;
-	ns->rx_wnd = type == SOCK_STREAM ? 2 * NET_WND_MIN : 8 * NET_WND_MIN;
+	ns->rx_wnd = type == SOCK_STREAM ? NET_WND_FIRST : 8 * NET_WND_MIN;
 	ns->rx_limit = ns->rx_wnd;
 	ns->dq_limit = ns->rx_wnd;
 	return ns;
@@ -247,6 +247,8 @@ static void nsock_destroy(struct nsock *ns, bool abort)
 		dnext = d->next;
 		dgram_free(d);
 	}
+	if (ns->s.type == SOCK_STREAM)
+		stream_release(ns);
 	blocks_free(ns->head);
 	net_opts_drop(ns);
 	pool_put(&g_socks, ns);

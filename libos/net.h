@@ -31,7 +31,7 @@
 #define NET_OPTS_MAX 131072u /* options set, of all sockets */
 #define NET_WND_MIN (32u * 1024)
 #define NET_WND_MAX (1024u * 1024)
-#define NET_WND_ACCEPTED (2 * NET_WND_MIN) /* at first */
+#define NET_WND_FIRST (2 * NET_WND_MIN) /* of a stream */
 #define NET_PIECE RPC_BULK_PIECE /* a send gives way after this */
 
 struct block {
@@ -227,6 +227,9 @@ uint64_t stream_readable(const struct nsock *ns);
 void stream_event_data(struct nsock *ns, const Net__DataMsg *m, struct rpc_event *ev);
 /* What came and was not read is gone; the window moves on.  No more may come now. */
 void stream_discard(struct nsock *ns);
+/* The socket is gone: what its window promised beyond the first is free again. */
+void stream_release(struct nsock *ns);
+int64_t stream_promised(void); /* by all windows beyond their first, bytes */
 long net_stream_accept(struct sock *s, struct sock **out, struct sock_name *peer);
 
 /* ---- net_dgram.c ---- */

@@ -142,7 +142,7 @@ static int call_listen(const struct recipe *c)
 	req.backlog = c->backlog;
 	req.n_ids = net_ids_for(c->backlog);
 	req.first_id = net_handles(req.n_ids);
-	req.rx_limit = NET_WND_ACCEPTED;
+	req.rx_limit = NET_WND_FIRST;
 	rpc_call_init(&call);
 	net__net__listen(rpc_service(&g_net_chan), &req,
 	                 (Net__AddrRep_Closure)rpc_reply_taken, &call);

@@ -117,7 +117,7 @@ static bool listen_once(struct nsock *ns, uint32_t backlog, uint32_t n_ids, int 
 	req.n_ids = n_ids;
 	if (n_ids)
 		req.first_id = net_handles(n_ids);
-	req.rx_limit = NET_WND_ACCEPTED;
+	req.rx_limit = NET_WND_FIRST;
 	rpc_call_init(&call);
 	net__net__listen(rpc_service(&g_net_chan), &req,
 	                 (Net__AddrRep_Closure)rpc_reply_taken, &call);

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-/* Bytes that all windows may promise beyond the smallest, so that the pool of
+/* Bytes that all windows promise beyond the first ones, limited so that the pool of
  * blocks is never overdrawn by growth. */
 static _Atomic int64_t g_promised;
 #define PROMISE_MAX ((int64_t)NET_BLOCKS_MAX * NET_BLOCK_SIZE / 2)
@@ -191,6 +191,16 @@ static uint64_t next_window_locked(struct nsock *ns)
 	}
 	ns->rx_limit = read + ns->rx_wnd;
 	return ns->rx_limit;
+}
+
+void stream_release(struct nsock *ns)
+{
+	atomic_fetch_sub(&g_promised, (int64_t)ns->rx_wnd - NET_WND_FIRST);
+}
+
+int64_t stream_promised(void)
+{
+	return atomic_load(&g_promised);
 }
 
 static void post_window(struct nsock *ns, uint64_t limit)

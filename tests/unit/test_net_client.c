@@ -111,6 +111,7 @@ static void *receive_all(void *arg)
 
 static void a_stream_flows_both_ways_at_once(void)
 {
+	const int64_t promised = stream_promised();
 	pthread_t t[4];
 	long sv[2];
 
@@ -121,6 +122,7 @@ static void a_stream_flows_both_ways_at_once(void)
 		   0);
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
+	CU_ASSERT(stream_promised() > promised); /* windows have grown */
 	EQ(SYS(SYS_close, sv[0]), 0);
 	EQ(SYS(SYS_close, sv[1]), 0);
 }
@@ -130,6 +132,7 @@ static void pools_are_empty_after_the_last_close(void)
 	EQ(pool_used(&g_net_blocks), 0);
 	EQ(pool_used(&g_net_dgrams), 0);
 	EQ(pool_used(&g_net_opts), 0);
+	EQ(stream_promised(), 0);
 }
 
 /* ---- everything beside everything ---- */
