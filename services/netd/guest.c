@@ -217,11 +217,9 @@ void sock_reset(struct sock *s)
 	s->pend = 0;
 	s->err = s->connect_err = 0;
 	memset(&s->peer, 0, sizeof(s->peer));
-	if (s->rx_skipped) {
-		s->rx_pushed -= s->rx_skipped;
-		s->rx_limit = s->rx_limit_told;
-		s->rx_skipped = 0;
-	}
+	s->rx_pushed -= s->rx_skipped;
+	s->rx_skipped = 0;
+	s->rx_limit = s->rx_limit_told;
 	s->rx_got = s->rx_pushed;
 	s->tx_acked = s->tx_limit = s->tx_got;
 	s->n_ranges = 0;

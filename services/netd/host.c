@@ -349,7 +349,7 @@ static void op_accept_more(struct sock *l)
 		host_add(hsock_of(s), fd);
 		let_reuse(fd);
 		s->opt = l->opt;
-		s->rx_limit = l->accept_limit;
+		s->rx_limit = s->rx_limit_told = l->accept_limit;
 		s->bound = true;
 		names_of(hsock_of(s));
 		sock_queue_accept(l, s);

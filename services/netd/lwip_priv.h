@@ -113,6 +113,10 @@ int tcp_do_disconnect(struct lsock *l);
 void tcp_apply(struct lsock *l);
 void tcp_fail(struct lsock *l, int err); /* positive errno; while connecting, or timed out */
 int tcp_info_get(struct lsock *l, void *val, uint32_t *len);
+
+/* ---- lwip_rx.c ---- */
+void rx_first_window(struct lsock *l); /* at the handshake's end */
+void rx_announce(struct lsock *l);     /* of a connection: after input */
 void tcp_rx_window(struct lsock *l);
 uint32_t tcp_rx_peek(struct sock *s, uint32_t max, struct iovec *io, int *n_io);
 void tcp_rx_take(struct sock *s, uint32_t n);

@@ -4,13 +4,11 @@
  *
  * Rules that hold between netd and lwIP:
  * 1. The receive callback never refuses data: lwIP would drop what follows.  It
- *    is queued, and the window opens only as the guest raises rx_limit.
- * 2. The window's right edge is max(what the peer was promised, rx_limit).  It
- *    never moves left.
- * 3. A pcb may vanish in any call into lwIP; the demultiplexer then calls
+ *    is queued (lwip_rx.c).
+ * 2. A pcb may vanish in any call into lwIP; the demultiplexer then calls
  *    conn_gone(), so l->pcb is never stale.  Callbacks are taken off a pcb before
  *    netd aborts it: an error callback always means the network or a timer.
- * 4. tcp_close() sends RST instead of FIN if the window is not wide open; the
+ * 3. tcp_close() sends RST instead of FIN if the window is not wide open; the
  *    window is set wide before, because netd itself decides (unread data).
  */
 #include "services/netd/clock.h"
@@ -145,52 +143,6 @@ static void set_callbacks(struct lsock *l)
 	tcp_err(l->pcb, on_err);
 }
 
-/* At the handshake's end: the window that the guest granted, but no less than the
- * 64 KiB that the SYN has promised. */
-static void first_window(struct lsock *l)
-{
-	struct tcp_pcb *pcb = l->pcb;
-	const uint32_t max = TCP_WND_MAX(pcb);
-	uint64_t want = l->s.rx_limit - l->s.rx_got;
-
-	if (want < 0xffff)
-		want = 0xffff;
-	if (want > max)
-		want = max;
-	l->window = (uint32_t)want;
-	pcb->rcv_wnd = pcb->rcv_ann_wnd = l->window;
-	/* lwIP counts its whole window here; a SYN cannot say more than 64 KiB. */
-	pcb->rcv_ann_right_edge = pcb->rcv_nxt + 0xffff;
-}
-
-void tcp_rx_window(struct lsock *l)
-{
-	struct tcp_pcb *pcb = l->pcb;
-	uint64_t edge;
-	uint32_t grow, inflation, max;
-
-	if (!pcb || l->s.eof || l->s.connecting)
-		return;
-	edge = l->s.rx_got + pcb->rcv_wnd;
-	if (l->s.rx_limit <= edge)
-		return;
-	max = TCP_WND_MAX(pcb);
-	grow = max - pcb->rcv_wnd;
-	if (l->s.rx_limit - edge < grow)
-		grow = (uint32_t)(l->s.rx_limit - edge);
-	pcb->rcv_wnd += grow;
-	if (pcb->rcv_wnd > l->window) /* the guest's window has grown */
-		l->window = pcb->rcv_wnd;
-	inflation = pcb->rcv_nxt + pcb->rcv_wnd - pcb->rcv_ann_right_edge;
-	/* An update when a quarter came free, or when the peer may stand still. */
-	if (inflation < l->window / 4 &&
-	    pcb->rcv_ann_right_edge - pcb->rcv_nxt >= l->window / 4)
-		return;
-	pcb->rcv_ann_wnd = pcb->rcv_wnd;
-	tcp_ack_now(pcb);
-	tx_dirty(l);
-}
-
 /* ---- options ---- */
 
 void tcp_apply(struct lsock *l)
@@ -266,7 +218,7 @@ static struct lsock *accepted_new(struct lsock *listener, struct tcp_pcb *pcb)
 	l->pcb = pcb;
 	l->s.opt = listener->s.opt;
 	l->s.bound = true;
-	l->s.rx_limit = listener->s.accept_limit;
+	l->s.rx_limit = l->s.rx_limit_told = listener->s.accept_limit;
 	naddr_from_lwip(&pcb->local_ip, pcb->local_port, &l->s.local);
 	naddr_from_lwip(&pcb->remote_ip, pcb->remote_port, &l->s.peer);
 	l->port.owner = l;
@@ -294,7 +246,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	set_callbacks(l);
 	l->s.connected = true;
 	tcp_apply(l);
-	first_window(l);
+	rx_first_window(l);
 	if (listener->s.opt.defer_accept) {
 		l->deferred_by = listener;
 		listener->n_deferred++;
@@ -402,7 +354,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 
 	(void)err; /* always ERR_OK */
 	naddr_from_lwip(&pcb->local_ip, pcb->local_port, &l->s.local);
-	first_window(l);
+	rx_first_window(l);
 	sock_connected(&l->s, 0);
 	tcp_apply(l);
 	return ERR_OK;
@@ -576,7 +528,7 @@ static void let_go(struct lsock *l)
 	l->progress_ms = clock_ms();
 	tcp_recv(pcb, NULL);
 	tcp_err(pcb, NULL); /* on_sent() stays: it sees progress */
-	pcb->rcv_wnd = TCP_WND_MAX(pcb); /* rule 4 */
+	pcb->rcv_wnd = TCP_WND_MAX(pcb); /* rule 3 */
 	(void)tcp_close(pcb); /* out of memory for the FIN: lwIP's timer sends it */
 	demux_touch(pcb);
 }
@@ -657,6 +609,8 @@ static void conn_after(void *owner)
 		tcp_fail(l, ETIMEDOUT);
 		return;
 	}
+	if (l->pcb && l->s.connected && !l->s.eof && !l->orphan)
+		rx_announce(l);
 	if (l->pcb && (l->tx || (l->pcb->flags & TF_ACK_NOW)))
 		tx_dirty(l);
 }
@@ -696,57 +650,6 @@ void lwip_tcp_init(void)
 	static const struct demux_ops ops = {on_syn, conn_gone, conn_after};
 
 	demux_init(&ops);
-}
-
-/* ---- received data ---- */
-
-uint32_t tcp_rx_peek(struct sock *s, uint32_t max, struct iovec *io, int *n_io)
-{
-	struct lsock *l = lsock_of(s);
-	uint32_t got = 0, off = l->rx_off;
-
-	*n_io = 0;
-	for (struct pbuf *p = l->rx; p && got < max && *n_io < RX_IOV_MAX; p = p->next) {
-		uint32_t n = p->len - off;
-
-		if (n > max - got)
-			n = max - got;
-		io[*n_io] = (struct iovec){(uint8_t *)p->payload + off, n};
-		if (n > 0)
-			(*n_io)++;
-		got += n;
-		off = 0;
-	}
-	return got;
-}
-
-void tcp_rx_take(struct sock *s, uint32_t n)
-{
-	struct lsock *l = lsock_of(s);
-
-	l->rx_off += n;
-	while (l->rx && l->rx_off >= l->rx->len) {
-		struct pbuf *p = l->rx;
-
-		l->rx_off -= p->len;
-		l->rx = p->next;
-		p->next = NULL;
-		pbuf_free(p);
-	}
-	if (!l->rx)
-		l->rx_tail = NULL;
-}
-
-void tcp_rx_free(struct lsock *l)
-{
-	while (l->rx) {
-		struct pbuf *p = l->rx;
-
-		l->rx = p->next;
-		p->next = NULL;
-		pbuf_free(p);
-	}
-	l->rx_tail = NULL;
 }
 
 int tcp_info_get(struct lsock *l, void *val, uint32_t *len)

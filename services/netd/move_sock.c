@@ -284,7 +284,7 @@ static const char *sock_take(const Netstate__Sock *m, struct sock *s)
 	s->rx_pushed = m->rx_pushed;
 	s->rx_limit = m->rx_limit;
 	s->rx_skipped = m->rx_skipped;
-	s->rx_limit_told = m->rx_limit_told;
+	s->rx_limit_told = m->rx_limit_told ? m->rx_limit_told : m->rx_limit; /* older builds: 0 */
 	s->tx_got = m->tx_got;
 	s->tx_acked = m->tx_acked;
 	s->tx_limit = m->tx_limit;

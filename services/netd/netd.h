@@ -95,7 +95,7 @@ struct sock {
 	/* stream offsets, absolute */
 	uint64_t rx_got, rx_pushed, rx_limit;
 	uint64_t rx_skipped;          /* of rx_pushed, after SHUT_RD: the guest has not seen them */
-	uint64_t rx_limit_told;       /* with rx_skipped: the guest's own limit */
+	uint64_t rx_limit_told;       /* what the guest said; SHUT_RD raises rx_limit alone */
 	uint64_t tx_got, tx_acked, tx_limit; /* tx_limit: as told to the guest */
 
 	/* listener */

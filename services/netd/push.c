@@ -137,26 +137,24 @@ static int push_error(struct sock *s)
 	return r;
 }
 
-/* After SHUT_RD data is taken and forgotten, as on Linux. */
+/* After SHUT_RD data is taken and forgotten, as on Linux; also beyond what the guest has
+ * allowed, or the peer of one that had received all it allowed would wait for ever. */
 static enum pushed discard_stream(struct sock *s)
 {
 	struct iovec io[RX_IOV_MAX];
 	int n_io = 0;
 	const uint32_t n = s->ops->rx_peek(s, RPC_PAYLOAD_MAX, io, &n_io);
 
-	if (n == 0) {
-		s->pend &= ~PEND_DATA;
-		return PUSH_DONE;
-	}
-	if (s->rx_skipped == 0)
-		s->rx_limit_told = s->rx_limit;
 	s->rx_skipped += n;
 	s->rx_pushed += n;
 	if (s->rx_limit < s->rx_pushed + RPC_PAYLOAD_MAX)
 		s->rx_limit = s->rx_pushed + RPC_PAYLOAD_MAX;
 	s->ops->rx_take(s, n);
 	s->ops->rx_window(s);
-	return PUSH_MORE;
+	if (n > 0)
+		return PUSH_MORE;
+	s->pend &= ~PEND_DATA;
+	return PUSH_DONE;
 }
 
 static enum pushed push_stream(struct sock *s, uint32_t max)

@@ -113,7 +113,7 @@ static void do_socket(Net__Net_Service *svc, const Net__SocketReq *in,
 		reply(req, -ENOMEM);
 		return;
 	}
-	s->rx_limit = in->rx_limit;
+	s->rx_limit = s->rx_limit_told = in->rx_limit;
 	s->rx_got = s->rx_pushed = in->rx_offset;
 	s->tx_got = s->tx_acked = s->tx_limit = in->tx_offset;
 	r = guest_name_sock(guest_of(req), s, in->handle);
@@ -249,6 +249,8 @@ ON_SOCK(shutdown, Net__ShutdownPost, Net__Empty_Closure)
 		reply(req, -ENOTCONN);
 	else
 		reply(req, s->ops->shutdown(s, (int)in->how));
+	if (s->rx_shut && s->type == SOCK_STREAM)
+		sock_ready(s, PEND_DATA); /* opens the window */
 }
 
 /* A close() that waited at the netd before us: it waits here, or is done by now. */

@@ -191,7 +191,12 @@ void a_half_closed_connection_still_sends(void)
 	free(buf);
 }
 
-void after_shut_rd_data_is_forgotten(void)
+static bool nearly_full(void *arg)
+{
+	return ((const struct ng_sock *)arg)->rx_got > NG_WINDOW - 4096;
+}
+
+static void forget_data(bool full)
 {
 	struct peer p = {.ip = g_set->guest, .n = 2 << 20};
 	const int l = server(AF_INET, "0.0.0.0", &p.port, 8);
@@ -200,12 +205,28 @@ void after_shut_rd_data_is_forgotten(void)
 	peer_start(&p, bulk_writer);
 	c = ng_accept(l, NG_WAIT_MS);
 	CU_ASSERT_FATAL(c > 0);
+	g_ng[c].hold = true;
+	if (full) {
+		CU_ASSERT_TRUE(ng_until(nearly_full, &g_ng[c], NG_WAIT_MS));
+		ng_sleep(300); /* the last bytes */
+	}
 	CU_ASSERT_EQUAL(ng_shutdown(c, SHUT_RD), 0);
 	peer_join(&p); /* more than any window: somebody takes it */
 	CU_ASSERT_TRUE(p.ok);
 	CU_ASSERT_EQUAL(g_ng[c].err, 0);
 	(void)ng_close(c, false);
 	(void)ng_close(l, false);
+}
+
+void after_shut_rd_data_is_forgotten(void)
+{
+	forget_data(false);
+}
+
+/* Also by a guest that has all it allowed, and does not allow more. */
+void after_shut_rd_a_full_window_opens(void)
+{
+	forget_data(true);
 }
 
 static void *rst_client(void *arg)
@@ -346,6 +367,60 @@ void the_window_follows_a_guest_that_does_not_read(void)
 	peer_join(&p);
 	CU_ASSERT_EQUAL(at, p.n);
 	(void)ng_close(c, false);
+	(void)ng_close(l, false);
+}
+
+#define RAISED 40000u /* less than a quarter of the window, and than a segment over the TAP */
+
+/* The second part, once it is told to go, up to half of what the window was raised by:
+ * its end is said in steps of the window scale. */
+static void *two_parts(void *arg)
+{
+	struct peer *p = arg;
+	static uint8_t buf[NG_WINDOW + RAISED / 2];
+	const int fd = kernel_connect(p->ip, p->port);
+
+	fill(buf, 0, sizeof(buf));
+	p->ok = fd >= 0 && kernel_write(fd, buf, p->n);
+	while (!p->go)
+		usleep(1000);
+	p->ok = p->ok && kernel_write(fd, buf + p->n, sizeof(buf) - p->n);
+	close(fd);
+	return NULL;
+}
+
+static bool all_parts(void *arg)
+{
+	return ((const struct ng_sock *)arg)->rx_got == NG_WINDOW + RAISED / 2;
+}
+
+static bool first_part(void *arg)
+{
+	return ((const struct ng_sock *)arg)->rx_got >= 100000;
+}
+
+/* A limit raised by little, before the peer has used up what it knows of. */
+void a_window_raised_by_less_than_a_segment_is_used(void)
+{
+	struct peer p = {.ip = g_set->guest, .n = 100000};
+	const int l = server(AF_INET, "0.0.0.0", &p.port, 8);
+	static uint8_t buf[RAISED];
+	int c;
+
+	peer_start(&p, two_parts);
+	c = ng_accept(l, NG_WAIT_MS);
+	CU_ASSERT_FATAL(c > 0);
+	g_ng[c].hold = true;
+	CU_ASSERT_TRUE(ng_until(first_part, &g_ng[c], NG_WAIT_MS));
+	CU_ASSERT_EQUAL(ng_recv_all(c, buf, sizeof(buf)), sizeof(buf));
+	CU_ASSERT_EQUAL(ng_raise(c, NG_WINDOW + RAISED), 0);
+	ng_sleep(50);
+	p.go = true;
+	CU_ASSERT_TRUE(ng_until(all_parts, &g_ng[c], NG_WAIT_MS));
+	g_ng[c].hold = false;
+	(void)ng_close(c, true);
+	peer_join(&p);
+	CU_ASSERT_TRUE(p.ok);
 	(void)ng_close(l, false);
 }
 

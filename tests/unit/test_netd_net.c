@@ -41,9 +41,11 @@ static void add_kernel(CU_pSuite s)
 	ADD(s, bulk_out_arrives_whole);
 	ADD(s, a_half_closed_connection_still_sends);
 	ADD(s, after_shut_rd_data_is_forgotten);
+	ADD(s, after_shut_rd_a_full_window_opens);
 	ADD(s, a_reset_is_econnreset);
 	ADD(s, an_abortive_close_resets_the_peer);
 	ADD(s, the_window_follows_a_guest_that_does_not_read);
+	ADD(s, a_window_raised_by_less_than_a_segment_is_used);
 	ADD(s, a_peer_with_a_zero_window_is_waited_for);
 	ADD(s, a_lingering_close_waits_for_the_last_byte);
 	ADD(s, corked_bytes_leave_together_or_after_a_moment);
