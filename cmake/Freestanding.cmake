@@ -72,11 +72,14 @@ function(strait_freestanding_flags target)
 	endif()
 endfunction()
 
+# No FP/SIMD registers: who touches them after a sleep leaves for Xen, which loads them
+# only then; and interrupts do not keep them for us.
 function(strait_add_freestanding target)
 	add_library(${target} OBJECT ${ARGN})
 	# clang cannot read gcc's stdatomic.h, which these see: tools that go by the compile
 	# commands find the same sources in the test libraries.
 	set_target_properties(${target} PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
 	strait_freestanding_flags(${target})
+	target_compile_options(${target} PRIVATE -mgeneral-regs-only)
 	target_link_libraries(${target} PRIVATE strait_warnings)
 endfunction()

@@ -3,11 +3,11 @@
  * park.c - how threads sleep, and who reads the rings meanwhile.
  *
  * A thread that waits for a service tries to become the leader: one atomic flag.
- * The leader reads the rings for all, first spinning (if the service runs, or ran
- * last, on another CPU, and as long as that paid lately), then asleep.  Every thread that
- * waits for a service sleeps on two words at once, its token and the doorbell, so
- * a leader that leaves need not wake a follower: the service's next ring wakes
- * one, and that one leads.
+ * The leader reads the rings for all: first spinning (if the service runs, or ran
+ * last, on another CPU), then lending it the CPU, both as long as that paid lately,
+ * then asleep.  Every thread that waits for a service sleeps on two words at once,
+ * its token and the doorbell, so a leader that leaves need not wake a follower: the
+ * service's next ring wakes one, and that one leads.
  *
  * What must not get lost:
  *   1. After arming (asking the service for a ring) the rings are read once more.
@@ -32,6 +32,9 @@
 #define SPIN_MAX 2000u
 #define SPIN_MIN 16u
 #define PROBE_EVERY 64u /* spins for nothing, then one is long again */
+#define LENDS 2u             /* of the CPU, before the guest sleeps */
+#define LEND_PAUSE_MAX 1024u /* waits without one, when they are for nothing */
+#define LEND_LONG_NS 5000000u
 #define PLAIN_SPIN_MAX 256u
 #define PLAIN_SPIN_MIN 4u
 #define PUMP_AFTER 64u /* sleeps of the program before the pump is worth a thread */
@@ -41,7 +44,12 @@ static bool g_armed;                /* under the lead: services are to ring */
 static _Atomic uint32_t g_sleepers; /* threads asleep on the doorbell */
 static _Atomic uint32_t g_arrivals; /* of such sleepers, ever */
 static uint32_t g_spin = 200;       /* under the lead */
-static uint32_t g_missed;           /* spins for nothing, ever; under the lead */
+
+static struct lending {
+	uint32_t pause; /* waits until the next one */
+	uint32_t next;  /* pause, when it misses; 0: as 1 */
+} g_lending[2];           /* under the lead: of calls; of what a signal may end */
+static uint32_t g_missed; /* spins for nothing, ever; under the lead */
 
 uint32_t rings_sleepers(void)
 {
@@ -258,6 +266,34 @@ static int spin_led(struct thread *t, unsigned flags)
 	return 1;
 }
 
+/* Leading, and the service may wait for this very CPU: its answer comes without a ring
+ * then, and nobody is woken.  As long as that pays: what misses, or lasts longer than a
+ * wake-up would, pauses, twice as long each time.  As spin_led(). */
+static int lend_led(struct thread *t, unsigned flags)
+{
+	struct lending *l = &g_lending[flags & PARK_INTR ? 1 : 0];
+	uint64_t lent = 0, one;
+	int r = 1;
+
+	if (l->pause) {
+		l->pause--;
+		return 1;
+	}
+	for (unsigned i = 0; r == 1 && i < LENDS && (one = plat_lend()) != 0; i++) {
+		lent += one;
+		(void)poll_led();
+		r = look(t, 0, flags);
+	}
+	if (r != 1 && lent < LEND_LONG_NS) {
+		l->next = 0;
+	} else if (lent) {
+		l->pause = l->next ? l->next : 1;
+		if (l->next < LEND_PAUSE_MAX)
+			l->next = 2 * l->pause;
+	}
+	return r;
+}
+
 /* One turn of leading or following, with a sleep at its end. */
 static int turn(struct thread *t, uint64_t deadline, unsigned flags)
 {
@@ -268,6 +304,8 @@ static int turn(struct thread *t, uint64_t deadline, unsigned flags)
 	if (leads) {
 		disarm_led();
 		r = spin_led(t, flags);
+		if (r == 1)
+			r = lend_led(t, flags);
 		if (r != 1) {
 			lead_drop();
 			return r;

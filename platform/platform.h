@@ -102,6 +102,10 @@ uint32_t plat_thread_self(void);
  * with -EINTR, or, when it computes program code, into libos_interrupt(). */
 void plat_thread_kick(uint32_t host_id);
 void plat_yield(void);
+/* Let whoever else waits for this CPU, a service it may be, have it for once: for how
+ * long, in ns.  0: not done, as a thread of this guest waits for the CPU, or the host
+ * cannot say whom it lets run.  Any thread; not in a signal handler of the host. */
+uint64_t plat_lend(void);
 unsigned plat_cpu(void);
 int plat_set_affinity(uint32_t host_id, uint64_t mask);
 
