@@ -106,6 +106,42 @@ came_anew() {
 		[ "$(xenstore-read "/local/domain/$id/data/strait/$1/state")" = ready ]
 }
 
+# swap GUEST SERVICE: into figures, what GUEST, which calls it all the time, waited.
+swap() {
+	local log=/var/log/xen/console/guest-$1.log before longest
+	before=$(grep -c '^waited' "$log")
+	strait swap "$1" --service "$2" >/run/swap 2>&1 || { cat /run/swap; fail "strait swap"; }
+	cat /run/swap
+	want "all went on" grep -q 'guests waited' /run/swap
+	sleep 1
+	longest=$(tr -d '\r' <"$log" | grep '^waited' | tail -n +$((before + 1)) | sort -k 2 -n | tail -n 1)
+	echo "${longest:-under 5 ms}: $image $2: the longest call over a swap, one guest" | sed 's/^waited //' | tee -a /out/figures
+}
+
+# Only when it is asked for: one guest at a time, alone on the machine with its services.
+long_one_guest_is_alone() {
+	local kind service pid of path
+	for of in dom0 default; do
+		image=$of file="disk=/dev/vdd, mount=xvda:/srv" net="bridge=xenbr0"
+		[ $of = default ] || file="mount=/srv:/srv" net="interface=vnet1"
+		for kind in file net; do
+			service=netd
+			[ $kind = net ] || service=fsd
+			[ $kind = net ] && path="''" || path=/srv/lighttpd.conf
+			deploy one '[ "guest", "elf=/test/probe", "args=stalls '"$path"' 5", "memory=16", "recover=240" ]' ||
+				fail "strait deploy"
+			sleep 5
+			pid=
+			[ $of = default ] || pid=$(pidof $service)
+			crash $kind one.guest $pid
+			sleep 5
+			swap one.guest $service
+			strait down one || fail "strait down"
+		done
+	done
+	sed -i 's/its being ready again (\(.*\)/its being ready again, one guest (\1/' /out/figures
+}
+
 # A line that was synced before it was acknowledged outlives the domain that had it; one
 # that was not may be lost, and then the guest is told.
 case_a_service_domain_is_made_anew() {
