@@ -5,13 +5,16 @@
 Its first serial port is Xen's console: DIR/console.log.  The second is what the script
 in dom0 says: DIR/script.log and our standard output, as it comes.  Lines in the logs
 bear the seconds since the start.  Exit: the status in the script's last line, "@@ exit
-N", or 0 when it was "@@ kill", for which the machine is killed at once; 98 when the machine ended without it, 99 when the time ran out.
+N", or 0 when it was "@@ kill", for which the machine is killed at once; 96 when the
+machine stands still (its registers are in console.log then), 98 when it ended without
+that line, 99 when the time ran out.
 """
 import ctypes
 import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,9 +38,49 @@ class Port:
             self.log.write(b"%7.2f %s\n" % (time.monotonic() - self.start, line))
         return lines
 
+    def write(self, text):
+        for line in text.replace(b"\r", b"").split(b"\n"):
+            self.log.write(b"%7.2f %s\n" % (time.monotonic() - self.start, line))
+
     def close(self):
         if self.rest:
             self.log.write(b"%7.2f %s\n" % (time.monotonic() - self.start, self.rest))
+
+
+class Stillness:
+    """Does the emulator do anything?  A machine with Xen in it never rests for long."""
+
+    LIMIT = 60  # seconds in which it computed for less than one
+
+    def __init__(self, pid):
+        self.stat, self.since = f"/proc/{pid}/stat", time.monotonic()
+        self.used = self.cpu()
+
+    def cpu(self):
+        with open(self.stat, encoding="ascii", errors="replace") as f:
+            times = f.read().rpartition(")")[2].split()[11:13]
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+    def lasts(self):
+        used, now = self.cpu(), time.monotonic()
+        if used - self.used >= 1:
+            self.since, self.used = now, used
+        return now - self.since > self.LIMIT
+
+
+def evidence(monitor, console):
+    """What the machine is at, three times, into the console's log."""
+    monitor.settimeout(5)
+    try:
+        for command in ["info registers", "info lapic", "info irq", "info pic"] * 3:
+            monitor.send(command.encode() + b"\n")
+            said = b""
+            while not said.endswith(b"(qemu) "):
+                said += monitor.recv(65536)
+            console.write(said)
+            time.sleep(0.3)
+    except OSError:
+        console.write(b"the emulator itself does not answer")
 
 
 def die_with_us():
@@ -53,18 +96,27 @@ def main():
     script_fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
     qemu += ["-serial", "stdio", "-chardev", "file,id=script,path=" + fifo.replace(",", ",,"),
              "-serial", "chardev:script"]
+    monitor, theirs = socket.socketpair()
+    qemu += ["-chardev", f"socket,id=monitor,fd={theirs.fileno()}", "-mon", "monitor"]
     start = time.monotonic()
     process = subprocess.Popen(qemu, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, preexec_fn=die_with_us)
+                               stderr=subprocess.STDOUT, preexec_fn=die_with_us,
+                               pass_fds=[theirs.fileno()])
+    theirs.close()
+    still = Stillness(process.pid)
     signal.signal(signal.SIGTERM, lambda *_: (process.kill(), sys.exit(130)))
     console = Port(process.stdout.fileno(), os.path.join(out, "console.log"), start)
     script = Port(script_fd, os.path.join(out, "script.log"), start)
-    status, late = None, False
+    status, late, stands = None, False, False
     try:
         while True:
             left = start + seconds - time.monotonic()
             if left <= 0:
                 late = True
+                break
+            if process.poll() is None and still.lasts():
+                stands = True
+                evidence(monitor, console)
                 break
             ready, _, _ = select.select([console.fd, script.fd], [], [], min(left, 1))
             if script.fd in ready:
@@ -83,7 +135,8 @@ def main():
             elif console.fd in ready:
                 continue
     finally:
-        process.kill() if late else None
+        if late or stands:
+            process.kill()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -95,6 +148,9 @@ def main():
     if late:
         print(f"lab: stopped after {seconds:.0f} s", file=sys.stderr)
         return 99
+    if stands:
+        print(f"lab: the emulated machine has stood still for {Stillness.LIMIT} s", file=sys.stderr)
+        return 96
     if status is None:
         print("lab: the machine ended before the script did", file=sys.stderr)
         return 98
