@@ -31,10 +31,10 @@
 
 #define SPIN_MAX 2000u
 #define SPIN_MIN 16u
-#define PROBE_EVERY 64u /* spins for nothing, then one is long again */
-#define LENDS 2u             /* of the CPU, before the guest sleeps */
-#define LEND_PAUSE_MAX 1024u /* waits without one, when they are for nothing */
-#define LEND_LONG_NS 5000000u
+#define PROBE_EVERY 64u        /* spins for nothing, then one is long again */
+#define LENDS 2u               /* of the CPU, before the guest sleeps */
+#define LEND_PAUSE_MAX 1024u   /* waits without one, when they are for nothing */
+#define LEND_LONG_NS 5000000u  /* lent for longer is for nothing, too */
 #define PLAIN_SPIN_MAX 256u
 #define PLAIN_SPIN_MIN 4u
 #define PUMP_AFTER 64u /* sleeps of the program before the pump is worth a thread */
