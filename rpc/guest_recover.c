@@ -43,7 +43,7 @@ static bool away(const struct rpc_chan *ch)
 /* ---- what the old ring leaves ---- */
 
 struct kept {
-	uint8_t page[4096];
+	struct journal_entry journal[RPC_SLOTS_MAX];
 	uint32_t n_posts; /* bytes */
 	uint32_t resent;  /* of them, in the ring of the instance that is there now */
 	uint8_t posts[];  /* whole frames */
@@ -96,17 +96,17 @@ static void keep_posts(const struct rpc_chan *ch, struct kept *k)
 	k->resent = 0;
 }
 
-static struct journal_entry *journal_of(void *page)
+static struct journal_entry *journal_of(struct rpc_chan *ch)
 {
-	return (struct journal_entry *)(void *)((uint8_t *)page + JOURNAL_OFFSET);
+	return (struct journal_entry *)(void *)((uint8_t *)ch->ctl + JOURNAL_OFFSET);
 }
 
 /* tx is held: no call gets into either ring now.  Which ones were in flight, and what
  * the old instance noted of them. */
 static void mark_calls(struct rpc_chan *ch, struct kept *k)
 {
-	const struct journal_entry *from = journal_of(k->page);
-	struct journal_entry *to = journal_of(ch->ctl);
+	const struct journal_entry *from = k->journal;
+	struct journal_entry *to = journal_of(ch);
 	uint32_t n = 0;
 
 	lock_take(&ch->slots_lock);
@@ -132,7 +132,8 @@ static int renew_locked(struct rpc_chan *ch, struct kept *k)
 	uint32_t from = CHAN_AWAY;
 	int r;
 
-	memcpy(k->page, ch->ctl, sizeof(k->page));
+	/* That alone: who just sent may look at the rest, and asks for no lock. */
+	memcpy(k->journal, journal_of(ch), sizeof(k->journal));
 	keep_posts(ch, k);
 	r = plat_channel_renew(ch->id);
 	if (r < 0)
