@@ -515,9 +515,9 @@ static void order_import(struct agent *a, const char *args)
 		return;
 	}
 	w->state = SWAP_TAKING;
-	w->last_us = swap_now_us();
 	if (a->config.kind == KIND_FILE) {
 		w->verifier = strtoull(args, NULL, 10);
+		w->serves = strstr(args, " go") != NULL;
 		if (service_start(a) < 0 && !a->failed)
 			agent_fail(a, "the service could not be started");
 	} else if (sscanf(args, "%u %u %u", &domid, &ref, &port) != 3 || domid > INT16_MAX) {
@@ -529,20 +529,25 @@ static void order_import(struct agent *a, const char *args)
 
 /* ---- go: whoever is told serves ---- */
 
+static void serve(struct agent *a)
+{
+	const unsigned n = prepare_serve(a); /* first: they wait */
+
+	a->swap.state = SWAP_NONE;
+	swap_answer(a, '=', "serves %u", n);
+	prepare_say(a);
+	agent_ready(a);
+	guests_look(a);
+	trace_offer(a);
+}
+
 static void order_go(struct agent *a)
 {
 	struct swap *w = &a->swap;
 	const bool on = w->state == SWAP_SEALED && a->service.pid;
 
 	if (w->state == SWAP_TAKEN) {
-		const unsigned n = prepare_serve(a); /* first: they wait */
-
-		w->state = SWAP_NONE;
-		swap_answer(a, '=', "serves %u", n);
-		prepare_say(a);
-		agent_ready(a);
-		guests_look(a);
-		trace_offer(a);
+		serve(a);
 		return;
 	}
 	if (w->state != SWAP_SEALED && w->state != SWAP_SEALING) {
@@ -609,7 +614,10 @@ bool swap_took_ready(struct agent *a)
 	if (w->state != SWAP_TAKING)
 		return false;
 	w->state = SWAP_TAKEN;
-	swap_answer(a, '=', "ready"); /* its grace for guests begins with the first: at go */
+	if (w->serves)
+		serve(a); /* who had the disks has let go of them */
+	else
+		swap_answer(a, '=', "ready"); /* its grace for guests begins with the first: at go */
 	return true;
 }
 

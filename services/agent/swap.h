@@ -8,6 +8,7 @@
  *
  *      one agent, two processes:    old and next below it           process [PROGRAM]
  *      two domains, an agent each:  offer DOMID, export, leave   |  import ..., go
+ *      ... of a file service:       offer 0, export, leave       |  import VERIFIER go
  *      it did not work out:         go (the old one serves on)
  *
  * Layer:     services/agent.
@@ -73,6 +74,7 @@ struct swap {
 	struct prepared *prepared; /* guests that the next instance has channels for */
 	bool preparing;         /* ... or makes them */
 	uint64_t verifier;      /* given by the last domain; 0: our own */
+	bool serves;            /* as soon as it has all: nobody needs to say go */
 };
 
 /* <base>/swap changed? */

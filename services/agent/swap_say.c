@@ -50,15 +50,12 @@ static void put(struct agent *a)
 
 void swap_answer(struct agent *a, char kind, const char *fmt, ...)
 {
-	const uint64_t took = swap_now_us() - a->swap.last_us;
 	va_list ap;
 
 	va_start(ap, fmt);
 	add(&a->swap, kind, fmt, ap);
 	va_end(ap);
 	put(a);
-	if (kind == '=')
-		say("swap: %.1f ms", (double)took / 1000);
 }
 
 __attribute__((format(printf, 2, 3)))

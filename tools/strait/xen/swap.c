@@ -45,9 +45,11 @@ struct swap {
 	struct kept_node *kept;
 	const char *kernel;    /* the folder of another image, or NULL */
 	unsigned epoch;        /* of the next domain */
+	const char *serves;    /* what it said when it had the disks: "serves", unless it is older */
 	bool renamed, made;    /* the old domain; the next one */
 	bool ordered;          /* the old one was told something */
 	uint64_t began_us, last_us, cut_us, back_us;
+	char held[512];        /* what is to be shown when nobody waits any more */
 	char *why;             /* it failed */
 };
 
@@ -59,19 +61,29 @@ static uint64_t now_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+static void show(struct swap *w)
+{
+	fputs(w->held, stdout);
+	fflush(stdout);
+	w->held[0] = 0;
+}
+
 __attribute__((format(printf, 2, 3)))
 static void phase(struct swap *w, const char *fmt, ...)
 {
 	const uint64_t now = now_us();
+	char text[160];
+	size_t n = strlen(w->held);
 	va_list ap;
 
-	printf("%9.3f ms  ", (double)(now - w->last_us) / 1000);
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	putchar('\n');
-	fflush(stdout);
+	snprintf(w->held + n, sizeof(w->held) - n, "%9.3f ms  %s\n",
+	         (double)(now - w->last_us) / 1000, text);
 	w->last_us = now;
+	if (!w->cut_us || w->back_us) /* else guests wait, and whoever reads us may be slow */
+		show(w);
 }
 
 /* The first reason counts.  Returns false, for who asks whether all is well. */
@@ -382,7 +394,8 @@ static bool move_files(struct swap *w)
 	if (!verifier)
 		return false;
 	phase(w, "the old one has ended, all is on the disk");
-	if (!ask(w, w->spare, xprintf("import %s", verifier), 0))
+	w->serves = ask(w, w->spare, xprintf("import %s go", verifier), 0);
+	if (!w->serves)
 		return false;
 	phase(w, "the new one has the disk");
 	return true;
@@ -437,11 +450,10 @@ static unsigned settled(const struct swap *w, bool *all)
 }
 
 /* The next one said "serves", and how many guests; 0: an agent that does not count. */
-static bool await_guests(struct swap *w, const char *went, unsigned *n)
+static bool await_guests(struct swap *w, const char *said, unsigned *n)
 {
 	const uint64_t limit = now_us() + ANSWER_MS * 1000ull;
 	uint64_t looked = now_us();
-	char *said = await(w, w->m, went, 0);
 	bool all = false;
 
 	if (said && sscanf(said, "serves %u", n) == 1)
@@ -457,6 +469,7 @@ static bool await_guests(struct swap *w, const char *went, unsigned *n)
 
 static bool commit(struct swap *w)
 {
+	const bool goes = !w->serves || strncmp(w->serves, "serves", 6); /* is yet to be told */
 	char *went = order_text("go");
 	unsigned n = 0;
 	int err = change_places(w->d, w->m, w->spare);
@@ -472,16 +485,16 @@ static bool commit(struct swap *w)
 		return fails(w, "it cannot be noted in " DEPLOY_ROOT ": %s", strerror(-err));
 	}
 	w->made = false;
-	if (!order(w, w->m, went))
+	if (goes && !order(w, w->m, went))
 		return false;
 	err = point_done(w->d, w->m, w->epoch);
 	if (err)
 		return fails(w, "guests cannot be told: %s; `strait watch %s` tries again", xst_why(err),
 		             w->d->name);
-	const bool all = await_guests(w, went, &n);
+	const bool all = await_guests(w, goes ? await(w, w->m, went, 0) : w->serves, &n);
 
-	phase(w, "%u guests have their new rings%s", n, all ? "" : ", not all");
 	w->back_us = now_us();
+	phase(w, "%u guests have their new rings%s", n, all ? "" : ", not all");
 	(void)order(w, w->spare, order_text("leave")); /* it is destroyed, too */
 	err = point_settle(w->d, w->m);
 	return !err || fails(w, "it cannot be told that it serves for good: %s; `strait watch %s` "
@@ -762,6 +775,7 @@ bool xen_swap(const char *what, const char *service, const char *with, const cha
 		done = w.m->role == MEMBER_DOM0 ? swap_process(&w, with) : swap_domain(&w);
 		why = w.why;
 	}
+	show(&w);
 	if (w.m)
 		nodes_strays_gone(w.m);
 	close(lock);
