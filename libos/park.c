@@ -23,6 +23,7 @@
 #include "libos/pump.h"
 
 #include "libos/console.h"
+#include "libos/lending.h"
 #include "libos/thread.h"
 #include "libos/wait.h"
 #include "rpc/guest.h"
@@ -33,7 +34,6 @@
 #define SPIN_MIN 16u
 #define PROBE_EVERY 64u        /* spins for nothing, then one is long again */
 #define LENDS 2u               /* of the CPU, before the guest sleeps */
-#define LEND_PAUSE_MAX 1024u   /* waits without one, when they are for nothing */
 #define LEND_LONG_NS 5000000u  /* lent for longer is for nothing, too */
 #define PLAIN_SPIN_MAX 256u
 #define PLAIN_SPIN_MIN 4u
@@ -45,10 +45,7 @@ static _Atomic uint32_t g_sleepers; /* threads asleep on the doorbell */
 static _Atomic uint32_t g_arrivals; /* of such sleepers, ever */
 static uint32_t g_spin = 200;       /* under the lead */
 
-static struct lending {
-	uint32_t pause; /* waits until the next one */
-	uint32_t next;  /* pause, when it misses; 0: as 1 */
-} g_lending[2];           /* under the lead: of calls; of what a signal may end */
+static struct lending g_lending[2]; /* under the lead: of calls; of what a signal may end */
 static uint32_t g_missed; /* spins for nothing, ever; under the lead */
 
 uint32_t rings_sleepers(void)
@@ -267,30 +264,23 @@ static int spin_led(struct thread *t, unsigned flags)
 }
 
 /* Leading, and the service may wait for this very CPU: its answer comes without a ring
- * then, and nobody is woken.  As long as that pays: what misses, or lasts longer than a
- * wake-up would, pauses, twice as long each time.  As spin_led(). */
+ * then, and nobody is woken.  It does not pay to lend for longer than a wake-up takes.
+ * As spin_led(). */
 static int lend_led(struct thread *t, unsigned flags)
 {
 	struct lending *l = &g_lending[flags & PARK_INTR ? 1 : 0];
 	uint64_t lent = 0, one;
 	int r = 1;
 
-	if (l->pause) {
-		l->pause--;
+	if (!lending_due(l))
 		return 1;
-	}
 	for (unsigned i = 0; r == 1 && i < LENDS && (one = plat_lend()) != 0; i++) {
 		lent += one;
 		(void)poll_led();
 		r = look(t, 0, flags);
 	}
-	if (r != 1 && lent < LEND_LONG_NS) {
-		l->next = 0;
-	} else if (lent) {
-		l->pause = l->next ? l->next : 1;
-		if (l->next < LEND_PAUSE_MAX)
-			l->next = 2 * l->pause;
-	}
+	if (lent) /* else this platform has nothing to lend */
+		lending_was(l, r != 1 && lent < LEND_LONG_NS);
 	return r;
 }
 

@@ -2,6 +2,7 @@
 /* The bottom of libos, without a guest: table, copies, map, timers, threads. */
 #include "libos/dispatch.h"
 #include "libos/ktimer.h"
+#include "libos/lending.h"
 #include "libos/lock.h"
 #include "libos/syscall.h"
 #include "tests/testlib/testlib.h"
@@ -337,6 +338,42 @@ static void a_thread_on_the_rings_is_unparked_and_times_out(void)
 	CU_ASSERT_EQUAL(r, 0);
 }
 
+/* How many of @waits lend, none of which pays. */
+static unsigned lends_for_nothing(struct lending *l, unsigned waits)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < waits; i++) {
+		if (!lending_due(l))
+			continue;
+		lending_was(l, false);
+		n++;
+	}
+	return n;
+}
+
+static void the_cpu_is_lent_as_long_as_that_pays(void)
+{
+	struct lending l = {0, 0};
+
+	for (int i = 0; i < 100; i++) {
+		CU_ASSERT_TRUE(lending_due(&l));
+		lending_was(&l, true);
+	}
+	/* It lends, and the waits between are 1, 2, 4, ..., 1024, 1024. */
+	CU_ASSERT_EQUAL(lends_for_nothing(&l, 1), 1);
+	CU_ASSERT_EQUAL(lends_for_nothing(&l, 1), 0);
+	CU_ASSERT_EQUAL(lends_for_nothing(&l, 1 + 2), 1);
+	CU_ASSERT_EQUAL(lends_for_nothing(&l, 1 + 4), 1);
+	CU_ASSERT_EQUAL(lends_for_nothing(&l, 8 + 8 + 16 + 32 + 64 + 128 + 256 + 512 + 1024), 8);
+	CU_ASSERT_EQUAL(lends_for_nothing(&l, 10 * (1 + LENDING_PAUSE_MAX)), 10);
+	/* One that pays, and the next may follow at once; after one that does not, one waits. */
+	CU_ASSERT_TRUE(lending_due(&l));
+	lending_was(&l, true);
+	CU_ASSERT_EQUAL(lends_for_nothing(&l, 2), 1);
+	CU_ASSERT_TRUE(lending_due(&l));
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -353,6 +390,7 @@ int main(void)
 		TEST(the_lock_excludes),
 		TEST(futexes_lose_no_wake_up),
 		TEST(a_thread_on_the_rings_is_unparked_and_times_out),
+		TEST(the_cpu_is_lent_as_long_as_that_pays),
 		CU_TEST_INFO_NULL,
 	};
 
