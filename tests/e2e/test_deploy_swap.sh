@@ -35,6 +35,12 @@ soon()
 	return 1
 }
 
+# The guest has been told of domain 9.
+moved() { [ "$(store /local/domain/7/strait/file/backend-id)" = 9 ]; }
+# leave N: the pipe at descriptor 9 takes N bytes more.
+leave() { python3 -c 'import fcntl, os, sys
+os.write(9, b"." * (fcntl.fcntl(9, fcntl.F_SETPIPE_SZ, 4096) - int(sys.argv[1])))' "$1"; }
+
 CASE=another_domain_takes_the_disk
 site
 # What the next domain says of one guest's channel; of the other's it says nothing.
@@ -54,9 +60,35 @@ is "its channel" "$(store /local/domain/7/strait/file/next)" "1001 9 33 44 /loca
 is "the other's" "$(store /local/domain/8/strait/file/next)" "1001 "
 is "what it was told" "$(store /local/domain/9/strait/file/config/mounts/1/source)" /dev/xvda
 is epoch "$(store /local/domain/9/strait/file/config/epoch)" 1001
+grep -q '2 guests have' "$W/out" || fail "$CASE: $(cat "$W/out")"
+is "its last order" "$(verb 9 file)" "import 2 100 go"
 is kind "$(store /local/domain/9/strait/file/config/kind)$(store /local/domain/9/strait/file/config/standby)" file
 tail -1 "$W/out" | grep -q '^site.file: domain 5 to 9, epoch .* to 1001 in .* ms, guests waited .* ms$' || fail "$CASE: $(cat "$W/out")"
 "$STRAIT" ps | grep -q spare && fail "$CASE: $("$STRAIT" ps)"
+passed
+
+CASE=who_waits_for_no_reader
+site
+mkfifo "$W/full"
+exec 9<>"$W/full"
+leave 120 # room for what is said while the old one serves
+"$STRAIT" swap site.web --service fsd >&9 2>"$W/err" &
+swapping=$!
+soon moved || fail "$CASE: the guests wait until somebody reads"
+kill -0 $swapping || fail "$CASE: nothing was printed"
+cat <&9 >/dev/null &
+reading=$!
+wait $swapping || fail "$CASE: $(cat "$W/err")"
+kill $reading
+exec 9>&-
+passed
+
+CASE=an_older_image_is_told_to_go
+site
+echo '=ready' >"$FAKE_XEN/swap.import"
+swap site.web --service fsd || fail "$CASE: $(cat "$W/err")"
+is "its last order" "$(verb 9 file)" go
+rm "$FAKE_XEN/swap.import"
 passed
 
 CASE=the_watcher_follows
@@ -176,12 +208,12 @@ passed
 CASE=killed_after_the_commit
 site
 printf none >"$FAKE_XEN/takes"
+echo '=serves' >"$FAKE_XEN/swap.import" # and not how many: it is awaited
 "$STRAIT" swap site.web --service fsd >"$W/first" 2>&1 &
 first=$!
-moved() { [ "$(store /local/domain/7/strait/file/backend-id)" = 9 ]; }
 soon moved || fail "$CASE: $(cat "$W/first")"
 kill -9 $first
-rm "$FAKE_XEN/takes"
+rm "$FAKE_XEN/takes" "$FAKE_XEN/swap.import"
 touch "$FAKE_XEN/release"
 soon test ! -e "$FAKE_XEN/doms/5" || fail "$CASE: the old one stays"
 soon test ! -e /run/strait/site/site.file.after || fail "$CASE: its configuration"
