@@ -12,20 +12,21 @@ chmod a+rx "$W/bin"/*
 P=$W/bin/join
 S=$W/bin/storm
 
-# The process of inst's fsd.
-fsd() { $as "$STRAIT" ps | awk '$1 == "fsd" { print $2 }'; }
+# The process of inst's fsd, once it serves.
+fsd() { $as "$STRAIT" ps | awk '$1 == "fsd" && / up, / { print $2 }'; }
 
 # kills N SECONDS: N times, with a pause before each.
 kills()
 {
-	local was i k
+	local was now i k
 
 	for k in $(seq "$1"); do
 		sleep "$2"
 		was=$(fsd)
 		kill -KILL "$was" || fail "$CASE: no fsd"
 		for i in $(seq 400); do
-			[ "$(fsd)" != "$was" ] && [ "$(fsd)" -gt 0 ] 2>/dev/null && break
+			now=$(fsd)
+			[ -n "$now" ] && [ "$now" != "$was" ] && break
 			sleep 0.02
 		done
 	done

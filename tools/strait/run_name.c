@@ -40,16 +40,19 @@ static const char *life_word(const struct service *s)
 {
 	static const char *const words[] = { "starting", "up", "down", "starting again", "gone" };
 
+	if (s->life == LIFE_UP && s->cur.ended)
+		return words[LIFE_DOWN]; /* what is left of it ends, too */
 	return s->life == LIFE_UP && s->next.pid ? "up, its next is starting" : words[s->life];
 }
 
 static void service_line(const struct run *r, const struct service *s, char *out, size_t size)
 {
-	const uint64_t up = s->cur.pid ? (run_now() - s->cur.started) / 1000 : 0;
+	const bool lives = s->cur.pid && !s->cur.ended; /* else it is its namespace that is left */
+	const uint64_t up = lives ? (run_now() - s->cur.started) / 1000 : 0;
 	const bool other = s->cur.kernel && r->o.net == NET_LWIP; /* than the guest's line says */
 	char work[96] = "", pid[16] = "-"; /* never 0: `kill 0` is not meant */
 
-	if (s->cur.pid)
+	if (lives)
 		snprintf(pid, sizeof(pid), "%d", (int)s->cur.pid);
 	if (s->cur.ready && !s->status_owed)
 		snprintf(work, sizeof(work), ", %u sessions, %u calls in flight, %u %s",
