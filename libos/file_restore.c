@@ -88,7 +88,6 @@ static int send_reopen(const struct file_memo *memo, uint32_t cred)
 	req.path = file_bytes(memo->path, strlen(memo->path));
 	req.type = memo->mode & S_IFMT;
 	req.append_end = memo->append_end;
-	req.append_end = memo->append_end;
 	FILE_CALL(reopen, OpenRep, &req, &call);
 	if (call.err)
 		return call.err;

@@ -6,6 +6,7 @@
  * 3. On a mount shared with the host, inode.host holds exactly the union of the
  *    records: for each byte the strongest type that some guest holds.
  * 4. A wait is on its inode's list as long as its session counts it.
+ * 5. Nobody is granted what another guest gave up before that guest could read so.
  */
 #define _GNU_SOURCE
 #include "services/fsd/lock.h"
@@ -455,8 +456,6 @@ static int unlock(struct inode *i, const struct span *s)
 	if (r < 0)
 		return r;
 	host_sync(i, s);
-	wake(i);
-	settle(i);
 	return 0;
 }
 
@@ -483,8 +482,6 @@ int lock_set(struct handle *h, const struct lock_req *r)
 		ret = apply(i, &s);
 		if (ret < 0)
 			host_sync(i, &s);
-		wake(i); /* a write lock may have become a read lock */
-		settle(i);
 		return ret;
 	}
 	if (ret == -EAGAIN &&
@@ -493,8 +490,7 @@ int lock_set(struct handle *h, const struct lock_req *r)
 		int r2;
 
 		off.type = F_UNLCK;
-		r2 = unlock(inode_ref(i), &off);
-		inode_put(i);
+		r2 = unlock(i, &off);
 		if (r2 < 0)
 			return r2;
 	}
@@ -506,6 +502,14 @@ int lock_set(struct handle *h, const struct lock_req *r)
 			return -EDEADLK;
 	}
 	return enqueue(h, &s, r->ticket, host);
+}
+
+void lock_answered(struct handle *h)
+{
+	if (!h->inode)
+		return;
+	wake(h->inode); /* a write lock may have become a read lock, too */
+	settle(h->inode);
 }
 
 int lock_get(struct handle *h, const struct lock_req *r, struct lock_found *out)

@@ -32,9 +32,13 @@ struct lock_req {
 };
 
 /* 0: done; 1: queued (the caller answers so, at once); -EAGAIN, -EDEADLK, -ENOLCK,
- * -EINVAL, -EOVERFLOW, -EBADF. */
+ * -EINVAL, -EOVERFLOW, -EBADF.  Whatever it returns: answer, then lock_answered(). */
 int lock_set(struct handle *h, const struct lock_req *r)
         __attribute__((warn_unused_result));
+/* The guest can read that lock_set() gave up what @h's owner had: who waits for it may
+ * be told now.  The other way round, an end of this instance in between would leave
+ * two guests that both ask the next one for the lock. */
+void lock_answered(struct handle *h);
 
 struct lock_found {
 	int type; /* F_UNLCK: nothing in the way */

@@ -48,16 +48,16 @@ int serve_lock(struct task *t)
 		r = reclaim_rules(t, &req);
 	if (r == SERVED)
 		return r;
-	if (r == 0)
-		r = lock_set(t->h[0], &req);
 	if (r < 0)
 		return r;
+	r = lock_set(t->h[0], &req);
 	rep.queued = r == 1;
 	rep.type = F_UNLCK;
 	if (r == 1)
 		rpc_reply_queued(t->req, &rep.base);
 	else
-		rpc_reply(t->req, 0, &rep.base, NULL, 0);
+		rpc_reply(t->req, r < 0 ? -r : 0, &rep.base, NULL, 0);
+	lock_answered(t->h[0]);
 	return SERVED;
 }
 

@@ -119,7 +119,8 @@ locks()
 		kills 4 0.1
 		ended a 0
 		ended b 0
-		[ "$(cat "$W/shared/n$kind")" = 600 ] || fail "$CASE: $(cat "$W/shared/n$kind")"
+		[ "$(cat "$W/shared/n$kind")" = 600 ] ||
+			fail "$CASE: $(cat "$W/shared/n$kind"): $(cat "$W/a.err" "$W/b.err")"
 		passed
 	done
 	instance_down

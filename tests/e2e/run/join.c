@@ -7,7 +7,8 @@
  *                             TERM, say "unlocked"
  *      try KIND FILE          the same without waiting: "got it" or the error; who
  *                             holds it, as F_GETLK says
- *      count KIND FILE N      N times, under the lock: add 1 to the number in FILE
+ *      count KIND FILE N      N times, under the lock: add 1 to the number in FILE; KIND
+ *                             convert: flock, shared at first, which is lost on the way
  *      write FILE TEXT, read FILE, append FILE TEXT N
  *      hold FILE              keep FILE open, say "ready", write one more letter on each
  *                             USR1, end on TERM with its size
@@ -70,7 +71,9 @@ static int lock(const char *kind, int fd, int type, int wait)
 {
 	struct flock l = { .l_type = (short)type, .l_whence = SEEK_SET };
 
-	if (!strcmp(kind, "flock"))
+	if (!strcmp(kind, "convert") && type == F_WRLCK && flock(fd, LOCK_SH))
+		return -1;
+	if (!strcmp(kind, "convert") || !strcmp(kind, "flock"))
 		return flock(fd, (type == F_UNLCK ? LOCK_UN : LOCK_EX) | (wait ? 0 : LOCK_NB));
 	if (!strcmp(kind, "fcntl"))
 		return fcntl(fd, wait ? F_SETLKW : F_SETLK, &l);
