@@ -121,6 +121,7 @@ locks()
 		ended b 0
 		[ "$(cat "$W/shared/n$kind")" = 600 ] ||
 			fail "$CASE: $(cat "$W/shared/n$kind"): $(cat "$W/a.err" "$W/b.err")"
+		grep -h "could not be had" "$W/a.err" "$W/b.err" && fail "$CASE: a lock was lost"
 		passed
 	done
 	instance_down

@@ -67,7 +67,7 @@ strait_fault_test(fsd_dies_at_a_change COMMAND "${here}/differential" --seeds 4-
 	--faults journal --every 3 TIMEOUT 120)
 strait_fault_test(fsd_dies_at_random COMMAND "${here}/differential" --seeds 60-62 --count 6000
 	--faults kill --rate 5 TIMEOUT 120)
-strait_fault_test(fsd_dies_at_a_lock COMMAND "${here}/locks.sh" TIMEOUT 180)
+strait_fault_test(two_guests COMMAND "${here}/two_guests.sh" TIMEOUT 240)
 # The guest's channel is closed at a frame; frames come late.
 strait_fault_test(channel_cut COMMAND "${here}/differential" --seeds 7 --count 60 --faults cut
 	--every 17 TIMEOUT 120)

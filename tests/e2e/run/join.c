@@ -8,7 +8,9 @@
  *      try KIND FILE          the same without waiting: "got it" or the error; who
  *                             holds it, as F_GETLK says
  *      count KIND FILE N      N times, under the lock: add 1 to the number in FILE; KIND
- *                             convert: flock, shared at first, which is lost on the way
+ *                             convert: flock, shared at first, which is lost on the way;
+ *                             excl, mkdir, link, symlink: who makes FILE.lock has it;
+ *                             rename: who takes FILE.token, which is there, has it
  *      write FILE TEXT, read FILE, append FILE TEXT N
  *      hold FILE              keep FILE open, say "ready", write one more letter on each
  *                             USR1, end on TERM with its size
@@ -32,6 +34,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef F_OFD_GETLK
@@ -118,23 +121,82 @@ static int do_try(const char *kind, const char *file)
 	return 0;
 }
 
+static const char *g_kind;
+static char g_lock[256], g_mine[256]; /* names */
+
+/* What makes a name that only one can make. */
+static int make_name(void)
+{
+	int fd;
+
+	if (!strcmp(g_kind, "mkdir"))
+		return mkdir(g_lock, 0777);
+	if (!strcmp(g_kind, "link"))
+		return link(g_mine, g_lock);
+	if (!strcmp(g_kind, "symlink"))
+		return symlink(g_mine, g_lock);
+	if (!strcmp(g_kind, "rename"))
+		return rename(g_lock, g_mine);
+	fd = open(g_lock, O_WRONLY | O_CREAT | O_EXCL, 0666);
+	return fd < 0 ? -1 : close(fd);
+}
+
+static int take_back_name(void)
+{
+	if (!strcmp(g_kind, "mkdir"))
+		return rmdir(g_lock);
+	return !strcmp(g_kind, "rename") ? rename(g_mine, g_lock) : unlink(g_lock);
+}
+
+/* 1: @kind is a lock by name; FILE's names are ready. */
+static int by_name(const char *kind, const char *file)
+{
+	static const char *const kinds[] = { "excl", "mkdir", "link", "symlink", "rename" };
+	struct timespec now;
+	int is = 0;
+
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		is |= !strcmp(kind, kinds[i]);
+	if (!is)
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	g_kind = kind;
+	snprintf(g_lock, sizeof(g_lock), "%s.%s", file, strcmp(kind, "rename") ? "lock" : "token");
+	snprintf(g_mine, sizeof(g_mine), "%s.%ld", file, now.tv_nsec);
+	if (!strcmp(kind, "link"))
+		close(opened(g_mine, O_WRONLY | O_CREAT | O_EXCL));
+	return 1;
+}
+
+static void take(const char *kind, int fd, int named)
+{
+	const int held = !named ? 0 : !strcmp(kind, "rename") ? ENOENT : EEXIST;
+
+	if (!named && lock(kind, fd, F_WRLCK, 1))
+		die("lock");
+	while (named && make_name()) {
+		if (errno != held)
+			die("take");
+		usleep(20);
+	}
+}
+
 static int do_count(const char *kind, const char *file, int n)
 {
-	int fd = opened(file, O_RDWR | O_CREAT);
+	int fd = opened(file, O_RDWR | O_CREAT), named = by_name(kind, file);
 
 	for (int i = 0; i < n; i++) {
 		char text[32] = "";
 		ssize_t len;
 
-		if (lock(kind, fd, F_WRLCK, 1))
-			die("lock");
+		take(kind, fd, named);
 		len = pread(fd, text, sizeof(text) - 1, 0);
 		if (len < 0)
 			die("pread");
 		len = snprintf(text, sizeof(text), "%ld", atol(text) + 1);
 		if (pwrite(fd, text, (size_t)len, 0) != len)
 			die("pwrite");
-		if (lock(kind, fd, F_UNLCK, 1))
+		if (named ? take_back_name() : lock(kind, fd, F_UNLCK, 1))
 			die("unlock");
 	}
 	return 0;
