@@ -185,6 +185,7 @@ printf ready >"$FAKE_XEN/store/local/domain/6/data/strait/net/state/.value"
 
 CASE=two_at_once
 echo '-wait' >"$FAKE_XEN/swap.export"
+: >"$W/first"
 "$STRAIT" swap site.web --service fsd >"$W/first" 2>&1 &
 first=$!
 soon test -n "$(verb 5 file)"
@@ -209,6 +210,7 @@ CASE=killed_after_the_commit
 site
 printf none >"$FAKE_XEN/takes"
 echo '=serves' >"$FAKE_XEN/swap.import" # and not how many: it is awaited
+: >"$W/first"
 "$STRAIT" swap site.web --service fsd >"$W/first" 2>&1 &
 first=$!
 soon moved || fail "$CASE: $(cat "$W/first")"

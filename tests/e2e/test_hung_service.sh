@@ -65,6 +65,7 @@ now() { date +%s%N; }
 # begin HOW: a guest at work; its services' processes in $fsd, $netd.
 begin()
 {
+	: >"$W/out"
 	"$STRAIT" run --recover 0 --mem /m "$W/loop" "$1" >"$W/out" 2>"$W/err" </dev/null &
 	run=$!
 	wait_line "$W/out" ready

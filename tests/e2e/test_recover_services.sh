@@ -19,6 +19,7 @@ start()
 
 	shift
 	rm -rf "$W/data/$id"*
+	: >"$W/$id.out"
 	$as "$STRAIT" run "$@" "$P" "/data/$id" >"$W/$id.out" 2>"$W/$id.err" </dev/null &
 	pid[$id]=$!
 	wait_line "$W/$id.out" ready
@@ -135,6 +136,7 @@ coming_and_going()
 start_late()
 {
 	rm -rf "$W/data/late"*
+	: >"$W/late.out"
 	$as "$STRAIT" run --join inst --name late "$P" /data/late >"$W/late.out" 2>"$W/late.err" </dev/null &
 	pid[late]=$!
 }

@@ -33,6 +33,7 @@ statuses()
 	ends "TERM" 143 "" "$P" raise 15
 	ends "KILL" 137 "" "$P" raise 9
 	CASE="$who: TERM from outside"
+	: >"$W/out"
 	timeout -k 5 60 $as "$STRAIT" run "$P" calls 3000 >"$W/out" 2>"$W/err" &
 	pid=$!
 	wait_line "$W/out" ready
@@ -143,6 +144,7 @@ call_log()
 	ends "a line for every call" 0 "" --strace "$P" exit 0
 	grep -q "exit_group" "$W/err" || fail "$CASE: $(head -3 "$W/err")"
 	CASE="$who: the call log is switched while running"
+	: >"$W/out"
 	timeout -k 5 60 $as "$STRAIT" run --name logged "$P" calls 3000 >"$W/out" 2>"$W/err" &
 	pid=$!
 	wait_line "$W/out" ready

@@ -111,6 +111,7 @@ signalled() # NAME HOW STATUS SIGNAL...: send them from outside
 	local name=$1 how=$2 want=$3 pid got sig
 
 	shift 3
+	: >"$W/out"
 	"$STRAIT_BIN/strait" run "$W/strait" "$how" >"$W/out" 2>"$W/err" </dev/null &
 	pid=$!
 	wait_for "$W/out" ready

@@ -26,6 +26,7 @@ changes()
 	local n
 
 	n=$(grep -c "^connection: 30000 more bytes, then ECONNRESET" "$W/inst.out")
+	: >"$W/c1"
 	client reset 18080 30000 >"$W/c1" 2>&1 &
 	c1=$!
 	wait_line "$W/c1" up
@@ -48,6 +49,7 @@ for who in $whos; do
 	wait_line "$W/inst.out" ready
 	works
 	netd_is ""
+	: >"$W/c1"
 	client reset 18080 30000 >"$W/c1" 2>&1 &
 	c1=$!
 	wait_line "$W/c1" up
@@ -68,6 +70,7 @@ for who in $whos; do
 	passed
 
 	CASE="$who: swapped and killed there"
+	: >"$W/c2"
 	client lives 18080 1 >"$W/c2" 2>&1 &
 	c2=$!
 	wait_line "$W/c2" up
@@ -92,6 +95,7 @@ done
 
 CASE="what cannot be swapped"
 as=$alone
+: >"$W/inst.out"
 $as "$STRAIT" run --net host --name inst "$P" >"$W/inst.out" 2>"$W/inst.err" </dev/null &
 inst=$!
 wait_line "$W/inst.out" ready

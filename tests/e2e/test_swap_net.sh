@@ -41,6 +41,7 @@ watch()
 {
 	rm -f "$W/watched"
 	[ $net = host ] && return
+	: >"$W/watch"
 	(behind python3 "$STRAIT_SRC/tests/e2e/swap/watch_tcp.py" strait0 "$W/watched") >"$W/watch" 2>&1 &
 	watcher=$!
 	wait_line "$W/watch" watching

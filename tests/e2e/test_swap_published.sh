@@ -13,9 +13,11 @@ as=$alone
 
 start()
 {
+	: >"$W/inst.out"
 	$as "$STRAIT" run --name inst -p 8081:80 -p 8082:81 "$P" 80 >"$W/inst.out" 2>"$W/inst.err" </dev/null &
 	inst=$!
 	wait_line "$W/inst.out" ready
+	: >"$W/joined.out"
 	$as "$STRAIT" run --join inst --name joined "$P" 81 >"$W/joined.out" 2>"$W/joined.err" </dev/null &
 	joined=$!
 	wait_line "$W/joined.out" ready
@@ -40,8 +42,10 @@ netd() { $as "$STRAIT" ps | awk '$1 == "netd" { print $2 }'; }
 
 CASE="connections live through swaps"
 start
+: >"$W/c1"
 client 8081 3 3 >"$W/c1" 2>&1 &
 c1=$!
+: >"$W/c2"
 client 8082 3 2 >"$W/c2" 2>&1 &
 c2=$!
 wait_line "$W/c1" up
@@ -61,6 +65,7 @@ done
 passed
 
 CASE="a netd that refuses costs no connection"
+: >"$W/c1"
 client 8081 2 2 >"$W/c1" 2>&1 &
 c1=$!
 wait_line "$W/c1" up
@@ -73,6 +78,7 @@ passed
 
 for how in "restart" "kill"; do
 	CASE="a server lives through netd's $how"
+	: >"$W/c1"
 	client 8081 30 1 >"$W/c1" 2>&1 &
 	c1=$!
 	wait_line "$W/c1" up

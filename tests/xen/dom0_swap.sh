@@ -240,6 +240,7 @@ case_an_image_that_cannot_serve_is_refused() {
 destroyed_in_a_swap() {
 	local swap
 	before=$(xl domid "far.$2")
+	: >/run/swap
 	strait swap far.web --service "$1" >/run/swap 2>&1 &
 	swap=$!
 	within 100 eval "$4" || { cat /run/swap; fail "never: $4"; }

@@ -108,7 +108,8 @@ passed()
 	failures_before=$failures
 }
 
-# Wait for a line in a file.
+# Wait for a line in a file.  One that a process in the background is to write is emptied
+# before (": >FILE"): its own shell may be late to do so.
 wait_line()
 {
 	local i
