@@ -78,10 +78,10 @@ int control_recv(int sock, int flags, Control__Control **msg, int *fds, int *n_f
 	do {
 		r = recvmsg(sock, &m, flags | MSG_CMSG_CLOEXEC);
 	} while (r < 0 && errno == EINTR);
-	if (r < 0)
-		err = -errno;
-	else if (r == 0)
+	if (r == 0 || (r < 0 && errno == ECONNRESET)) /* it ended, with or without unread messages */
 		err = -EPIPE;
+	else if (r < 0)
+		err = -errno;
 	if (err) {
 		free(buf);
 		return err;

@@ -20,7 +20,7 @@ int control_send(int sock, const Control__Control *msg, const int *fds, int n_fd
 
 /* Receive one packet.  On success *msg is the caller's to free with
  * control__control__free_unpacked(*msg, NULL), and fds[0 .. *n_fds) are the
- * caller's to close (all O_CLOEXEC).  Returns 0; -EPIPE at end of file; -EAGAIN
+ * caller's to close (all O_CLOEXEC).  Returns 0; -EPIPE when the peer has closed its end; -EAGAIN
  * with MSG_DONTWAIT in @flags; -EBADMSG for a packet that does not decode. */
 int control_recv(int sock, int flags, Control__Control **msg, int *fds, int *n_fds)
 	__attribute__((warn_unused_result));
