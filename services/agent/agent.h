@@ -38,6 +38,7 @@ struct guest {
 	enum guest_state state;
 	bool by_service; /* it refused; a node that is wrong is read again */
 	bool shown;      /* its node "alive" has been read */
+	bool back;       /* it has all again that the instance before had for it */
 	char why[CONFIG_WHY];
 };
 
@@ -146,6 +147,7 @@ void guests_look(struct agent *a);
 void guests_ready(struct agent *a, uint32_t domid, uint32_t ring_ref, uint32_t port);
 void guests_released(struct agent *a, uint32_t domid);
 void guests_failed(struct agent *a, uint32_t domid, const char *why);
+void guests_back(struct agent *a, uint32_t domid);
 /* What xenstore is told of its channel: ring, epoch, port; @there: in the place of
  * another one.  How many entries of @to were filled. */
 #define CHANNEL_PUTS 4
@@ -192,6 +194,11 @@ bool mounts_flush(const struct agent *a);
 /* What tells guests that unsynced writes are still there. */
 uint64_t service_verifier(const struct agent *a);
 
+/* ---- selfcheck.c ---- */
+/* Does a file service work in this domain?  Blocks, up to some seconds; with one process.
+ * 0, or negative errno with a sentence. */
+int selfcheck_files(const struct agent *a, char why[CONFIG_WHY]) __attribute__((warn_unused_result));
+
 /* ---- mounts.c ---- */
 /* A detached mount of @m; a descriptor, or negative errno with a sentence. */
 int mount_open(const struct config *c, const struct config_mount *m, char why[CONFIG_WHY])
@@ -224,6 +231,9 @@ int netif_open(const char *name, uint32_t mtu, struct netif_info *info, char why
 /* ---- init.c: process 1 ---- */
 /* Mount what a process needs, load the modules. */
 void init_start(void);
+/* One of the image's modules, by its file's name, or by its own.  0 or negative errno. */
+int init_load_module(const char *file, const char *params) __attribute__((warn_unused_result));
+void init_unload_module(const char *name);
 /* What the kernel's command line says after strait.service=; else @to stays. */
 void init_service_name(char *to, size_t size);
 /* In a debug image: a shell on the console. */

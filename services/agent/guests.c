@@ -365,6 +365,14 @@ void guests_failed(struct agent *a, uint32_t domid, const char *why)
 	refuse(a, g, why);
 }
 
+void guests_back(struct agent *a, uint32_t domid)
+{
+	struct guest *g = find(a, domid);
+
+	if (g)
+		g->back = true;
+}
+
 static unsigned gone(struct store_put *p, const char *data, const char *what, uint32_t domid)
 {
 	snprintf(p->path, sizeof(p->path), "%s/%s%u", data, what, domid);

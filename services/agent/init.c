@@ -57,21 +57,36 @@ static void own_root(void)
 		say("cannot make the image read-only: %s", strerror(errno));
 }
 
+int init_load_module(const char *file, const char *params)
+{
+	char path[256];
+	int fd, r = 0;
+
+	snprintf(path, sizeof(path), MODULES "/%.200s", file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || (syscall(SYS_finit_module, fd, params, 0) && errno != EEXIST)) {
+		r = -errno;
+		say("cannot load %s: %s", path, strerror(-r));
+	}
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+void init_unload_module(const char *name)
+{
+	if (syscall(SYS_delete_module, name, O_NONBLOCK))
+		say("cannot unload %s: %s", name, strerror(errno));
+}
+
 /* @line: a file below /lib/modules, a blank and parameters. */
 static void load_module(char *line)
 {
-	char path[256];
 	char *params = strchr(line, ' ');
-	int fd;
 
 	if (params)
 		*params++ = 0;
-	snprintf(path, sizeof(path), MODULES "/%.200s", line);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || (syscall(SYS_finit_module, fd, params ? params : "", 0) && errno != EEXIST))
-		say("cannot load %s: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	(void)init_load_module(line, params ? params : ""); /* said */
 }
 
 static void load_modules(void)

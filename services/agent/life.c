@@ -92,9 +92,10 @@ void life_look_for_order(struct agent *a)
 {
 	char path[AGENT_PATH + 16], text[sizeof(a->order)];
 
+	if (!a->service.ready || a->swap.state != SWAP_NONE)
+		return; /* and no question, for which guests would wait */
 	snprintf(path, sizeof(path), "%s/restart", a->base);
-	if (store_read(&a->store, path, text, sizeof(text)) <= 0 ||
-	    strcmp(text, a->order) == 0 || !a->service.ready || a->swap.state != SWAP_NONE)
+	if (store_read(&a->store, path, text, sizeof(text)) <= 0 || strcmp(text, a->order) == 0)
 		return;
 	snprintf(a->order, sizeof(a->order), "%s", text);
 	say("dom0 asks for another instance");

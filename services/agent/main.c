@@ -137,6 +137,8 @@ static void stand_by(struct agent *a)
 			agent_fail(a, "the service could not be started");
 	} else if (mounts_await(&a->config, why) < 0) {
 		agent_fail(a, "%s", why);
+	} else if (selfcheck_files(a, why) < 0) {
+		agent_fail(a, "self-check: %s", why);
 	} else if (service_launch(a) == 0) {
 		swap_stand_by(a);
 	}

@@ -500,6 +500,10 @@ static void handle(struct agent *a, const Control__Control *c)
 	case CONTROL__CONTROL__BODY_RELEASED:
 		guests_released(a, c->released->domid);
 		break;
+	case CONTROL__CONTROL__BODY_GUEST_BACK:
+		guests_back(a, c->guest_back->domid);
+		swap_guest_back(a);
+		break;
 	case CONTROL__CONTROL__BODY_FAILED:
 		handle_failed(a, c->failed);
 		break;

@@ -35,6 +35,7 @@
 #define DRAIN_MS 5000u
 #define OLD_MS 3000u /* one that was told to end must have ended */
 #define SETTLE_MS 15000u
+#define SAY_MS 1000u /* for guests to have all back */
 #define CHANNEL_ORDER 18u /* a guest's; less where its grants are too many */
 #define CHANNEL_ORDER_MIN 16u
 #define MEM_LOST "%s is in memory, and what it holds would be lost with the domain"
@@ -354,15 +355,20 @@ static const char *in_the_way(struct agent *a)
 	return NULL;
 }
 
-/* Could it be done?  And what is written now need not be while guests wait. */
+/* Could it be done?  And what is written now, or run for the first time, need not be while
+ * guests wait: a service's end is in the self-check, too. */
 static void offer_file(struct agent *a)
 {
 	const char *mem = in_the_way(a);
+	char why[CONFIG_WHY];
 
 	if (mem) {
 		swap_answer(a, '!', MEM_LOST, mem);
 		return;
 	}
+	if (a->init && selfcheck_files(a, why) < 0)
+		say("self-check: %s", why); /* it serves all the same */
+	a->service.ping_ms = now_ms(); /* it could not be heard */
 	(void)mounts_flush(a); /* said; and done again when it counts */
 	swap_answer(a, '=', "written out");
 }
@@ -529,16 +535,32 @@ static void order_import(struct agent *a, const char *args)
 
 /* ---- go: whoever is told serves ---- */
 
-static void serve(struct agent *a)
+/* What guests do not wait for. */
+static void say_rest(struct agent *a)
 {
-	const unsigned n = prepare_serve(a); /* first: they wait */
-
-	a->swap.state = SWAP_NONE;
-	swap_answer(a, '=', "serves %u", n);
+	if (!a->swap.say_ms)
+		return;
+	a->swap.say_ms = 0;
+	if (!a->service.ready) { /* it has ended: the next one says so itself */
+		prepare_forget(a);
+		return;
+	}
 	prepare_say(a);
 	agent_ready(a);
 	guests_look(a);
 	trace_offer(a);
+}
+
+static void serve(struct agent *a)
+{
+	struct swap *w = &a->swap;
+
+	w->n_served = prepare_serve(a); /* first: they wait */
+	w->state = SWAP_NONE;
+	w->say_ms = now_ms() + SAY_MS;
+	swap_answer(a, '=', "serves %u", w->n_served);
+	if (!w->n_served)
+		say_rest(a);
 }
 
 static void order_go(struct agent *a)
@@ -568,6 +590,20 @@ static void order_go(struct agent *a)
 	swap_answer(a, '=', "serves on");
 }
 
+void swap_guest_back(struct agent *a)
+{
+	struct swap *w = &a->swap;
+	unsigned n = 0;
+
+	for (const struct guest *g = a->guests; g; g = g->next)
+		n += g->back;
+	if (!w->n_served || n < w->n_served)
+		return;
+	w->n_served = 0;
+	swap_answer(a, '+', "all %u are back", n);
+	say_rest(a);
+}
+
 /* ---- orders ---- */
 
 void swap_look_for_order(struct agent *a)
@@ -583,7 +619,9 @@ void swap_look_for_order(struct agent *a)
 		return;
 	args = n ? text + n : "";
 	snprintf(w->id, sizeof(w->id), "%s", id);
+	say_rest(a);
 	w->said[0] = 0;
+	w->n_served = 0;
 	w->last_us = swap_now_us();
 	if (strcmp(verb, "process") == 0)
 		order_process(a, args);
@@ -746,6 +784,10 @@ int swap_step(struct agent *a)
 	const uint64_t now = now_ms();
 	uint64_t at = w->old ? w->old_ms : UINT64_MAX;
 
+	if (w->say_ms && now >= w->say_ms)
+		say_rest(a);
+	else if (w->say_ms && w->say_ms < at)
+		at = w->say_ms;
 	if (w->old && now >= w->old_ms) {
 		(void)kill(w->old, SIGKILL);
 		w->old_ms = now + OLD_MS;

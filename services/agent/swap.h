@@ -4,7 +4,8 @@
  *
  * dom0 writes one order at a time into <base>/swap, "ID VERB [ARGUMENT...]"; what comes
  * of it stands in <data>/swap: the ID, then lines that begin with '-' (a step was
- * reached), '=' (done) or '!' (not done, and why).
+ * reached), '=' (done), '!' (not done, and why) or, after "= serves N", '+' (these N
+ * guests have all back that they had).
  *
  *      one agent, two processes:    old and next below it           process [PROGRAM]
  *      two domains, an agent each:  offer DOMID, export, leave   |  import ..., go
@@ -74,6 +75,8 @@ struct swap {
 	struct prepared *prepared; /* guests that the next instance has channels for */
 	bool preparing;         /* ... or makes them */
 	uint64_t verifier;      /* given by the last domain; 0: our own */
+	unsigned n_served;      /* guests that were waiting; 0: none, or they are all back */
+	uint64_t say_ms;        /* until then they come first, all else is to be said; 0: it is */
 	bool serves;            /* as soon as it has all: nobody needs to say go */
 };
 
@@ -96,6 +99,8 @@ void swap_exported(struct agent *a, uint32_t connections, uint64_t bytes, const 
 void swap_imported(struct agent *a, uint32_t connections, const char *failed);
 /* A guest's channel is there. */
 void swap_guest_ready(struct agent *a);
+/* One more has all back. */
+void swap_guest_back(struct agent *a);
 /* The service of a domain that stands by has its program: its channels next. */
 void swap_stand_by(struct agent *a);
 /* One more of the next instance's channels is made, or cannot be. */

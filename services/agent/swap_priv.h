@@ -15,7 +15,7 @@
 struct agent;
 
 uint64_t swap_now_us(void);
-/* A line more in the node that dom0 reads: @kind is '-', '=' or '!' (swap.h). */
+/* A line more in the node that dom0 reads: @kind is '-', '=', '!' or '+' (swap.h). */
 void swap_answer(struct agent *a, char kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* A step was reached, and took so long. */

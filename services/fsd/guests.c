@@ -51,8 +51,23 @@ static void not_away(struct fsd *f, uint32_t domid)
 		}
 }
 
+static void say_back(const struct guest *g)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestBack back = CONTROL__GUEST_BACK__INIT;
+
+	back.domid = g->domid;
+	c.body_case = CONTROL__CONTROL__BODY_GUEST_BACK;
+	c.guest_back = &back;
+	if (control_send(g->fsd->control, &c, NULL, 0) < 0)
+		log_write(2, "cannot tell the supervisor that guest %u is back", g->domid);
+}
+
+/* Told once: a guest may say it as often as it likes. */
 static void is_back(struct guest *g)
 {
+	if (!g->back && g->fsd->inst.epoch > 1)
+		say_back(g);
 	g->back = true;
 	not_away(g->fsd, g->domid);
 }

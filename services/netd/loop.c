@@ -101,6 +101,22 @@ static void on_broken(struct rpc_conn *conn, const char *why)
 		guest_break(g, why);
 }
 
+/* Told once: a guest may say it as often as it likes. */
+static void is_back(struct guest *g)
+{
+	Control__Control c = CONTROL__CONTROL__INIT;
+	Control__GuestBack back = CONTROL__GUEST_BACK__INIT;
+
+	back_is(g->domid);
+	if (g->back || g_loop.ops.epoch < 2)
+		return;
+	g->back = true;
+	back.domid = g->domid;
+	c.body_case = CONTROL__CONTROL__BODY_GUEST_BACK;
+	c.guest_back = &back;
+	loop_say(&c);
+}
+
 static bool is_moved(struct rpc_conn *conn, void *ctx)
 {
 	(void)conn;
@@ -111,13 +127,13 @@ static bool is_moved(struct rpc_conn *conn, void *ctx)
 static void on_hello(struct rpc_conn *conn, void *ctx)
 {
 	if (!rpc_conn_resumed(conn))
-		back_is(((const struct guest *)ctx)->domid);
+		is_back(ctx);
 }
 
 static void on_recovered(struct rpc_conn *conn, void *ctx)
 {
 	(void)conn;
-	back_is(((const struct guest *)ctx)->domid);
+	is_back(ctx);
 }
 
 static struct guest *guest_find(uint32_t domid)

@@ -137,6 +137,7 @@ struct guest {
 	uint8_t client_id[RPC_CLIENT_ID_LEN];
 	uint32_t move_index;
 	bool moved;               /* it comes from another netd */
+	bool back;                /* it has all again that another netd had; the supervisor knows */
 	bool gone_later;          /* the platform says that it is gone, while we stand still */
 	uint32_t lost_said;       /* of LOST_BURST, since lost_ms */
 	uint64_t lost_ms;

@@ -60,7 +60,7 @@ is "its channel" "$(store /local/domain/7/strait/file/next)" "1001 9 33 44 /loca
 is "the other's" "$(store /local/domain/8/strait/file/next)" "1001 "
 is "what it was told" "$(store /local/domain/9/strait/file/config/mounts/1/source)" /dev/xvda
 is epoch "$(store /local/domain/9/strait/file/config/epoch)" 1001
-grep -q '2 guests have' "$W/out" || fail "$CASE: $(cat "$W/out")"
+grep -q '2 guests have' "$W/out" && grep -q 'ms  they have all back' "$W/out" || fail "$CASE: $(cat "$W/out")"
 is "its last order" "$(verb 9 file)" "import 2 100 go"
 is kind "$(store /local/domain/9/strait/file/config/kind)$(store /local/domain/9/strait/file/config/standby)" file
 tail -1 "$W/out" | grep -q '^site.file: domain 5 to 9, epoch .* to 1001 in .* ms, guests waited .* ms$' || fail "$CASE: $(cat "$W/out")"
@@ -88,6 +88,7 @@ site
 echo '=ready' >"$FAKE_XEN/swap.import"
 swap site.web --service fsd || fail "$CASE: $(cat "$W/err")"
 is "its last order" "$(verb 9 file)" go
+! grep -q 'all back' "$W/out" || fail "$CASE: $(cat "$W/out")" # it does not say so
 rm "$FAKE_XEN/swap.import"
 passed
 

@@ -600,6 +600,10 @@ static int switch_to(struct netd next, uint64_t since)
 		return -1;
 	}
 	fake_recovered();
+	if (expect(CONTROL__CONTROL__BODY_GUEST_BACK) < 0) {
+		fprintf(stderr, "the supervisor does not hear that the guest is back\n");
+		return -1;
+	}
 	g_ng_swaps.back_us = (plat_mono_ns() - since) / 1000;
 	return 0;
 }

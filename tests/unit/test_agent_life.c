@@ -53,6 +53,11 @@ static void a_next_domain_has_its_channels_ready(void)
 	CU_ASSERT_FALSE(fake_store_has(DATA "/guests/5/state"));
 	prepare_say(&g_agent);
 	CU_ASSERT_STRING_EQUAL(fake_store_get(DATA "/guests/5/state"), "ready");
+	CU_ASSERT_FATAL(g_agent.guests != NULL);
+	CU_ASSERT_FALSE(g_agent.guests->back);
+	guests_back(&g_agent, 9); /* nobody */
+	guests_back(&g_agent, 5);
+	CU_ASSERT(g_agent.guests->back);
 	guests_ready(&g_agent, 5, 1, 1); /* said again by the service: known */
 	CU_ASSERT(channel_is(5, "812", "33", "1001"));
 	g_agent.swap.state = SWAP_NONE;

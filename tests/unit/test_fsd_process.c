@@ -486,6 +486,14 @@ static void follow(int how)
 	fake_channel_next(&g_fc, g_epoch);
 	(void)rpc_ping(&g_file_chan);
 	fake_recovered();
+
+	Control__Control *c = next(5000); /* and the supervisor knows */
+
+	CU_ASSERT_FATAL(c != NULL);
+	EQ(c->body_case, CONTROL__CONTROL__BODY_GUEST_BACK);
+	if (c->body_case == CONTROL__CONTROL__BODY_GUEST_BACK)
+		EQ(c->guest_back->domid, 7);
+	control__control__free_unpacked(c, NULL);
 }
 
 static void say_gone(uint32_t domid)

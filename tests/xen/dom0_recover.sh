@@ -135,7 +135,10 @@ long_one_guest_is_alone() {
 			[ $of = default ] || pid=$(pidof $service)
 			crash $kind one.guest $pid
 			sleep 5
-			swap one.guest $service
+			for _ in 1 2 3; do
+				swap one.guest $service
+				sleep 2
+			done
 			strait down one || fail "strait down"
 		done
 	done

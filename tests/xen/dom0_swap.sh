@@ -228,6 +228,8 @@ case_an_image_that_cannot_serve_is_refused() {
 	ln -s ../default/vmlinuz $images/agentless/
 	refused 'the new netd ended (exit status 1); the old one serves on' \
 		strait swap far.web --service netd --with $images/dies
+	refused 'self-check: its fsd ended, or does not speak strait'"'"'s protocol; the old one serves on' \
+		strait swap far.web --service fsd --with $images/dies
 	refused 'the domain crashed; the old one serves on' \
 		strait swap far.web --service fsd --with $images/agentless
 	want "the same domains serve" [ "$(xl domid far.net) $(xl domid far.file)" = "$net $file" ]

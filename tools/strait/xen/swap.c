@@ -31,6 +31,7 @@
 
 #define LOCK_MS 3000     /* the watcher has it for moments */
 #define ANSWER_MS 30000
+#define BACK_MS 2000     /* for guests that have rings to have all else, before xl takes the CPU */
 #define LIFE_MS 100      /* between looks at what it says of itself, */
 #define LOOK_MS 2000     /* ... with xl at whether it lives, */
 #define SLOW_LOOK_MS 10000 /* ... while guests wait: xl takes its time */
@@ -46,6 +47,7 @@ struct swap {
 	const char *kernel;    /* the folder of another image, or NULL */
 	unsigned epoch;        /* of the next domain */
 	const char *serves;    /* what it said when it had the disks: "serves", unless it is older */
+	char *took;            /* the order that it said so to */
 	bool renamed, made;    /* the old domain; the next one */
 	bool ordered;          /* the old one was told something */
 	uint64_t began_us, last_us, cut_us, back_us;
@@ -394,7 +396,8 @@ static bool move_files(struct swap *w)
 	if (!verifier)
 		return false;
 	phase(w, "the old one has ended, all is on the disk");
-	w->serves = ask(w, w->spare, xprintf("import %s go", verifier), 0);
+	w->took = order_text(xprintf("import %s go", verifier));
+	w->serves = order(w, w->spare, w->took) ? await(w, w->spare, w->took, 0) : NULL;
 	if (!w->serves)
 		return false;
 	phase(w, "the new one has the disk");
@@ -449,6 +452,24 @@ static unsigned settled(const struct swap *w, bool *all)
 	return n;
 }
 
+/* The next one says that its guests have all back that they had.  False: not in time; or
+ * it is older, and does not say. */
+static bool await_back(const struct swap *w)
+{
+	const uint64_t limit = now_us() + BACK_MS * 1000ull;
+
+	for (uint64_t now = now_us(); now < limit; now = now_us()) {
+		char *all = xst_read(says(w->m, "/swap"));
+		const bool back = all && !strncmp(all, w->took, ID_LEN) && strstr(all, "\n+");
+
+		free(all);
+		if (back)
+			return true;
+		(void)xst_wait((int)((limit - now) / 1000), NULL);
+	}
+	return false;
+}
+
 /* The next one said "serves", and how many guests; 0: an agent that does not count. */
 static bool await_guests(struct swap *w, const char *said, unsigned *n)
 {
@@ -470,7 +491,6 @@ static bool await_guests(struct swap *w, const char *said, unsigned *n)
 static bool commit(struct swap *w)
 {
 	const bool goes = !w->serves || strncmp(w->serves, "serves", 6); /* is yet to be told */
-	char *went = order_text("go");
 	unsigned n = 0;
 	int err = change_places(w->d, w->m, w->spare);
 
@@ -485,16 +505,22 @@ static bool commit(struct swap *w)
 		return fails(w, "it cannot be noted in " DEPLOY_ROOT ": %s", strerror(-err));
 	}
 	w->made = false;
-	if (goes && !order(w, w->m, went))
+	if (goes)
+		w->took = order_text("go");
+	if (goes && !order(w, w->m, w->took))
 		return false;
 	err = point_done(w->d, w->m, w->epoch);
 	if (err)
 		return fails(w, "guests cannot be told: %s; `strait watch %s` tries again", xst_why(err),
 		             w->d->name);
-	const bool all = await_guests(w, goes ? await(w, w->m, went, 0) : w->serves, &n);
+	const bool all = await_guests(w, goes ? await(w, w->m, w->took, 0) : w->serves, &n);
 
-	w->back_us = now_us();
 	phase(w, "%u guests have their new rings%s", n, all ? "" : ", not all");
+	w->back_us = now_us();
+	if (n && await_back(w)) {
+		w->back_us = now_us();
+		phase(w, "they have all back that they had");
+	}
 	(void)order(w, w->spare, order_text("leave")); /* it is destroyed, too */
 	err = point_settle(w->d, w->m);
 	return !err || fails(w, "it cannot be told that it serves for good: %s; `strait watch %s` "
@@ -709,7 +735,7 @@ static bool swap_domain(struct swap *w)
 	if (gone)
 		return fails(w, "domain %u served, then %s", w->m->domid, gone);
 	printf("%s: domain %u to %u, epoch %u to %u in %.1f ms, guests waited %.1f ms\n", w->m->domain,
-	       from, w->m->domid, epoch, nodes_epoch(w->m), (double)(now_us() - w->began_us) / 1000,
+	       from, w->m->domid, epoch, w->epoch, (double)(now_us() - w->began_us) / 1000,
 	       (double)(w->back_us - w->cut_us) / 1000);
 	return true;
 }
