@@ -183,6 +183,9 @@ int service_ping(struct agent *a, uint64_t nonce) __attribute__((warn_unused_res
 int service_ask_status(struct agent *a) __attribute__((warn_unused_result));
 int service_gone(struct agent *a, uint32_t domid) __attribute__((warn_unused_result));
 void service_stop(struct agent *a); /* asks; SIGCHLD tells that it ended */
+/* The same to an fsd: it says Stopped when it has closed all, and ends later.  One that
+ * does not know that ends at once. */
+void service_close(struct agent *a);
 /* The process ended; what it worked with stays for the next one. */
 void service_lost(struct agent *a);
 /* The same, and no other follows: flush and let go of what it worked with.  False: not

@@ -504,6 +504,9 @@ static void handle(struct agent *a, const Control__Control *c)
 		guests_back(a, c->guest_back->domid);
 		swap_guest_back(a);
 		break;
+	case CONTROL__CONTROL__BODY_STOPPED:
+		swap_stopped(a);
+		break;
 	case CONTROL__CONTROL__BODY_FAILED:
 		handle_failed(a, c->failed);
 		break;
@@ -541,17 +544,28 @@ void service_readable(struct agent *a)
 	control__control__free_unpacked(c, NULL);
 }
 
-void service_stop(struct agent *a)
+static void stop(struct agent *a, bool linger)
 {
 	Control__Control c = CONTROL__CONTROL__INIT;
 	Control__Shutdown m = CONTROL__SHUTDOWN__INIT;
 
 	if (!a->service.pid)
 		return;
+	m.linger = linger;
 	c.body_case = CONTROL__CONTROL__BODY_SHUTDOWN;
 	c.shutdown = &m;
 	if (a->service.sock < 0 || control_send(a->service.sock, &c, NULL, 0) < 0)
 		(void)kill(a->service.pid, SIGKILL);
+}
+
+void service_stop(struct agent *a)
+{
+	stop(a, false);
+}
+
+void service_close(struct agent *a)
+{
+	stop(a, true);
 }
 
 void service_lost(struct agent *a)

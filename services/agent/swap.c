@@ -434,9 +434,22 @@ static void order_export(struct agent *a)
 	w->state = SWAP_SEALING;
 	w->cut_us = swap_now_us();
 	if (a->config.kind == KIND_FILE)
-		service_stop(a); /* then sealed() */
+		service_close(a); /* then sealed() */
 	else
 		export_net(a);
+}
+
+/* The fsd that swap_stopped() left. */
+static void end_stopped(struct swap *w)
+{
+	int status;
+
+	let_go(&w->next);
+	if (!w->next.pid)
+		return;
+	(void)kill(w->next.pid, SIGKILL);
+	(void)waitpid(w->next.pid, &status, 0);
+	w->next.pid = 0;
 }
 
 static void order_leave(struct agent *a)
@@ -447,6 +460,7 @@ static void order_leave(struct agent *a)
 		return;
 	w->state = SWAP_LEFT;
 	service_stop(a); /* netd: without a word to any peer */
+	end_stopped(w);
 	agent_state(a, "left");
 	if (!a->service.pid)
 		guests_drop_all(a);
@@ -470,6 +484,24 @@ static void sealed(struct agent *a)
 		else
 			swap_answer(a, '!', "its disks were not written out and let go");
 	}
+}
+
+/* Its end takes the time of what it had mapped: later, when nobody waits. */
+void swap_stopped(struct agent *a)
+{
+	struct swap *w = &a->swap;
+	struct service *s = &a->service;
+
+	if (w->state != SWAP_SEALING || a->config.kind != KIND_FILE) {
+		if (s->sock >= 0)
+			close(s->sock); /* called back meanwhile: it ends, and another one follows */
+		s->sock = -1;
+		return;
+	}
+	w->next = (struct instance){.pid = s->pid, .sock = s->sock, .trace.fd = -1};
+	s->pid = 0;
+	s->sock = -1;
+	sealed(a);
 }
 
 /* ---- the next one ---- */
@@ -581,6 +613,7 @@ static void order_go(struct agent *a)
 	if (on || w->state == SWAP_SEALING) {
 		(void)swap_send(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
 	} else if (!a->service.pid) {
+		end_stopped(w);
 		guests_drop_all(a);
 		a->config.epoch++;
 		agent_state(a, "starting");

@@ -90,6 +90,8 @@ bool swap_took_ready(struct agent *a);
 bool swap_took_end(struct agent *a, int status);
 /* A service that stands by, or did, cannot go on. */
 void swap_took_failure(struct agent *a, const char *why);
+/* It has closed all that it had, and waits for the end of its socket. */
+void swap_stopped(struct agent *a);
 /* Some other child of ours did. */
 void swap_child_ended(struct agent *a, pid_t pid, int status);
 /* The next instance's socket, to poll; -1: none. */

@@ -25,6 +25,7 @@ struct fsd {
 	bool sandbox;
 	bool configured;
 	bool stop;
+	bool linger; /* told to stop, and to wait for the end of the control socket */
 	bool alone; /* the supervisor is gone: no other instance will come */
 	struct instance inst;
 	struct mounts mounts;

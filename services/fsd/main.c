@@ -260,6 +260,7 @@ static int handle_control(struct fsd *f, const Control__Control *c, int *fds, in
 		break;
 	case CONTROL__CONTROL__BODY_SHUTDOWN:
 		f->stop = true;
+		f->linger = c->shutdown->linger != 0;
 		break;
 	case CONTROL__CONTROL__BODY_PING:
 		say_pong(f, c->ping->nonce);
@@ -363,6 +364,25 @@ static int loop(struct fsd *f)
 	return r;
 }
 
+/* All is closed but the supervisor's socket; then wait until that is.  What is mapped goes
+ * with us. */
+static void linger(const struct fsd *f)
+{
+	const unsigned control = (unsigned)f->control;
+	Control__Control c = CONTROL__CONTROL__INIT, *more;
+	Control__Stopped stopped = CONTROL__STOPPED__INIT;
+	int fds[CONTROL_FDS_MAX], n_fds;
+
+	if ((control > 3 && close_range(3, control - 1, 0)) || close_range(control + 1, ~0u, 0))
+		return;
+	c.body_case = CONTROL__CONTROL__BODY_STOPPED;
+	c.stopped = &stopped;
+	if (control_send(f->control, &c, NULL, 0) < 0)
+		return;
+	while (control_recv(f->control, 0, &more, fds, &n_fds) == 0)
+		control__control__free_unpacked(more, NULL);
+}
+
 /* What was taken is answered; what is in the rings, and what guests have open, is the
  * next instance's, if there may be one. */
 static void finish(struct fsd *f)
@@ -383,6 +403,8 @@ static void finish(struct fsd *f)
 	pool_stop();
 	if (f->guests) {
 		mounts_leave(&f->mounts);
+		if (f->linger)
+			linger(f);
 		exit(0); /* releasing what they have would tell others that they left */
 	}
 	(void)cred_use(NULL); /* not as the last caller: the orphans' folder is ours */

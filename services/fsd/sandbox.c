@@ -108,6 +108,7 @@ static const int allowed[] = {
         SCMP_SYS(openat),
         SCMP_SYS(openat2),
         SCMP_SYS(close),
+        SCMP_SYS(close_range),
         SCMP_SYS(statx),
         SCMP_SYS(fstat),
         SCMP_SYS(newfstatat),

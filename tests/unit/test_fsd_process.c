@@ -8,6 +8,7 @@
 
 #include "file.pb-c.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -443,6 +444,40 @@ static void it_is_locked_in(void)
 	stop(true);
 }
 
+/* ---- told to linger ---- */
+
+/* All is closed when it says so: nothing keeps a file system busy.  It ends with its socket. */
+static void one_that_lingers_has_closed_all(void)
+{
+	Control__Control *c, down = CONTROL__CONTROL__INIT;
+	Control__Shutdown s = CONTROL__SHUTDOWN__INIT;
+	char path[64];
+	int status, n = 0;
+
+	start();
+	EQ(do_open("/lingers", O_RDWR | O_CREAT, 1), 0);
+	s.linger = 1;
+	down.body_case = CONTROL__CONTROL__BODY_SHUTDOWN;
+	down.shutdown = &s;
+	EQ(control_send(g_sock, &down, NULL, 0), 0);
+	c = next(5000);
+	CU_ASSERT_FATAL(c != NULL);
+	EQ(c->body_case, CONTROL__CONTROL__BODY_STOPPED);
+	control__control__free_unpacked(c, NULL);
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)g_pid);
+	DIR *d = opendir(path);
+	CU_ASSERT_FATAL(d != NULL);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	EQ(n, 2 + 3 + 1); /* . and .., what it says goes to, the socket */
+	EQ(waitpid(g_pid, &status, WNOHANG), 0);
+	close(g_sock);
+	EQ(waitpid(g_pid, &status, 0), g_pid);
+	EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+	rpc_detach(&g_file_chan);
+}
+
 /* ---- one instance after another ---- */
 
 static int restore(const struct rpc_restore *how)
@@ -691,6 +726,7 @@ int main(int argc, char **argv)
 		TEST(a_supervisor_that_dies_takes_fsd_along),
 		TEST(files_cross_the_rings),
 		TEST(a_lock_is_waited_for),
+		TEST(one_that_lingers_has_closed_all),
 		TEST(it_is_locked_in),
 		TEST(new_calls_wait_until_all_are_back),
 		TEST(speed),
