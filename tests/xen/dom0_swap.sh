@@ -237,6 +237,23 @@ case_an_image_that_cannot_serve_is_refused() {
 	page big.bin || fail "the web server does not answer"
 }
 
+# said DOMID TEXT: its agent does, of the last order.
+said() { xenstore-read "/local/domain/$1/data/strait/file/swap" | grep -q "$2"; }
+
+# What `strait swap` tells it when nobody could take the disk, or was there to take it.
+case_a_hand_over_that_is_called_back() {
+	local id at
+	id=$(xl domid far.file)
+	at=/local/domain/$id/strait/file
+	xenstore-write "$at/swap" "00000000000000e1 export"
+	soon said "$id" '=[0-9]' || fail "it does not hand over"
+	xenstore-write "$at/swap" "00000000000000e2 go"
+	soon said "$id" '=serves on' || fail "it does not serve on"
+	page big.bin || fail "the web server does not answer"
+	want "the same domain" [ "$(xl domid far.file)" = "$id" ]
+	want "its service is another one" [ "$(xenstore-read "/local/domain/$id/data/strait/file/epoch")" = 1002 ]
+}
+
 # destroyed_in_a_swap SERVICE KIND DOMAIN WHEN: DOMAIN is destroyed in a swap of that service, once
 # WHEN is so; $rc is the swap's status.
 destroyed_in_a_swap() {

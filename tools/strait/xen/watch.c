@@ -197,13 +197,6 @@ static void look(struct deployment *d, struct watched *w)
 	free(text);
 }
 
-static void keep_all(struct deployment *d, struct watched *w)
-{
-	for (unsigned i = 0; i < d->n; i++)
-		if (d->m[i].role == MEMBER_SERVICE && !w[i].over)
-			rebuild_keep(&d->m[i], &w[i].kept);
-}
-
 /* What `strait swap` changed meanwhile; what it left, if it was killed. */
 static void read_again(struct deployment *d, struct watched *w)
 {
@@ -216,7 +209,9 @@ static void read_again(struct deployment *d, struct watched *w)
 	if (!state_read(xprintf("%s", d->name), d, &why))
 		watch_note("%s", why ? why : "its state is gone");
 	swap_clean(d);
-	keep_all(d, w);
+	for (unsigned i = 0; i < d->n; i++)
+		if (d->m[i].role == MEMBER_SERVICE && !w[i].over)
+			rebuild_keep(&d->m[i], &w[i].kept);
 	if (!stat(state_path(d->name, "members", ""), &st))
 		had = st.st_size;
 }
@@ -229,7 +224,6 @@ static bool look_alone(struct deployment *d, struct watched *w)
 	if (lock < 0)
 		return false;
 	read_again(d, w);
-	keep_all(d, w); /* not while guests may wait for a swap: it takes its time */
 	look(d, w);
 	close(lock);
 	return true;
@@ -293,6 +287,13 @@ static int feel_all(struct deployment *d, struct watched *w)
 	return due_all(d, w);
 }
 
+static void keep_all(struct deployment *d, struct watched *w)
+{
+	for (unsigned i = 0; i < d->n; i++)
+		if (d->m[i].role == MEMBER_SERVICE && !w[i].over)
+			rebuild_keep(&d->m[i], &w[i].kept);
+}
+
 static int watch_all(const struct deployment *d)
 {
 	int err = xst_watch(XST_RELEASE);
@@ -311,6 +312,8 @@ static int watch_on(struct deployment *d, struct watched *w)
 
 	for (int got = 1, due; !access(folder, F_OK);) {
 		released |= busy || time(NULL) - looked >= LOOK_MS / 1000 || time(NULL) < looked;
+		if ((got || released) && !busy) /* else guests may be waiting for a swap */
+			keep_all(d, w);
 		busy = released && !look_alone(d, w);
 		if (released && !busy)
 			looked = time(NULL);
