@@ -85,24 +85,23 @@ static int make_disk(const struct check *c)
 	return r < 0 ? fails(c, r, "no disk in memory to try it on: %s", strerror(-r)) : 0;
 }
 
-/* Our mounts; of the disks the first that could be tried, with the one in memory. */
-static void take_mounts(struct check *c, const struct config *from)
+/* One mount, at "/", where it needs nothing of another: as the first disk that the one in
+ * memory is like, or a tmpfs. */
+static void replace_mounts(struct check *c)
 {
 	struct config *to = &c->it.config;
+	struct config_mount m = {.memory = true, .size = 1 << 20};
 
-	to->n_mounts = 0;
-	for (unsigned i = 0; i < from->n_mounts; i++) {
-		struct config_mount *m = &to->mounts[to->n_mounts];
-
-		*m = from->mounts[i];
-		if (!m->memory && (c->disk || strcmp(m->fstype, "ext4") != 0))
+	for (unsigned i = 0; i < to->n_mounts && !c->disk; i++) {
+		if (to->mounts[i].memory || strcmp(to->mounts[i].fstype, "ext4") != 0)
 			continue;
-		if (!m->memory) {
-			c->disk = true;
-			snprintf(m->source, sizeof(m->source), "%s", SCRATCH);
-		}
-		to->n_mounts++;
+		c->disk = true;
+		m = to->mounts[i];
+		snprintf(m.source, sizeof(m.source), "%s", SCRATCH);
 	}
+	snprintf(m.guest, sizeof(m.guest), "/");
+	to->mounts[0] = m;
+	to->n_mounts = 1;
 }
 
 /* As a guest's file is written and synced, and found again after fsd's end. */
@@ -153,10 +152,11 @@ static int use_disk(const struct check *c)
 /* 1: it is @what; 0: something else; negative: it cannot serve, and says why. */
 static int heard(const struct check *c, const Control__Control *m, Control__Control__BodyCase what)
 {
-	const ProtobufCBinaryData *text = &m->failed->text;
+	const ProtobufCBinaryData *text;
 
 	if (m->body_case != CONTROL__CONTROL__BODY_FAILED)
 		return m->body_case == what;
+	text = &m->failed->text;
 	return fails(c, -EIO, "%.*s", (int)(text->len < 300 ? text->len : 300), (const char *)text->data);
 }
 
@@ -252,7 +252,7 @@ int selfcheck_files(const struct agent *a, char why[CONFIG_WHY])
 	c->it.trace = (struct trace){.fd = -1};
 	c->it.swap = (struct swap){.next = {.sock = -1, .trace.fd = -1}, .trying = true};
 	c->it.config.trace = false;
-	take_mounts(c, &a->config);
+	replace_mounts(c);
 	if (c->disk)
 		r = make_disk(c);
 	if (r == 0)
