@@ -202,6 +202,23 @@ static int find_kept(struct mount *mount, const uint8_t *id, size_t len, struct 
 	return -ENOENT;
 }
 
+/* A mem that went with its domain is made anew: where its root was, its root is.  The first
+ * inode's number is nobody else's there. */
+static bool is_root_of_mem(const struct mount *mount, const uint8_t *id)
+{
+	return mount->memory && get_le(id + 6, 8) == mount->root_ino && get_le(id + 14, 8) == 0;
+}
+
+static int open_root(struct mount *mount, struct node *out)
+{
+	const int fd = fcntl(((struct dir_mount *)mount->priv)->fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	*out = (struct node){mount, fd};
+	return 0;
+}
+
 int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node *out)
 {
 	int r;
@@ -225,7 +242,7 @@ int dir_find_id(struct mount *mount, const uint8_t *id, size_t len, struct node 
 		dir_put(out);
 		r = -ESTALE;
 	}
-	return r;
+	return r == -ENOENT && is_root_of_mem(mount, id) ? open_root(mount, out) : r;
 }
 
 /* What is the same whichever mount it is reached by. */

@@ -3,12 +3,15 @@
  * What guests had open in an instance of fsd that is gone: given back to who proves
  * it, whatever happened to name and mode meanwhile, and to nobody else.
  */
+#define _GNU_SOURCE
 #include "tests/unit/fsd_instances.h"
 #include "tests/unit/suite.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 static void open_and_unlink(void)
@@ -416,6 +419,41 @@ static void a_removed_directory_is_still_one(void)
 	CU_ASSERT(!there(ORPHANS_DIR));
 }
 
+static bool mount_mem(void)
+{
+	return mount("mem", at(""), "tmpfs", 0, "mode=0777") == 0;
+}
+
+/* As when the domain that had it is gone. */
+static void the_root_of_a_mem_that_is_made_anew_is_found(void)
+{
+	File__Attr a;
+
+	wipe();
+	if (!g_root || unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    !mount_mem())
+		return; /* not allowed here */
+	begin_epoch(1);
+	make_d();
+	keep(".", O_RDONLY | O_DIRECTORY, 1);
+	keep("d", O_RDONLY | O_DIRECTORY, 2);
+	end_epoch();
+	EQ(umount(at("")), 0);
+	CU_ASSERT_FATAL(mount_mem());
+	begin_epoch(2);
+	make_d(); /* another "d" */
+	EQ(reopen(0), 0);
+	EQ(x_stat(c, 1, "", 0, &a), 0);
+	EQ(a.nlink, 3);
+	EQ(x_make(c, M_MKDIR, 1, "e", 0700, NULL), 0);
+	CU_ASSERT(there("e"));
+	EQ(reopen(1), 0);
+	EQ(x_stat(c, 2, "", 0, &a), 0);
+	EQ(a.nlink, 0);
+	end_epoch();
+	EQ(umount(at("")), 0);
+}
+
 static int lock(struct client *who, uint32_t h, uint32_t type, uint32_t reclaim)
 {
 	File__LockReq q = FILE__LOCK_REQ__INIT;
@@ -465,6 +503,7 @@ int main(int argc, char **argv)
 	        TEST(a_file_is_found_wherever_it_is),
 	        TEST(what_is_only_referred_to_is_kept_too),
 	        TEST(a_removed_directory_is_still_one),
+	        TEST(the_root_of_a_mem_that_is_made_anew_is_found),
 	        TEST(a_removed_directory_looks_as_before),
 	        TEST(a_directory_that_stays_is_not_kept),
 	        TEST(who_held_a_lock_has_it_first),

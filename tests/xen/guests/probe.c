@@ -292,6 +292,10 @@ static int append(const char *path, int lines, int by_turns)
 			leave_the_cpu(took);
 	}
 	printf("longest wait %lld.%03lld ms\n", longest / 1000, longest % 1000);
+	if (access(path + 1, F_OK)) { /* "/" was in memory that may be gone: it is that of the next one */
+		perror("the path from the working directory");
+		return 1;
+	}
 	return 0;
 }
 
