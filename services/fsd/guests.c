@@ -391,7 +391,7 @@ void guests_beat(struct fsd *f)
 bool guests_busy(const struct fsd *f)
 {
 	for (const struct guest *g = f->guests; g; g = g->next)
-		if (rpc_conn_busy(g->conn) > 0)
+		if (rpc_conn_busy(g->conn) > 0 || !pool_queue_idle(&g->session->queue))
 			return true;
 	return false;
 }

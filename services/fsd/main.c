@@ -364,15 +364,16 @@ static int loop(struct fsd *f)
 	return r;
 }
 
-/* All is closed but the supervisor's socket; then wait until that is.  What is mapped goes
- * with us. */
-static void linger(const struct fsd *f)
+/* All is closed but the supervisor's socket; then wait until that is, and end.  Workers,
+ * which have nothing to do, and what is mapped go with us. */
+static void linger(struct fsd *f)
 {
 	const unsigned control = (unsigned)f->control;
 	Control__Control c = CONTROL__CONTROL__INIT, *more;
 	Control__Stopped stopped = CONTROL__STOPPED__INIT;
 	int fds[CONTROL_FDS_MAX], n_fds;
 
+	mounts_leave(&f->mounts);
 	if ((control > 3 && close_range(3, control - 1, 0)) || close_range(control + 1, ~0u, 0))
 		return;
 	c.body_case = CONTROL__CONTROL__BODY_STOPPED;
@@ -381,6 +382,7 @@ static void linger(const struct fsd *f)
 		return;
 	while (control_recv(f->control, 0, &more, fds, &n_fds) == 0)
 		control__control__free_unpacked(more, NULL);
+	_exit(0);
 }
 
 /* What was taken is answered; what is in the rings, and what guests have open, is the
@@ -400,11 +402,11 @@ static void finish(struct fsd *f)
 	}
 	if (guests_busy(f)) /* a disk that does not answer: leave it to the kernel */
 		_exit(1);
+	if (f->guests && f->linger)
+		linger(f);
 	pool_stop();
 	if (f->guests) {
 		mounts_leave(&f->mounts);
-		if (f->linger)
-			linger(f);
 		exit(0); /* releasing what they have would tell others that they left */
 	}
 	(void)cred_use(NULL); /* not as the last caller: the orphans' folder is ours */
