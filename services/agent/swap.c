@@ -36,6 +36,7 @@
 #define OLD_MS 3000u /* one that was told to end must have ended */
 #define SETTLE_MS 15000u
 #define SAY_MS 1000u /* for guests to have all back */
+#define CALL_MS 100u /* then, for the calls that waited */
 #define CHANNEL_ORDER 18u /* a guest's; less where its grants are too many */
 #define CHANNEL_ORDER_MIN 16u
 #define MEM_LOST "%s is in memory, and what it holds would be lost with the domain"
@@ -359,9 +360,13 @@ static const char *in_the_way(struct agent *a)
  * guests wait: a service's end is in the self-check, too. */
 static void offer_file(struct agent *a)
 {
-	const char *mem = in_the_way(a);
+	struct service *s = &a->service;
+	const char *mem;
 	char why[CONFIG_WHY];
 
+	free(a->swap.mems);
+	a->swap.mems = mem_note(&a->config, s->mount_fds, s->n_mounts); /* first, then compare */
+	mem = in_the_way(a);
 	if (mem) {
 		swap_answer(a, '!', MEM_LOST, mem);
 		return;
@@ -471,7 +476,7 @@ static void sealed(struct agent *a)
 {
 	struct swap *w = &a->swap;
 	bool whole;
-	const char *mem = in_the_way(a); /* made since the first look */
+	const char *mem = mem_as_noted(w->mems) ? NULL : in_the_way(a); /* made since the first look */
 
 	w->state = SWAP_SEALED;
 	if (mem) {
@@ -634,7 +639,7 @@ void swap_guest_back(struct agent *a)
 		return;
 	w->n_served = 0;
 	swap_answer(a, '+', "all %u are back", n);
-	say_rest(a);
+	w->say_ms = now_ms() + CALL_MS;
 }
 
 /* ---- orders ---- */
@@ -853,4 +858,6 @@ void swap_end(struct agent *a)
 		(void)kill(w->old, SIGKILL);
 	prepare_forget(a);
 	close_channel(w);
+	free(w->mems);
+	w->mems = NULL;
 }

@@ -74,6 +74,7 @@ struct swap {
 	struct vchan_end *out;  /* to the next domain */
 	struct prepared *prepared; /* guests that the next instance has channels for */
 	bool preparing;         /* ... or makes them */
+	struct mem_note *mems;  /* as they were found to be pristine; NULL: no note of it */
 	uint64_t verifier;      /* given by the last domain; 0: our own */
 	unsigned n_served;      /* guests that were waiting; 0: none, or they are all back */
 	uint64_t say_ms;        /* until then they come first, all else is to be said; 0: it is */
@@ -131,6 +132,12 @@ struct config;
 struct config_mount;
 /* Is in the mem @fd what was put there when it was made, and nothing else? */
 bool mem_is_pristine(const struct config *c, const struct config_mount *m, int fd);
+struct mem_note;
+/* What is in the mems among the @n mounts behind @fds, which stay open; to be free()d.  NULL: it
+ * cannot be noted; compare then. */
+struct mem_note *mem_note(const struct config *c, const int *fds, unsigned n);
+/* Nothing of it changed since.  False also where there is no note. */
+bool mem_as_noted(const struct mem_note *note);
 /* Its disks are mounted no more; waits for that, some seconds. */
 bool mounts_released(const struct config *c);
 /* They are there, and nothing of what was read of them early is kept. */

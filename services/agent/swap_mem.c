@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -129,6 +130,101 @@ bool mem_is_pristine(const struct config *c, const struct config_mount *m, int f
 		close(fresh);
 	return same;
 }
+
+/* ---- whether it is as it was ----
+ *
+ * Comparing takes hundreds of calls while guests wait.  So what was compared before they did
+ * is noted: a change since gave the entry, or the folder that it is in, another time. */
+
+#define NOTE_MAX 128
+#define NOTE_PATH 128
+#define NOTE_AGE_S 2 /* a time that is not over could be given once more */
+
+struct mem_note {
+	unsigned n;
+	struct noted {
+		int mem; /* its descriptor */
+		char path[NOTE_PATH];
+		ino_t ino;
+		struct timespec changed;
+	} of[NOTE_MAX];
+};
+
+static bool note_tree(struct mem_note *note, int mem, const char *path, int depth);
+
+static bool note_entry(struct mem_note *note, int mem, const char *path, int depth)
+{
+	struct noted *to = &note->of[note->n];
+	struct timespec now;
+	struct stat st;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (note->n == NOTE_MAX || strlen(path) >= NOTE_PATH ||
+	    fstatat(mem, path, &st, AT_SYMLINK_NOFOLLOW) ||
+	    llabs((long long)now.tv_sec - st.st_ctim.tv_sec) < NOTE_AGE_S)
+		return false;
+	note->n++;
+	to->mem = mem;
+	memcpy(to->path, path, strlen(path) + 1);
+	to->ino = st.st_ino;
+	to->changed = st.st_ctim;
+	return !S_ISDIR(st.st_mode) || note_tree(note, mem, path, depth + 1);
+}
+
+static bool note_tree(struct mem_note *note, int mem, const char *path, int depth)
+{
+	const int fd = openat(mem, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 || depth > DEPTH_MAX ? NULL : fdopendir(fd);
+	struct dirent *e;
+	bool all = dir != NULL;
+
+	while (all && (e = readdir(dir)) != NULL) {
+		char name[NOTE_PATH];
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		all = snprintf(name, sizeof(name), "%s/%s", path, e->d_name) < (int)sizeof(name) &&
+		      note_entry(note, mem, name, depth);
+	}
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+	return all;
+}
+
+struct mem_note *mem_note(const struct config *c, const int *fds, unsigned n)
+{
+	struct mem_note *note = malloc(sizeof(*note));
+	bool all = note != NULL;
+
+	if (note)
+		note->n = 0;
+	for (unsigned i = 0; all && i < n; i++)
+		if (c->mounts[i].memory)
+			all = note_entry(note, fds[i], ".", 0);
+	if (!all) {
+		free(note);
+		note = NULL;
+	}
+	return note;
+}
+
+bool mem_as_noted(const struct mem_note *note)
+{
+	for (unsigned i = 0; note && i < note->n; i++) {
+		const struct noted *was = &note->of[i];
+		struct stat st;
+
+		if (fstatat(was->mem, was->path, &st, AT_SYMLINK_NOFOLLOW) || st.st_ino != was->ino ||
+		    st.st_ctim.tv_sec != was->changed.tv_sec ||
+		    st.st_ctim.tv_nsec != was->changed.tv_nsec)
+			return false;
+	}
+	return note != NULL;
+}
+
+/* ---- disks ---- */
 
 static bool is_disk(const struct config_mount *m)
 {

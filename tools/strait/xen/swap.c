@@ -32,6 +32,7 @@
 #define LOCK_MS 3000     /* the watcher has it for moments */
 #define ANSWER_MS 30000
 #define BACK_MS 2000     /* for guests that have rings to have all else, before xl takes the CPU */
+#define CALL_MS 100      /* then, for their calls that waited */
 #define LIFE_MS 100      /* between looks at what it says of itself, */
 #define LOOK_MS 2000     /* ... with xl at whether it lives, */
 #define SLOW_LOOK_MS 10000 /* ... while guests wait: xl takes its time */
@@ -520,6 +521,8 @@ static bool commit(struct swap *w)
 	if (n && await_back(w)) {
 		w->back_us = now_us();
 		phase(w, "they have all back that they had");
+		(void)usleep(CALL_MS * 1000);
+		w->last_us = now_us();
 	}
 	(void)order(w, w->spare, order_text("leave")); /* it is destroyed, too */
 	err = point_settle(w->d, w->m);
