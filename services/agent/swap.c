@@ -603,7 +603,9 @@ static void serve(struct agent *a)
 static void order_go(struct agent *a)
 {
 	struct swap *w = &a->swap;
-	const bool on = w->state == SWAP_SEALED && a->service.pid;
+	const bool on = a->service.pid &&
+	                (w->state == SWAP_SEALED ||
+	                 (w->state == SWAP_SEALING && a->config.kind == KIND_NET));
 
 	if (w->state == SWAP_TAKEN) {
 		serve(a);
@@ -615,7 +617,7 @@ static void order_go(struct agent *a)
 	}
 	close_channel(w);
 	w->state = SWAP_NONE;
-	if (on || w->state == SWAP_SEALING) {
+	if (on) {
 		(void)swap_send(a->service.sock, CONTROL__CONTROL__BODY_RESUME, -1);
 	} else if (!a->service.pid) {
 		end_stopped(w);
