@@ -427,7 +427,7 @@ static void copy_text(const ProtobufCBinaryData *from, char to[CONFIG_WHY])
 	         (const char *)from->data);
 }
 
-/* Then it is our own service that prepares guests; else the next one, see swap.c. */
+/* Then it is our own service that prepares guests; else the next one, see swap_process.c. */
 static bool stands_by(const struct agent *a)
 {
 	return a->swap.state == SWAP_STANDBY;
