@@ -329,5 +329,6 @@ void swap_guest_back(struct agent *a)
 		return;
 	w->n_served = 0;
 	swap_answer(a, '+', "all %u are back", n);
-	w->say_ms = now_ms() + CALL_MS;
+	if (w->say_ms) /* else it is said */
+		w->say_ms = now_ms() + CALL_MS;
 }
