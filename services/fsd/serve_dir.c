@@ -140,7 +140,7 @@ int serve_readdir(struct task *t)
 	const File__ReaddirReq *in = (const File__ReaddirReq *)t->req->msg;
 	File__ReaddirRep rep = FILE__READDIR_REP__INIT;
 	struct handle *h = t->h[0];
-	static _Thread_local _Alignas(8) char buf[RPC_PAYLOAD_MAX];
+	_Alignas(8) char buf[RPC_PAYLOAD_MAX];
 	bool end = false;
 	ssize_t r;
 

@@ -71,7 +71,7 @@ static int read_to_ring(struct task *t, const File__ReadReq *in)
 
 static int read_to_buffer(struct task *t, const File__ReadReq *in)
 {
-	static _Thread_local char buf[RPC_PAYLOAD_MAX]; /* a thread's */
+	char buf[RPC_PAYLOAD_MAX];
 	struct iovec iov;
 	ssize_t r;
 
